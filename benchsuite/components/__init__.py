@@ -1,0 +1,125 @@
+"""What is compared: components, their variants, and one registry for both.
+
+A component is an axis of choice (`activation`, `position`, `embedding_norm`); a variant is one value of it. Each
+component has one file here, and each variant is one decorated factory in it:
+
+    @variant("activation", "mish", summary="x tanh(softplus(x))", source="arXiv:1908.08681", gated=False)
+    def mish():
+        from torch.nn.functional import mish
+        return mish
+
+Other packages add variants in the same way and name their module under the entry point group `benchsuite.components`.
+The factories import torch inside, so that listing and planning never wait for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from benchsuite.errors import UserError, did_you_mean
+
+ENTRY_POINTS = "benchsuite.components"
+
+# How a variant can be computed. Variants are compared with one another at the same implementation only.
+IMPLEMENTATION_SUMMARIES: dict[str, str] = {
+    "eager": "torch operators one by one; attention scores exist as a tensor",
+    "compile": "the same under torch.compile",
+    "sdpa": "eager, with torch's scaled_dot_product_attention",
+}
+IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
+    "activation": ("eager", "compile"),
+    "position": ("eager", "compile", "sdpa"),
+    "embedding_norm": ("eager", "compile"),
+}
+COMPONENTS: dict[str, str] = {
+    "activation": "the nonlinearity of the feed-forward block",
+    "position": "how the model knows the order of its tokens",
+    "embedding_norm": "a LayerNorm right after the token embedding",
+}
+
+Factory = TypeVar("Factory", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One value of a component.
+
+    `build` makes the part of the model; its arguments and result are the component's own, given in its file.
+    `gated` (activations) says that the first projection is doubled and one half gates the other.
+    """
+
+    component: str
+    name: str
+    build: Callable[..., Any]
+    summary: str
+    source: str
+    gated: bool
+    implementations: tuple[str, ...]
+
+
+_registry: dict[tuple[str, str], Variant] = {}
+
+
+def variant(
+    component: str, name: str, *, summary: str, source: str, gated: bool = False
+) -> Callable[[Factory], Factory]:
+    """Registers the decorated factory or class as variant `name` of `component`.
+
+    Raises UserError for an unknown component and for a name that is taken.
+    """
+    if component not in COMPONENTS:
+        raise UserError(f"variant {name!r} names an unknown component {component!r}", hint=_choices(component))
+
+    def register(build: Factory) -> Factory:
+        taken = _registry.get((component, name))
+        if taken is not None and taken.build.__module__ != build.__module__:
+            raise UserError(
+                f"{component} {name!r} is registered twice: by {taken.build.__module__} and by {build.__module__}",
+                hint="give one of them another name",
+            )
+        _registry[component, name] = Variant(component, name, build, summary, source, gated, IMPLEMENTATIONS[component])
+        return build
+
+    return register
+
+
+def variants(component: str) -> dict[str, Variant]:
+    """All variants of `component` by name, built-in ones first. Raises UserError for an unknown component."""
+    _load()
+    if component not in COMPONENTS:
+        raise UserError(f"unknown component {component!r}", hint=_choices(component))
+    return {name: entry for (owner, name), entry in _registry.items() if owner == component}
+
+
+def get(component: str, name: str) -> Variant:
+    """The variant `name` of `component`. Raises UserError, naming the choices, where there is none."""
+    choices = variants(component)
+    if name not in choices:
+        raise UserError(f"unknown {component} {name!r}", hint=did_you_mean(name, list(choices)))
+    return choices[name]
+
+
+def _choices(component: str) -> str:
+    return did_you_mean(component, list(COMPONENTS))
+
+
+@cache
+def _load() -> None:
+    """Imports the built-in component files, then every plug-in."""
+    for component in COMPONENTS:
+        importlib.import_module(f"benchsuite.components.{component}")
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        try:
+            entry.load()
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                f"the plug-in {entry.name!r} ({entry.value}) does not load: {type(error).__name__}: {error}",
+                hint=f"mend or uninstall {entry.dist.name if entry.dist else entry.value}",
+            ) from error

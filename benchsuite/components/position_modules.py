@@ -1,0 +1,133 @@
+"""The position schemes as modules: three hooks, each of which does nothing unless a scheme says otherwise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The part of a model's shape that a position scheme may depend on; `seq` is the training length in tokens."""
+
+    width: int
+    heads: int
+    seq: int
+
+    @property
+    def head_dim(self) -> int:
+        return self.width // self.heads
+
+
+class Position(nn.Module):
+    """No position. Subclasses override what they need.
+
+    `positions` is an int64 tensor, (T) or (B, T): the place of each token, 0 for the first of its document.
+    `max_length` is the longest input in tokens that the scheme can take, None for any.
+    """
+
+    max_length: int | None = None
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def embed(self, x: Tensor, positions: Tensor) -> Tensor:
+        """Changes the embedding (B, T, width) before the first block."""
+        return x
+
+    def rotation(self, positions: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The cosine and sine, each (..., T, head_dim), by which queries and keys are turned; None for no turning."""
+        return None
+
+    def bias(self, positions: Tensor) -> Tensor | None:
+        """What is added to the attention scores before the softmax, (..., heads, T, T); None for nothing."""
+        return None
+
+
+class Learned(Position):
+    """A trained vector for each of the `seq` positions (GPT-3, arXiv:2005.14165). Longer inputs are impossible."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self.table = nn.Embedding(shape.seq, shape.width)
+        self.max_length = shape.seq
+
+    def embed(self, x: Tensor, positions: Tensor) -> Tensor:
+        return x + self.table(positions)
+
+
+class Sinusoidal(Position):
+    """Sines in even and cosines in odd channels, wavelengths 2π to 20,000π (arXiv:1706.03762, section 3.5).
+
+    They are scaled by 0.02, the scale at which token embeddings start here, where the original scaled the embeddings up
+    by √width; unscaled they would drown the tokens.
+    """
+
+    SCALE = 0.02
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        frequencies = torch.exp(torch.arange(0, shape.width, 2) * (-math.log(10_000.0) / shape.width))
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.frequencies: Tensor
+
+    def embed(self, x: Tensor, positions: Tensor) -> Tensor:
+        angles = positions.unsqueeze(-1) * self.frequencies
+        table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)[..., : self.shape.width]
+        return x + (self.SCALE * table).to(x.dtype)
+
+
+class Rotary(Position):
+    """Rotary embedding on the whole head, halves rotated against each other as in GPT-NeoX (arXiv:2104.09864)."""
+
+    BASE = 10_000.0
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        if shape.head_dim % 2:
+            raise ValueError(
+                f"rotary positions need an even head size; width {shape.width} / {shape.heads} heads is odd"
+            )
+        frequencies = self.BASE ** (-torch.arange(0, shape.head_dim, 2) / shape.head_dim)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.frequencies: Tensor
+
+    def rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        angles = positions.unsqueeze(-1) * self.frequencies
+        angles = torch.cat((angles, angles), dim=-1)
+        return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turns x (B, heads, T, head_dim) by the angles of cos and sin, (T, head_dim) or (B, 1, T, head_dim)."""
+    left, right = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-right, left), dim=-1) * sin
+
+
+class ALiBi(Position):
+    """Attention to a token d places back loses slope · d, with a slope for each head (arXiv:2108.12409)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self.register_buffer("slopes", alibi_slopes(shape.heads), persistent=False)
+        self.slopes: Tensor
+
+    def bias(self, positions: Tensor) -> Tensor:
+        distance = positions.unsqueeze(-2) - positions.unsqueeze(-1)  # (..., T, T): key place minus query place
+        return self.slopes[:, None, None] * distance.unsqueeze(-3)
+
+
+def alibi_slopes(heads: int) -> Tensor:
+    """The slopes 2^(-8i/n), i = 1..n (heads,), float32.
+
+    For a head count that is no power of two: those of the next smaller power, then every other one of the next larger,
+    as in the authors' code and in transformers' BLOOM.
+    """
+    power = 2 ** math.floor(math.log2(heads))
+    slopes = [2 ** (-8 * i / power) for i in range(1, power + 1)]
+    slopes += [2 ** (-4 * i / power) for i in range(1, 2 * (heads - power), 2)]
+    return torch.tensor(slopes)

@@ -1,0 +1,28 @@
+"""The error that a user can act on. The command line prints it without a traceback."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user gave is wrong: a file, a name, a number, a folder.
+
+    `message` says what is wrong and where; `hint` says the way out. The command line prints both on stderr and exits
+    with `exit_code`: 2 for usage and configuration, 4 for runs that cannot be compared.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+def did_you_mean(name: str, choices: list[str]) -> str:
+    """Returns "did you mean X?" for the nearest choice, or the list of all choices where none is near."""
+    import difflib
+
+    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(choices)}"

@@ -1,0 +1,84 @@
+"""How numbers look. Tables, figures, pages and the terminal all take their strings from here.
+
+Unknown is `None` and reads "not measured"; it is never shown as 0.
+
+>>> si(21_543.0, "tokens/s")
+'21.5k tokens/s'
+>>> bytes_(3_200_000)
+'3.05 MiB'
+>>> seconds(0.00123)
+'1.23 ms'
+>>> ratio(0.883, 0.85, 0.91)
+'0.88x [0.85, 0.91]'
+"""
+
+from __future__ import annotations
+
+import math
+
+UNKNOWN = "not measured"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """`value` with `digits` significant digits and no exponent: 0.0123, 1.23, 123, 12300."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{decimals}f}"
+
+
+def si(value: float | None, unit: str) -> str:
+    """A rate or a count with a decimal prefix: 21.5k tokens/s, 1.32G FLOP."""
+    if value is None:
+        return UNKNOWN
+    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor * 0.9995:
+            return f"{significant(value / factor)}{prefix} {unit}".rstrip()
+    return f"{significant(value)} {unit}".rstrip()
+
+
+def bytes_(value: float | None) -> str:
+    """Bytes with a binary prefix: 512 B, 3.05 MiB."""
+    if value is None:
+        return UNKNOWN
+    for power, prefix in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if abs(value) >= 1024**power:
+            return f"{significant(value / 1024**power)} {prefix}"
+    return f"{value:.0f} B"
+
+
+def seconds(value: float | None) -> str:
+    """A duration in the unit that suits it: 830 ns, 1.23 ms, 45.0 s, 6 min 12 s, 1 h 05 min."""
+    if value is None:
+        return UNKNOWN
+    if value >= 3600:
+        return f"{int(value // 3600)} h {int(value % 3600 // 60):02d} min"
+    if value >= 60:
+        return f"{int(value // 60)} min {int(value % 60):02d} s"
+    if value >= 1 or value == 0:
+        return f"{value:.1f} s"
+    for factor, unit in ((1e-3, "ms"), (1e-6, "µs")):
+        if value >= factor:
+            return f"{significant(value / factor)} {unit}"
+    return f"{significant(value / 1e-9)} ns"
+
+
+def ratio(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """A ratio and its interval: 0.88x [0.85, 0.91]."""
+    if value is None:
+        return UNKNOWN
+    interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+    return f"{value:.2f}x{interval}"
+
+
+def points(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """A difference of accuracies in percentage points, always signed: +1.8 [+0.6, +3.0]."""
+    if value is None:
+        return UNKNOWN
+    interval = "" if low is None or high is None else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * value:+.1f}{interval}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as percent: 0.4312 is 43.1%."""
+    return UNKNOWN if value is None else f"{100 * value:.{digits}f}%"

@@ -1,0 +1,51 @@
+"""Exact parameter and FLOP counts of a model, in closed form, so that plans need no torch.
+
+FLOPs are those of the matrix multiplications, 2·m·n·k each, as `torch.utils.flop_counter` counts them: attention as a
+full T×T square (no discount for the causal mask), nothing for norms, softmax and activations. A backward pass through a
+matrix multiplication is two of the same size. Both counts are tested against torch's own.
+"""
+
+from __future__ import annotations
+
+from benchsuite.model.spec import ModelSpec
+
+
+def ffn_parameters(spec: ModelSpec) -> int:
+    """Weights and biases of one feed-forward block."""
+    up = (2 if spec.gated else 1) * spec.d_ff
+    return spec.width * up + up + spec.d_ff * spec.width + spec.width
+
+
+def parameters(spec: ModelSpec) -> int:
+    """All trained numbers of `spec`, tied embeddings counted once. Plug-in position schemes count as parameter-free."""
+    norm = 2 * spec.width
+    attention = 4 * spec.width**2 + 4 * spec.width
+    block = 2 * norm + attention + ffn_parameters(spec)
+    embedding = spec.vocab * spec.width * (1 if spec.tied else 2)
+    position = spec.seq * spec.width if spec.position == "learned" else 0
+    embedding_norm = norm if spec.embedding_norm == "on" else 0
+    return spec.layers * block + embedding + position + embedding_norm + norm
+
+
+def ffn_flops(spec: ModelSpec, tokens: int) -> int:
+    """FLOPs of one feed-forward block, forward, for `tokens` tokens."""
+    up = (2 if spec.gated else 1) * spec.d_ff
+    return 2 * tokens * spec.width * (up + spec.d_ff)
+
+
+def attention_flops(spec: ModelSpec, batch: int, seq: int) -> int:
+    """FLOPs of one attention layer with its projections, forward."""
+    projections = 2 * batch * seq * 4 * spec.width**2
+    scores_and_values = 2 * 2 * batch * seq**2 * spec.width
+    return projections + scores_and_values
+
+
+def forward_flops(spec: ModelSpec, batch: int, seq: int) -> int:
+    """FLOPs of the whole model, forward, for `batch` sequences of `seq` tokens."""
+    layer = attention_flops(spec, batch, seq) + ffn_flops(spec, batch * seq)
+    return spec.layers * layer + 2 * batch * seq * spec.width * spec.vocab
+
+
+def step_flops(spec: ModelSpec, batch: int, seq: int) -> int:
+    """FLOPs of a training step: forward, and a backward of twice the forward (no recomputation, so MFU equals HFU)."""
+    return 3 * forward_flops(spec, batch, seq)

@@ -1,0 +1,160 @@
+"""The model: a GPT-3-style decoder whose activation, position scheme and embedding norm are components.
+
+Reads top to bottom: feed-forward, attention, block, model. Shapes: B sequences of T tokens, width C, H heads of size D.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchsuite import components
+from benchsuite.components.position_modules import Shape, rotate
+from benchsuite.model.spec import ModelSpec
+
+
+class FeedForward(nn.Module):
+    """down(act(up(x))), or down(act(gate(x)) * up(x)) with gate and up packed in one projection; (B, T, C) to
+    itself.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        activation = components.get("activation", spec.activation)
+        self.act = activation.build()
+        self.gated = activation.gated
+        self.up = nn.Linear(spec.width, (2 if self.gated else 1) * spec.d_ff)
+        self.down = nn.Linear(spec.d_ff, spec.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.up(x)
+        if self.gated:
+            gate, x = x.chunk(2, dim=-1)
+            x = self.act(gate) * x
+        else:
+            x = self.act(x)
+        return self.down(x)
+
+
+class Attention(nn.Module):
+    """Causal self-attention, (B, T, C) to itself. `implementation` is `eager` (scores exist as a tensor) or `sdpa`."""
+
+    def __init__(self, spec: ModelSpec, implementation: str) -> None:
+        super().__init__()
+        self.heads = spec.heads
+        self.qkv = nn.Linear(spec.width, 3 * spec.width)
+        self.out = nn.Linear(spec.width, spec.width)
+        self.attend = {"eager": attend_eager, "sdpa": attend_sdpa}[implementation]
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, bias: Tensor | None) -> Tensor:
+        B, T, C = x.shape
+        q, k, v = self.qkv(x).view(B, T, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        if rotation is not None:
+            q, k = rotate(q, *rotation), rotate(k, *rotation)
+        return self.out(self.attend(q, k, v, bias).transpose(1, 2).reshape(B, T, C))
+
+
+def attend_eager(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """softmax(q·k / √D + bias)·v for q, k, v (B, H, T, D). Without a bias the attention is causal."""
+    scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
+    scores = scores + (causal_bias(q.shape[-2], q) if bias is None else bias)
+    return scores.softmax(dim=-1) @ v
+
+
+def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """The same by torch's scaled_dot_product_attention, which takes a fused kernel where it has one."""
+    if bias is not None and bias.dim() == 3:
+        bias = bias.expand(q.shape[0], -1, -1, -1)
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=bias is None)
+
+
+def causal_bias(T: int, like: Tensor) -> Tensor:
+    """0 where a token may look (itself and before), -inf elsewhere; (T, T) in the type and place of `like`."""
+    return torch.full((T, T), -math.inf, dtype=like.dtype, device=like.device).triu(1)
+
+
+class Block(nn.Module):
+    """Pre-LN: each half adds to the residual stream what it computes from the normalised stream."""
+
+    def __init__(self, spec: ModelSpec, implementation: str) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(spec.width, eps=spec.norm_eps)
+        self.attention = Attention(spec, implementation)
+        self.ffn_norm = nn.LayerNorm(spec.width, eps=spec.norm_eps)
+        self.ffn = FeedForward(spec)
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, bias: Tensor | None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rotation, bias)
+        return x + self.ffn(self.ffn_norm(x))
+
+
+class GPT(nn.Module):
+    """The decoder of `spec`. `implementation` chooses how attention is computed; it changes speed, not results.
+
+    Weights start as in GPT-3: normal with std 0.02, the projections into the residual stream smaller by √(2 · layers).
+    """
+
+    def __init__(self, spec: ModelSpec, implementation: str = "sdpa") -> None:
+        super().__init__()
+        self.spec = spec
+        self.embedding = nn.Embedding(spec.vocab, spec.width)
+        self.position = components.get("position", spec.position).build(Shape(spec.width, spec.heads, spec.seq))
+        self.embedding_norm = components.get("embedding_norm", spec.embedding_norm).build(spec.width, spec.norm_eps)
+        self.blocks = nn.ModuleList(Block(spec, implementation) for _ in range(spec.layers))
+        self.final_norm = nn.LayerNorm(spec.width, eps=spec.norm_eps)
+        self.unembedding = nn.Linear(spec.width, spec.vocab, bias=False)
+        if spec.tied:
+            self.unembedding.weight = self.embedding.weight
+        self.apply(self._initialise)
+
+    def _initialise(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, Block):  # apply() visits children first, so this scales what they drew
+            for projection in (module.attention.out, module.ffn.down):
+                projection.weight.data /= math.sqrt(2 * self.spec.layers)
+
+    @property
+    def max_length(self) -> int | None:
+        """The longest input in tokens, None for any."""
+        return self.position.max_length
+
+    def hidden(self, tokens: Tensor, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """The residual stream after the final norm, (B, T, C), for tokens (B, T).
+
+        positions: (T) or (B, T), 0..T-1 if not given. mask: bool, broadcastable to (B, H, T, T), True where a token may
+        look; causal if not given. Both exist for evaluation, where the choices of one document share its context.
+        """
+        if positions is None:
+            positions = torch.arange(tokens.shape[1], device=tokens.device)
+        x = self.embedding_norm(self.position.embed(self.embedding(tokens), positions))
+        rotation = self.position.rotation(positions)
+        if rotation is not None:  # (B, T, D) needs a place for the heads
+            cos, sin = (part.unsqueeze(-3).to(x.dtype) for part in rotation)
+            rotation = cos, sin
+        bias = self.position.bias(positions)
+        if mask is not None:
+            blocked = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, -math.inf)
+            bias = blocked if bias is None else bias.to(x.dtype) + blocked
+        elif bias is not None:
+            bias = bias.to(x.dtype) + causal_bias(tokens.shape[1], x)
+        for block in self.blocks:
+            x = block(x, rotation, bias)
+        return self.final_norm(x)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits (..., vocab) in float32 of hidden states (..., C)."""
+        return self.unembedding(hidden).float()
+
+    def forward(self, tokens: Tensor, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Logits (B, T, vocab) in float32 for tokens (B, T)."""
+        return self.head(self.hidden(tokens, positions, mask))
+
+    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy in nats of targets (B, T) given tokens (B, T); a target of -100 does not count."""
+        return functional.cross_entropy(self(tokens).flatten(0, 1), targets.flatten())

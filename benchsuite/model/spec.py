@@ -1,0 +1,62 @@
+"""What determines a model: its shape and its variants. No torch here, so that plans are made without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchsuite import components
+from benchsuite.errors import UserError
+
+MATCHINGS = ("iso-parameter", "iso-width")
+FFN_MULTIPLE = 8  # d_ff of a gated variant is rounded to this, as 5456 was in the original study's SwiGLU run
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A decoder in the manner of GPT-3: pre-LN, biases, dense attention, tied embeddings.
+
+    `seq` is the training length in tokens, `vocab` the number of token ids. `matching` decides the width of a gated
+    feed-forward block: `iso-parameter` gives it the parameters of the plain one (d_ff = 2/3 · 4 · width), `iso-width`
+    the plain one's d_ff. Raises UserError for a shape that cannot be or a variant that is not there.
+    """
+
+    layers: int
+    width: int
+    heads: int
+    vocab: int
+    seq: int
+    activation: str = "gelu"
+    position: str = "learned"
+    embedding_norm: str = "off"
+    matching: str = "iso-parameter"
+    tied: bool = True
+    norm_eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "width", "heads", "vocab", "seq"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.width % self.heads:
+            raise UserError(
+                f"model.width {self.width} cannot be shared by {self.heads} heads",
+                hint="make width a multiple of heads",
+            )
+        if self.matching not in MATCHINGS:
+            raise UserError(f"unknown matching {self.matching!r}", hint=f"choose from: {', '.join(MATCHINGS)}")
+        for component in components.COMPONENTS:
+            components.get(component, getattr(self, component))
+
+    @property
+    def head_dim(self) -> int:
+        return self.width // self.heads
+
+    @property
+    def gated(self) -> bool:
+        return components.get("activation", self.activation).gated
+
+    @property
+    def d_ff(self) -> int:
+        """The width of the feed-forward block: 4 · width, or for a gated one as `matching` says."""
+        if not self.gated or self.matching == "iso-width":
+            return 4 * self.width
+        return max(1, round(8 * self.width / 3 / FFN_MULTIPLE)) * FFN_MULTIPLE

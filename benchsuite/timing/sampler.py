@@ -1,0 +1,99 @@
+"""How many times to call, and when to stop: warm-up until stable, then samples until their interval is narrow.
+
+One process is one replicate: the samples of a process say how steady it was, never how sure a comparison is
+(`benchsuite.stats.speed` takes its intervals across processes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchsuite.timing.clock import Clock
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerConfig:
+    """Seconds and fractions that end warm-up and sampling.
+
+    A sample is a block of calls that lasts at least `block_s`. Warm-up ends when the medians of two successive windows
+    of `window` samples differ by less than `stable` (a trend is over), or after `warmup_budget_s`. Sampling ends when
+    the 95% interval of the median is narrower than `precision` of it, or after `budget_s`.
+    """
+
+    block_s: float = 0.005
+    window: int = 5
+    stable: float = 0.02
+    warmup_budget_s: float = 1.0
+    precision: float = 0.02
+    min_samples: int = 10
+    max_samples: int = 400
+    budget_s: float = 0.5
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Seconds per call, one value a block; why sampling stopped (`interval`, `budget`); how warm-up ended."""
+
+    samples_s: tuple[float, ...]
+    calls_per_sample: int
+    stop: str
+    warmup_s: float
+    warmup_stable: bool
+
+    @property
+    def median_s(self) -> float:
+        return float(np.median(self.samples_s))
+
+
+def sample(call: Callable[[], object], clock: Clock, config: SamplerConfig | None = None) -> Samples:
+    """Warms `call` up and samples its time per call."""
+    config = config or SamplerConfig()
+    calls = _calls_per_block(call, clock, config)
+    started = clock.now()
+    warm: list[float] = []
+    stable = False
+    while not stable and clock.now() - started < config.warmup_budget_s:
+        warm.append(clock.time_calls(call, calls) / calls)
+        stable = _settled(warm, config)
+    warmup_s = clock.now() - started
+
+    started = clock.now()
+    samples: list[float] = []
+    stop = "budget"
+    while len(samples) < 3 or (clock.now() - started < config.budget_s and len(samples) < config.max_samples):
+        samples.append(clock.time_calls(call, calls) / calls)
+        if len(samples) >= config.min_samples and median_interval_width(samples) < config.precision:
+            stop = "interval"
+            break
+    return Samples(tuple(samples), calls, stop, warmup_s, stable)
+
+
+def median_interval_width(samples: list[float]) -> float:
+    """Width of the 95% interval of the median over the median, by order statistics (ranks n/2 ± 0.98 √n).
+
+    The ranks come from the normal approximation of the binomial (Conover, Practical Nonparametric Statistics, 3.2).
+    """
+    ordered = np.sort(samples)
+    n = len(ordered)
+    half = 0.98 * np.sqrt(n)
+    low, high = ordered[max(0, int(np.floor(n / 2 - half)))], ordered[min(n - 1, int(np.ceil(n / 2 + half)))]
+    return float((high - low) / np.median(ordered))
+
+
+def _calls_per_block(call: Callable[[], object], clock: Clock, config: SamplerConfig) -> int:
+    """Doubles the block until it lasts `block_s`; the first call (lazy initialisation) is not looked at."""
+    clock.time_calls(call, 1)
+    calls = 1
+    while clock.time_calls(call, calls) < config.block_s and calls < 1 << 20:
+        calls *= 2
+    return calls
+
+
+def _settled(warm: list[float], config: SamplerConfig) -> bool:
+    if len(warm) < 2 * config.window:
+        return False
+    before, after = np.median(warm[-2 * config.window : -config.window]), np.median(warm[-config.window :])
+    return bool(abs(after / before - 1) < config.stable)

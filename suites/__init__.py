@@ -1,0 +1,1 @@
+"""The suites that come with benchsuite, one YAML file each."""

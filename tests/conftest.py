@@ -1,0 +1,22 @@
+"""Every test has a cache of its own, one thread, and no network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One empty cache folder for the whole session: nothing is taken from the user's, nothing left there."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["BENCHSUITE_CACHE"] = str(folder)
+    yield folder
+    del os.environ["BENCHSUITE_CACHE"]

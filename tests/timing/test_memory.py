@@ -1,0 +1,38 @@
+"""The memory pass, against tensors whose sizes are known."""
+
+from __future__ import annotations
+
+import torch
+
+from benchsuite.timing.memory import measure_memory
+
+KIB = 1024
+
+
+def test_the_peak_is_what_lives_at_once() -> None:
+    held = torch.zeros(256)  # 1 KiB
+
+    def call() -> None:
+        a = torch.empty(KIB, 256)  # 1 MiB
+        del a
+        b = torch.empty(KIB, 512)  # 2 MiB
+        c = torch.empty(KIB, 256)  # 1 MiB beside it
+        del b, c
+
+    memory = measure_memory(call, [held])
+    assert memory.peak == 3 * KIB * KIB + KIB
+    assert memory.saved == 0
+    assert memory.rss_peak is not None
+    assert memory.rss_peak > 50 * KIB * KIB
+
+
+def test_saved_bytes_leave_out_inputs_and_parameters() -> None:
+    x = torch.randn(64, 256)
+    weight = torch.randn(256, 256, requires_grad=True)
+
+    def call() -> None:
+        weight.grad = None
+        y = (x @ weight).exp()  # exp saves its result: 64 KiB
+        y.sum().backward()
+
+    assert measure_memory(call, [x, weight]).saved == 64 * KIB

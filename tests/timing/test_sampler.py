@@ -1,0 +1,76 @@
+"""Warm-up and stopping, against clocks whose answer is known."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from benchsuite.timing.clock import CPUClock, FakeClock
+from benchsuite.timing.sampler import SamplerConfig, median_interval_width, sample
+
+CONFIG = SamplerConfig(block_s=0.001, warmup_budget_s=2.0, budget_s=2.0)
+
+
+def nothing() -> None:
+    pass
+
+
+def test_a_steady_clock_stops_by_interval() -> None:
+    result = sample(nothing, FakeClock(itertools.repeat(0.01)), CONFIG)
+    assert result.stop == "interval"
+    assert result.median_s == pytest.approx(0.01)
+    assert result.warmup_stable
+    assert len(result.samples_s) == CONFIG.min_samples
+
+
+def test_a_slow_start_is_not_in_the_samples() -> None:
+    times = [1.0, *np.linspace(0.05, 0.01, 40), *itertools.repeat(0.01, 1000)]
+    result = sample(nothing, FakeClock(times), CONFIG)
+    assert result.warmup_stable
+    assert max(result.samples_s) < 0.0115
+
+
+def test_a_noisy_clock_stops_by_budget_and_says_so() -> None:
+    rng = np.random.default_rng(0)
+    result = sample(nothing, FakeClock(rng.lognormal(np.log(0.01), 0.5, 10_000)), CONFIG)
+    assert result.stop == "budget"
+    assert sum(result.samples_s) == pytest.approx(CONFIG.budget_s, rel=0.1)
+
+
+def test_an_endless_drift_is_called_unstable() -> None:
+    times = (0.01 * 1.02**i for i in itertools.count())
+    result = sample(nothing, FakeClock(times), CONFIG)
+    assert not result.warmup_stable
+
+
+def test_short_calls_are_timed_in_blocks() -> None:
+    calls = 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+
+    result = sample(call, FakeClock(itertools.repeat(1e-6)), SamplerConfig(block_s=0.001, budget_s=0.1))
+    assert result.calls_per_sample == 1024
+    assert result.median_s == pytest.approx(1e-6)
+    assert calls >= 1024 * len(result.samples_s)
+
+
+def test_the_interval_of_the_median_covers_it() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(2000):
+        draws = list(rng.exponential(1.0, 25))
+        ordered = np.sort(draws)
+        covered += ordered[2] <= np.log(2) <= ordered[-3]
+        assert median_interval_width(draws) > 0
+    assert covered > 0.95 * 2000
+    assert median_interval_width([1.0] * 20) == 0
+
+
+def test_the_cpu_clock_counts_what_it_calls() -> None:
+    calls = []
+    assert CPUClock().time_calls(lambda: calls.append(1), 7) > 0
+    assert len(calls) == 7
