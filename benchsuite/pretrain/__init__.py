@@ -1,0 +1,1 @@
+"""From text to a trained model: corpora, tokenizer, training loop."""
