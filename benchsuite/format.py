@@ -82,3 +82,76 @@ def points(value: float | None, low: float | None = None, high: float | None = N
 def percent(value: float | None, digits: int = 1) -> str:
     """A fraction as percent: 0.4312 is 43.1%."""
     return UNKNOWN if value is None else f"{100 * value:.{digits}f}%"
+
+
+def share(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """A change as percent with its interval, in words: 12% (9 to 15%), 4.6% (3.1 to 6.2%).
+
+    >>> share(0.12, 0.09, 0.15), share(0.046, 0.031, 0.062)
+    ('12% (9 to 15%)', '4.6% (3.1 to 6.2%)')
+    """
+    if value is None:
+        return UNKNOWN
+    digits = 0 if abs(value) >= 0.0995 else 1
+    interval = "" if low is None or high is None else f" ({100 * low:.{digits}f} to {100 * high:.{digits}f}%)"
+    return f"{100 * value:.{digits}f}%{interval}"
+
+
+def margin(value: float) -> str:
+    """A margin of equivalence: 2%, 0.5%."""
+    return f"{100 * value:.3g}%"
+
+
+def points_in_words(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """The size of a difference of accuracies: 1.8 points (0.6 to 3.0)."""
+    if value is None:
+        return UNKNOWN
+    interval = "" if low is None or high is None else f" ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{100 * value:.1f} points{interval}"
+
+
+def points_size(value: float | None) -> str:
+    """The size of a difference of accuracies in percentage points, unsigned: 1.8."""
+    return UNKNOWN if value is None else f"{100 * value:.1f}"
+
+
+def tick(value: float) -> str:
+    """A number on an axis, as short as it can be: 0.95, 3k, 1.5M.
+
+    >>> tick(0.95), tick(3000), tick(1_500_000), tick(0)
+    ('0.95', '3k', '1.5M', '0')
+    """
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            return f"{value / factor:.4g}{prefix}"
+    return f"{value:.4g}"
+
+
+def scientific(value: float | None) -> str:
+    """A small number such as a relative error: 1.2e-07."""
+    return UNKNOWN if value is None else f"{value:.1e}"
+
+
+def number(value: float | None) -> str:
+    """A plain number with three significant digits."""
+    return UNKNOWN if value is None else significant(value)
+
+
+def span(low: float | None, high: float | None) -> str:
+    """An interval of accuracies in points: -0.4 to +1.2."""
+    return UNKNOWN if low is None or high is None else f"{100 * low:+.1f} to {100 * high:+.1f}"
+
+
+def bits(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """A difference in bits per byte, signed: -0.012 [-0.015, -0.009]."""
+    if value is None:
+        return UNKNOWN
+    interval = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
+    return f"{value:+.3f}{interval}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value: 0.032, <0.001."""
+    if value is None:
+        return UNKNOWN
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,280 @@
+"""Joins speed with quality: run directories in, one JSON document out, and everything that is shown is made from it.
+
+>>> from benchsuite.report import join
+>>> document = join(["runs/quick"])              # doctest: +SKIP
+>>> document["rows"][0]["speed"]["ratio"]        # doctest: +SKIP
+0.883
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchsuite.errors import UserError
+from benchsuite.report import quality, speed
+from benchsuite.report.load import Comparison, Record, Run, load
+from benchsuite.report.words import findings
+
+Fields = dict[str, Any]
+
+SCHEMA_VERSION = 1
+UNITS = {
+    "speed.ratio": "variant over baseline in tokens/s; below 1 is slower",
+    "memory.ratio": "variant over baseline in peak bytes; below 1 is less",
+    "quality.delta": "difference of accuracies, variant minus baseline, as a fraction: 0.01 is one point",
+    "quality.bits_per_byte.delta": "bits per byte, variant minus baseline; below 0 is better",
+}
+CURVE_POINTS = 200
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
+
+
+def join(run_dirs: Sequence[str | Path]) -> Fields:
+    """The report of one or several runs as one JSON-ready document.
+
+    There is one row for each (component, variant, matching, implementation, scope, direction) of each run. The quality
+    of a (component, variant, matching) stands in every one of its rows; a variant without speed cases has one row
+    without speed. What was not measured is None and says why in `reason`. Numbers that are not finite become None,
+    control characters in names become spaces.
+    Raises UserError where a directory is not a run, is broken or of a newer schema, or none is given.
+    """
+    if not run_dirs:
+        raise UserError("no run directory given", hint="benchsuite report RUN")
+    runs = _named_apart([load(Path(folder)) for folder in run_dirs])
+    rows, controls, tasks, training, failures, described = [], [], [], [], [], []
+    warnings: list[str] = []
+    counts: Counter[str] = Counter()
+    for run in runs:
+        models = quality.models_of(run)
+        judge = quality.QualityRows(models)
+        rows += _rows(run, judge)
+        controls += [_control(run, c, judge) for c in run.manifest.comparisons if c.kind == "control"]
+        tasks += [{"run": run.name} | task for task in quality.task_list(models)]
+        training += _training(run, models)
+        failures += _failures(run)
+        counts += run.statuses()
+        said = [*run.warnings, *quality.warnings_of(models), *_warnings(run)]
+        warnings += [f"{run.name}: {text}" if len(runs) > 1 else text for text in said]
+        described.append(_described(run))
+    for control in controls:
+        if control["passed"] is False:
+            text = (
+                f"The control {control['name']} came out {control['observed']}, and must come out {control['expected']}"
+            )
+            warnings.append(
+                f"{control['run']}: {text}." if len(runs) > 1 else f"{text}: distrust the quality verdicts."
+            )
+    machines = [description["hardware"] for description in described]
+    if any(machine != machines[0] for machine in machines):
+        warnings.append("The runs differ in hardware: compare ratios between them with care, and tokens/s not at all.")
+    document: Fields = {
+        "schema_version": SCHEMA_VERSION,
+        "run": " + ".join(run.name for run in runs),
+        "runs": described,
+        "hardware": machines[0],
+        "units": UNITS,
+        "rows": rows,
+        "controls": controls,
+        "cases": dict(sorted(counts.items())),
+        "failures": failures,
+        "warnings": warnings,
+        "tasks": tasks,
+        "training": training,
+    }
+    clean: Fields = _clean(document)
+    return clean | {"findings": findings(clean)}
+
+
+def _named_apart(runs: list[Run]) -> list[Run]:
+    """Run names are directory names; equal ones are numbered, so that rows can be told apart."""
+    seen: Counter[str] = Counter()
+    for index, run in enumerate(runs):
+        seen[run.name] += 1
+        if seen[run.name] > 1:
+            numbered = f"{run.name} ({seen[run.name]})"
+            runs[index] = Run(name=numbered, manifest=run.manifest, records=run.records, warnings=run.warnings)
+    return runs
+
+
+def _rows(run: Run, judge: quality.QualityRows) -> list[Fields]:
+    """Rows in the manifest's order: of components, then of variants, then of speed cases."""
+    comparisons = [c for c in run.manifest.comparisons if c.kind in ("speed", "quality")]
+    of_quality = {_subject(c): c for c in comparisons if c.kind == "quality"}
+    judged = {subject: judge.compare(c) for subject, c in of_quality.items()}
+    with_speed = {_subject(c) for c in comparisons if c.kind == "speed"}
+    components = list(dict.fromkeys(c.component for c in comparisons))
+    subjects = list(dict.fromkeys(_subject(c) for c in comparisons))
+    rows = []
+    for c in comparisons:
+        if c.kind == "quality" and _subject(c) in with_speed:
+            continue
+        measured = speed.speed_and_memory(run, c) if c.kind == "speed" else speed.not_measured()
+        rows.append(
+            {
+                "run": run.name,
+                "component": c.component,
+                "variant": c.variant,
+                "baseline": c.baseline,
+                "matching": c.matching,
+                "implementation": c.implementation,
+                "scope": c.scope,
+                "direction": c.direction,
+                "dtype": c.dtype,
+                "speed": measured[0],
+                "memory": measured[1],
+                "quality": judged.get(_subject(c)) or quality.empty(),
+            }
+        )
+    place = {subject: (components.index(subject[0]), number) for number, subject in enumerate(subjects)}
+    return sorted(rows, key=lambda row: place[row["component"], row["variant"], row["matching"]])
+
+
+def _subject(comparison: Comparison) -> tuple[str, str, str | None]:
+    return comparison.component, comparison.variant, comparison.matching
+
+
+def _control(run: Run, comparison: Comparison, judge: quality.QualityRows) -> Fields:
+    """A control passes where the verdict is the one that must come; `passed` is None where it could not be judged."""
+    judged = judge.compare(comparison)
+    measured = judged["delta"] is not None
+    return {
+        "run": run.name,
+        "name": comparison.name,
+        "description": comparison.description,
+        "expected": comparison.expected,
+        "observed": judged["verdict"] if measured else "not measured",
+        "passed": judged["verdict"] == comparison.expected if measured else None,
+        "delta": judged["delta"],
+        "low": judged["low"],
+        "high": judged["high"],
+        "minimum_detectable": judged["minimum_detectable"],
+        "seeds": judged["seeds"],
+        "reason": judged["reason"],
+    }
+
+
+def _training(run: Run, models: quality.Models) -> list[Fields]:
+    """One entry for each trained model and seed, with its loss curve thinned to at most `CURVE_POINTS` means."""
+    roles: dict[str, tuple[str, str, str]] = {}
+    for c in run.manifest.comparisons:
+        if c.kind == "control":
+            roles.setdefault(c.case, ("control", "", c.name))
+    for c in run.manifest.comparisons:
+        if c.kind == "quality":
+            roles[c.case] = ("variant", c.component, c.variant)
+    for c in run.manifest.comparisons:
+        if c.kind == "quality":
+            roles[c.base_case] = ("baseline", "", "baseline")
+    cases = [case.id for case in run.manifest.cases if case.kind == "quality"]
+    entries = []
+    for case, seed in sorted(models.results, key=lambda cell: (cases.index(cell[0]), cell[1])):
+        result = models.results[case, seed]
+        role, component, name = roles.get(case, ("", "", run.cases[case].label))
+        entries.append(
+            {
+                "run": run.name,
+                "case": case,
+                "label": run.cases[case].label,
+                "role": role,
+                "component": component,
+                "name": name,
+                "seed": seed,
+                "parameters": result.parameters,
+                "tokens": result.train.tokens,
+                "tokens_per_s": result.train.tokens_per_s,
+                "final_loss": result.train.final_loss,
+                "acc": quality.mean_acc(result),
+                "bits_per_byte": result.bits_per_byte.value if result.bits_per_byte else None,
+                "curve": _thinned(result.train.curve),
+            }
+        )
+    return entries
+
+
+def _thinned(curve: Sequence[tuple[float, float]]) -> list[list[float]]:
+    """The finite points of a curve; where there are many, means over runs of neighbours."""
+    points = [(tokens, loss) for tokens, loss in curve if math.isfinite(tokens) and math.isfinite(loss)]
+    size = math.ceil(len(points) / CURVE_POINTS) or 1
+    blocks = [points[start : start + size] for start in range(0, len(points), size)]
+    return [[sum(p[0] for p in b) / len(b), sum(p[1] for p in b) / len(b)] for b in blocks]
+
+
+def _failures(run: Run) -> list[Fields]:
+    """Planned (case, replicate) pairs that did not end `ok`; those of one case with one status and reason are one."""
+    failures: dict[tuple[str, str, str | None], list[int]] = {}
+    for case in run.manifest.cases:
+        for replicate in case.replicates:
+            record: Record | None = run.records.get(case.id, {}).get(replicate)
+            status = record.status if record else "missing"
+            reason = (record.reason if record else None) or (case.unsupported if status == "unsupported" else None)
+            if status != "ok":
+                failures.setdefault((case.id, status, reason), []).append(replicate)
+    return [
+        {
+            "run": run.name,
+            "case": case_id,
+            "label": run.cases[case_id].label,
+            "kind": run.cases[case_id].kind,
+            "status": status,
+            "reason": reason,
+            "replicates": replicates,
+        }
+        for (case_id, status, reason), replicates in failures.items()
+    ]
+
+
+def _warnings(run: Run) -> Iterable[str]:
+    statuses = run.statuses()
+    if missing := statuses["missing"]:
+        yield f"{missing} planned measurements have no record: `benchsuite run --resume` finishes the run."
+    for status in ("throttled", "unstable"):
+        if count := statuses[status]:
+            yield f"{count} measurements are {status}: they are counted, and flagged in their rows."
+    for c in run.manifest.comparisons:
+        if not {c.case, c.base_case} <= run.cases.keys():
+            yield f"The comparison of {c.component or 'a control'}, {c.variant or c.name}, names a case without a plan."
+    if not any(c.kind == "control" for c in run.manifest.comparisons) and any(
+        c.kind == "quality" for c in run.manifest.comparisons
+    ):
+        yield "This run has no controls: nothing shows that its quality verdicts can be wrong or right."
+
+
+def _described(run: Run) -> Fields:
+    manifest = run.manifest
+    ids = "\n".join(sorted(case.id for case in manifest.cases))
+    digests: dict[str, Fields] = {}
+    for (case_id, _), result in sorted(quality.models_of(run).results.items()):
+        digests.setdefault(run.cases[case_id].label, result.digests)
+    return {
+        "name": run.name,
+        "suite": manifest.suite,
+        "description": manifest.description,
+        "created": manifest.created,
+        "hardware": manifest.hardware,
+        "notes": manifest.notes,
+        "cases": dict(sorted(run.statuses().items())),
+        "how_to_reproduce": {
+            "command": shlex.join(manifest.command),
+            "benchsuite_version": manifest.benchsuite_version,
+            "cases_digest": hashlib.sha256(ids.encode()).hexdigest()[:16],
+            "data_digests": digests,
+        },
+    }
+
+
+def _clean(value: Any) -> Any:
+    """`value` with numbers that JSON cannot hold (NaN, infinities) replaced by None, and control characters in text by
+    spaces: a name from a result must not move a terminal's cursor."""
+    if isinstance(value, dict):
+        return {_clean(str(key)): _clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item) for item in value]
+    if isinstance(value, str):
+        return CONTROL_CHARACTERS.sub(" ", value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,262 @@
+"""Reads a run directory: manifest.json and records.jsonl, checked, and forgiving only where a crash explains it.
+
+Fields that this version does not know are ignored: runs may record more than the report shows. A newer `schema_version`
+is refused, because there the known fields may mean something else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchsuite.errors import UserError
+
+SCHEMA_VERSION = 1
+
+M = TypeVar("M", bound=BaseModel)
+
+Status = Literal["ok", "oom", "timeout", "error", "unsupported", "throttled", "unstable", "incorrect", "skipped"]
+MEASURED: frozenset[str] = frozenset({"ok", "throttled", "unstable"})  # the result is a measurement, if a flagged one
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Case(_File):
+    id: str
+    kind: Literal["speed", "quality"]
+    label: str
+    params: dict[str, Any] = {}
+    replicates: list[int] = []
+    unsupported: str | None = None
+
+
+class Comparison(_File):
+    kind: Literal["speed", "quality", "control"]
+    case: str
+    base_case: str
+    component: str = ""
+    variant: str = ""
+    baseline: str = ""
+    matching: str | None = None
+    implementation: str | None = None
+    scope: str | None = None
+    direction: str | None = None
+    dtype: str | None = None
+    source: str | None = None
+    name: str = ""
+    expected: str = ""
+    description: str = ""
+
+
+class Manifest(_File):
+    schema_version: int
+    suite: str
+    description: str = ""
+    created: str = ""
+    command: list[str] = []
+    notes: list[str] = []
+    benchsuite_version: str = ""
+    hardware: dict[str, Any] = {}
+    cases: list[Case] = []
+    comparisons: list[Comparison] = []
+
+
+class SpeedResult(_File):
+    time_s: float | None = None
+    tokens_per_s: float | None = None
+    gb_per_s: float | None = None
+    tflop_per_s: float | None = None
+    peak_bytes: float | None = None
+    saved_bytes: float | None = None
+    compile_s: float | None = None
+    fusion: str | None = None
+    stop: str | None = None
+    error: dict[str, Any] | None = None
+
+
+class TaskScore(_File):
+    acc: float
+    n: int
+    random_acc: float | None = None
+    family: str | None = None
+    outcomes: str = Field(pattern="^[01]+$")
+
+
+class Training(_File):
+    tokens: float | None = None
+    time_s: float | None = None
+    tokens_per_s: float | None = None
+    final_loss: float | None = None
+    curve: list[tuple[float, float]] = []
+
+
+class BitsPerByte(_File):
+    value: float | None = None
+    bits: list[float] = []
+    bytes: list[float] = []
+
+
+class QualityResult(_File):
+    train: Training = Training()
+    parameters: int | None = None
+    digests: dict[str, Any] = {}
+    bits_per_byte: BitsPerByte | None = None
+    tasks: dict[str, TaskScore] = {}
+
+
+class _Row(_File):
+    schema_version: int
+    case_id: str
+    replicate: int
+    status: Status
+    reason: str | None = None
+    result: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One (case, replicate). `speed` or `quality` holds the result where the status is one of `MEASURED`."""
+
+    case_id: str
+    replicate: int
+    status: str
+    reason: str | None
+    speed: SpeedResult | None = None
+    quality: QualityResult | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run directory as read. `records` are by case id, then by replicate."""
+
+    name: str
+    manifest: Manifest
+    records: dict[str, dict[int, Record]]
+    warnings: tuple[str, ...]
+
+    @property
+    def cases(self) -> dict[str, Case]:
+        return {case.id: case for case in self.manifest.cases}
+
+    def statuses(self) -> Counter[str]:
+        """How many planned (case, replicate) pairs ended in each status; those without a record are `missing`."""
+        counts: Counter[str] = Counter()
+        for case in self.manifest.cases:
+            for replicate in case.replicates:
+                record = self.records.get(case.id, {}).get(replicate)
+                counts[record.status if record else "missing"] += 1
+        return counts
+
+
+def load(folder: Path) -> Run:
+    """Reads the run in `folder`.
+
+    A torn last line of records.jsonl (a crash in mid-write) is left out and told in `warnings`; no records.jsonl is a
+    run that has not begun. Raises UserError where `folder` is no run directory, a file is broken or of a newer schema.
+    """
+    path = folder / "manifest.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{folder} is not a run directory: it has no manifest.json",
+            hint="give the directory that `benchsuite run` printed",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}", hint="is it a run directory of benchsuite?") from error
+    content = _json(text, str(path))
+    _check_version(content, str(path))
+    manifest = _validated(Manifest, content, str(path))
+    kinds = {case.id: case.kind for case in manifest.cases}
+    records, warnings = _records(folder / "records.jsonl", kinds)
+    return Run(name=folder.resolve().name, manifest=manifest, records=records, warnings=tuple(warnings))
+
+
+def _records(path: Path, kinds: Mapping[str, str]) -> tuple[dict[str, dict[int, Record]], list[str]]:
+    records: dict[str, dict[int, Record]] = {}
+    warnings: list[str] = []
+    if not path.exists():
+        return records, ["The run has no records yet."]
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read: {error.strerror}", hint="check the permissions of the folder"
+        ) from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        last = number == len(lines)  # a whole line ends in a newline, so the last piece is empty or torn
+        try:
+            content = _json(line.decode("utf-8"), where)
+        except (UnicodeDecodeError, UserError) as error:
+            if last:
+                warnings.append(f"The last line of records.jsonl (line {number}) is torn and was left out.")
+                continue
+            raise UserError(f"{where}: not a JSON record", hint="restore the file, or run again") from error
+        _check_version(content, where)
+        record = _record(_validated(_Row, content, where), kinds, where)
+        if record is None:
+            warnings.append(f"A record of a case that is not in the manifest was left out (line {number}).")
+            continue
+        replicates = records.setdefault(record.case_id, {})
+        if record.replicate in replicates:
+            warnings.append(f"Case {record.case_id} has two records of replicate {record.replicate}; the later counts.")
+        replicates[record.replicate] = record
+    return records, warnings
+
+
+def _record(row: _Row, kinds: Mapping[str, str], where: str) -> Record | None:
+    kind = kinds.get(row.case_id)
+    if kind is None:
+        return None
+    speed = quality = None
+    if row.result is not None and row.status in MEASURED:
+        if kind == "speed":
+            speed = _validated(SpeedResult, row.result, where)
+        else:
+            quality = _validated(QualityResult, row.result, where)
+    return Record(
+        case_id=row.case_id,
+        replicate=row.replicate,
+        status=row.status,
+        reason=row.reason,
+        speed=speed,
+        quality=quality,
+    )
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not JSON ({error})", hint="is it a run directory of benchsuite?") from error
+
+
+def _check_version(content: Any, where: str) -> None:
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UserError(
+            f"{where}: schema_version {version} is newer than this benchsuite reads ({SCHEMA_VERSION})",
+            hint="upgrade benchsuite, or report with the version that made the run",
+        )
+
+
+def _validated(model: type[M], content: Any, where: str) -> M:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the top level"
+        raise UserError(
+            f"{where}: {key}: {first['msg']}", hint="the file was changed, or another tool wrote it"
+        ) from error

@@ -1,0 +1,254 @@
+"""The quality side of a row: paired outcomes of two models, judged by the spread between seeds of all models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benchsuite.report.load import Comparison, QualityResult, Run
+from benchsuite.report.speed import why_not
+from benchsuite.stats.intervals import holm, t_interval
+from benchsuite.stats.layout import Layout, disagreeing, fit
+from benchsuite.stats.quality import QualityComparison, compare_quality, mcnemar, ratio_differences
+
+Fields = dict[str, Any]
+Cell = tuple[str, int]  # (case id, seed)
+
+
+@dataclass(frozen=True)
+class Models:
+    """All trained models of a run with what they answered.
+
+    results  by (case id, seed). pool  the case ids that share the recipe and the budget, whose residuals measure the
+    spread between seeds; a crippled control is not among them.
+    """
+
+    run: Run
+    results: dict[Cell, QualityResult]
+    pool: frozenset[str]
+
+    def seeds(self, case_id: str) -> list[int]:
+        return sorted(seed for case, seed in self.results if case == case_id)
+
+    def layout(self, score: Callable[[QualityResult], float | None], like: Callable[[QualityResult], Any]) -> dict:
+        """Residual variances of `score`, one layout for each group of models that agree in `like` (same documents)."""
+        groups: dict[Any, dict[Cell, float]] = {}
+        for (case, seed), result in self.results.items():
+            value = score(result)
+            if case in self.pool and value is not None:
+                groups.setdefault(like(result), {})[case, seed] = value
+        return {key: fit(cells) for key, cells in groups.items()}
+
+
+def models_of(run: Run) -> Models:
+    """Collects the quality records of a run. The pool: every model of a quality comparison, and every control that is
+    expected to be unresolved."""
+    pool = {
+        case
+        for c in run.manifest.comparisons
+        if c.kind == "quality" or (c.kind == "control" and c.expected == "unresolved")
+        for case in (c.case, c.base_case)
+    }
+    results = {
+        (case_id, seed): record.quality
+        for case_id, records in run.records.items()
+        for seed, record in records.items()
+        if record.quality is not None
+    }
+    return Models(run=run, results=results, pool=frozenset(pool))
+
+
+def mean_acc(result: QualityResult) -> float | None:
+    """Mean over tasks of acc, every task alike; None without tasks."""
+    return (
+        float(np.mean([_answers(score.outcomes).mean() for score in result.tasks.values()])) if result.tasks else None
+    )
+
+
+def warnings_of(models: Models) -> list[str]:
+    """What a reader must know about the seeds: one seed only, or a model whose seeds scatter more than the others'."""
+    warnings = []
+    seeds = {seed for case, seed in models.results if case in models.pool}
+    if len(seeds) == 1:
+        warnings.append(
+            "One seed only: the intervals of quality cover new documents, not new seeds, so every delta is unresolved."
+        )
+    cells = {
+        cell: value
+        for cell, r in models.results.items()
+        if cell[0] in models.pool
+        if (value := mean_acc(r)) is not None
+    }
+    for case, times in disagreeing(cells):
+        label = models.run.cases[case].label
+        warnings.append(
+            f"The seeds of {label} scatter {times:.1f} times as much as those of the other models: its interval is too "
+            "narrow, and it widens everyone else's."
+        )
+    return warnings
+
+
+class QualityRows:
+    """Makes the `quality` object of report rows and the outcome of controls for one run."""
+
+    def __init__(self, models: Models) -> None:
+        self.models = models
+        self._overall = models.layout(mean_acc, _asked)
+        self._of_task: dict[str, dict[Any, Layout | None]] = {}
+        for task in sorted({name for result in models.results.values() for name in result.tasks}):
+            self._of_task[task] = models.layout(partial(_acc, task=task), _asked)
+        self._bits = models.layout(_bits_per_byte, _text)
+
+    def compare(self, comparison: Comparison) -> Fields:
+        """Variant minus baseline over the seeds that both have; accuracies and deltas are fractions, not points."""
+        models, fields = self.models, empty(comparison.source)
+        seeds = sorted(set(models.seeds(comparison.case)) & set(models.seeds(comparison.base_case)))
+        pairs = [(models.results[comparison.case, s], models.results[comparison.base_case, s]) for s in seeds]
+        reason = self._incomparable(comparison, pairs)
+        if reason is not None:
+            return fields | {"verdict": "unresolved", "reason": reason}
+        fields["seeds"] = len(seeds)
+        fields["parameters"], fields["baseline_parameters"] = pairs[0][0].parameters, pairs[0][1].parameters
+        key = _asked(pairs[0][0])
+        if pairs[0][0].tasks:
+            arrays = {task: _paired(pairs, task) for task in pairs[0][0].tasks}
+            overall = compare_quality(list(arrays.values()), self._overall.get(key), step=1)
+            fields |= _delta(overall) | {"verdict": overall.verdict, "covers_seeds": overall.covers_seeds}
+            fields["acc"] = float(np.mean([mean_acc(v) for v, _ in pairs]))
+            fields["baseline_acc"] = float(np.mean([mean_acc(b) for _, b in pairs]))
+            fields["tasks"] = self._tasks(arrays, pairs)
+        fields["bits_per_byte"] = self._bits_per_byte(pairs)
+        return fields
+
+    def _incomparable(self, comparison: Comparison, pairs: Sequence[tuple[QualityResult, QualityResult]]) -> str | None:
+        if not pairs:
+            sides = ((comparison.case, "variant"), (comparison.base_case, "baseline"))
+            reasons = [why_not(self.models.run, case, side) for case, side in sides]
+            return "; ".join(r for r in reasons if r) or "no seed was trained on both sides"
+        if len({_asked(result) for pair in pairs for result in pair}) > 1:
+            return "the models were asked different tasks"
+        if not pairs[0][0].tasks and pairs[0][0].bits_per_byte is None:
+            return "nothing was evaluated"
+        return None
+
+    def _tasks(
+        self, arrays: Mapping[str, np.ndarray], pairs: Sequence[tuple[QualityResult, QualityResult]]
+    ) -> dict[str, Fields]:
+        key = _asked(pairs[0][0])
+        compared = {t: compare_quality([a], self._of_task[t].get(key), step=1) for t, a in arrays.items()}
+        tests = {t: mcnemar(a) for t, a in arrays.items()}
+        p_values = [p if (p := c.delta.p_value()) is not None else 1.0 for c in compared.values()]
+        adjusted = dict(zip(arrays, holm(p_values), strict=True))
+        adjusted_mcnemar = dict(zip(arrays, holm([p for _, _, p in tests.values()]), strict=True))
+        return {
+            task: _delta(c)
+            | {
+                "verdict": c.verdict if adjusted[task] < 0.05 else "unresolved",
+                "p_holm": adjusted[task],
+                "acc": float(np.mean([_acc(v, task) for v, _ in pairs])),
+                "baseline_acc": float(np.mean([_acc(b, task) for _, b in pairs])),
+                "wins": tests[task][0],
+                "losses": tests[task][1],
+                "mcnemar_p_holm": adjusted_mcnemar[task],
+            }
+            for task, c in compared.items()
+        }
+
+    def _bits_per_byte(self, pairs: Sequence[tuple[QualityResult, QualityResult]]) -> Fields:
+        fields: Fields = dict.fromkeys(("delta", "low", "high", "minimum_detectable", "verdict", "value", "baseline"))
+        texts = {_text(result) for pair in pairs for result in pair}
+        if len(texts) != 1 or None in texts or any(_bits_per_byte(r) is None for pair in pairs for r in pair):
+            return fields
+        bits = [[np.array(r.bits_per_byte.bits) for r in side if r.bits_per_byte] for side in zip(*pairs, strict=True)]
+        sizes = np.array(next(iter(texts)))
+        difference = ratio_differences(np.stack(bits[0]), np.stack(bits[1]), sizes)
+        compared = compare_quality([difference], self._bits.get(next(iter(texts))), better="lower")
+        value, baseline = (float(np.mean([b.sum() / sizes.sum() for b in side])) for side in bits)
+        return fields | _delta(compared) | {"verdict": compared.verdict, "value": value, "baseline": baseline}
+
+
+def empty(source: str | None = None) -> Fields:
+    """The `quality` object of a row whose quality was not measured."""
+    keys = (
+        "delta",
+        "low",
+        "high",
+        "minimum_detectable",
+        "verdict",
+        "acc",
+        "baseline_acc",
+        "covers_seeds",
+        "parameters",
+    )
+    fields: Fields = dict.fromkeys((*keys, "baseline_parameters", "reason"))
+    bits = dict.fromkeys(("delta", "low", "high", "minimum_detectable", "verdict", "value", "baseline"))
+    return fields | {"source": source, "seeds": 0, "tasks": {}, "bits_per_byte": bits}
+
+
+def task_list(models: Models) -> list[Fields]:
+    """What each task is and how the baselines do on it: family, documents, random baseline, accuracy by baseline label.
+
+    `above_chance` says whether a baseline's accuracy on these documents is above the random baseline (95% interval over
+    documents, seeds averaged); a task at chance for every model adds noise and no information.
+    """
+    bases = list(dict.fromkeys(c.base_case for c in models.run.manifest.comparisons if c.kind == "quality"))
+    tasks: dict[str, Fields] = {}
+    for case, seed in sorted(models.results):
+        for name, score in models.results[case, seed].tasks.items():
+            fields = {"name": name, "family": score.family, "n": score.n, "random_acc": score.random_acc}
+            tasks.setdefault(name, fields | {"baselines": {}})
+    for base in bases:
+        label = models.run.cases[base].label if base in models.run.cases else base
+        for name, task in tasks.items():
+            scores = [r.tasks[name] for s in models.seeds(base) if name in (r := models.results[base, s]).tasks]
+            if not scores or len({len(score.outcomes) for score in scores}) > 1 or not scores[0].outcomes:
+                continue
+            interval = t_interval(np.mean([_answers(score.outcomes) for score in scores], axis=0).tolist())
+            above = None
+            if task["random_acc"] is not None and interval.low is not None:
+                above = interval.low > task["random_acc"]
+            task["baselines"][label] = {"acc": interval.estimate, "above_chance": above}
+    return list(tasks.values())
+
+
+def _answers(outcomes: str) -> np.ndarray:
+    return np.frombuffer(outcomes.encode(), dtype=np.uint8).astype(float) - ord("0")
+
+
+def _acc(result: QualityResult, task: str) -> float | None:
+    return float(_answers(result.tasks[task].outcomes).mean()) if task in result.tasks else None
+
+
+def _asked(result: QualityResult) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted((name, len(score.outcomes)) for name, score in result.tasks.items()))
+
+
+def _text(result: QualityResult) -> tuple[float, ...] | None:
+    return tuple(result.bits_per_byte.bytes) if result.bits_per_byte and result.bits_per_byte.bytes else None
+
+
+def _bits_per_byte(result: QualityResult) -> float | None:
+    measured = result.bits_per_byte
+    if measured is None or not measured.bytes or len(measured.bits) != len(measured.bytes):
+        return None
+    value = sum(measured.bits) / sum(measured.bytes) if sum(measured.bytes) > 0 else math.nan
+    return value if math.isfinite(value) else None
+
+
+def _paired(pairs: Sequence[tuple[QualityResult, QualityResult]], task: str) -> np.ndarray:
+    """Differences of outcomes, (seeds, documents)."""
+    return np.stack([_answers(v.tasks[task].outcomes) - _answers(b.tasks[task].outcomes) for v, b in pairs])
+
+
+def _delta(compared: QualityComparison) -> Fields:
+    return {
+        "delta": compared.delta.estimate,
+        "low": compared.delta.low,
+        "high": compared.delta.high,
+        "minimum_detectable": compared.minimum_detectable,
+    }

@@ -1,0 +1,114 @@
+"""The speed and memory side of a row: the records of two cases, paired by replicate."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from benchsuite.report.load import MEASURED, Comparison, Record, Run
+from benchsuite.stats.speed import MARGIN, SpeedComparison, compare_speed
+
+Fields = dict[str, Any]
+
+
+def speed_and_memory(run: Run, comparison: Comparison, margin: float = MARGIN) -> tuple[Fields, Fields]:
+    """The `speed` and `memory` objects of a report row.
+
+    Replicates that are `throttled` or `unstable` count, and are told in `flags`; other statuses leave no number. Where
+    no pair is left the verdict is `incomparable` and `reason` says why.
+    """
+    variant, baseline = run.records.get(comparison.case, {}), run.records.get(comparison.base_case, {})
+    result = compare_speed(_rates(variant), _rates(baseline), margin=margin)
+    flags = Counter(r.status for r in (*variant.values(), *baseline.values()) if r.status in MEASURED - {"ok"})
+    speed: Fields = {
+        "ratio": result.ratio,
+        "low": result.low,
+        "high": result.high,
+        "verdict": result.verdict,
+        "tokens_per_s": _median(variant, "tokens_per_s"),
+        "baseline_tokens_per_s": _median(baseline, "tokens_per_s"),
+        "time_s": _median(variant, "time_s"),
+        "gb_per_s": _median(variant, "gb_per_s"),
+        "tflop_per_s": _median(variant, "tflop_per_s"),
+        "compile_s": _median(variant, "compile_s"),
+        "error": _error(variant),
+        "replicates": result.pairs,
+        "margin": margin,
+        "fusion": _fusion(variant),
+        "baseline_fusion": _fusion(baseline),
+        "flags": dict(sorted(flags.items())),
+        "reason": _reason(run, comparison, result),
+    }
+    peak, base_peak = _median(variant, "peak_bytes"), _median(baseline, "peak_bytes")
+    memory: Fields = {
+        "ratio": peak / base_peak if peak is not None and base_peak else None,
+        "peak_bytes": peak,
+        "baseline_peak_bytes": base_peak,
+        "saved_bytes": _median(variant, "saved_bytes"),
+    }
+    return speed, memory
+
+
+def not_measured() -> tuple[Fields, Fields]:
+    """The `speed` and `memory` objects of a variant whose speed is no question: a corpus, for example."""
+    speed: Fields = dict.fromkeys(
+        (
+            *("ratio", "low", "high", "verdict", "tokens_per_s", "baseline_tokens_per_s", "time_s", "gb_per_s"),
+            *("tflop_per_s", "compile_s", "error", "margin", "fusion", "baseline_fusion", "reason"),
+        )
+    )
+    speed |= {"replicates": 0, "flags": {}}
+    return speed, dict.fromkeys(("ratio", "peak_bytes", "baseline_peak_bytes", "saved_bytes"))
+
+
+def why_not(run: Run, case_id: str, side: str) -> str | None:
+    """Why a case has no measurement: its first status that is not one, with the reason given. None where it has one."""
+    case = run.cases.get(case_id)
+    if case is None:
+        return f"{side}: not in the manifest"
+    records = run.records.get(case_id, {})
+    if any(r.status in MEASURED and (r.speed or r.quality) for r in records.values()):
+        return None
+    for record in records.values():
+        if record.status not in MEASURED:
+            return f"{side}: {record.status}" + (f" ({record.reason})" if record.reason else "")
+    if case.unsupported:
+        return f"{side}: unsupported ({case.unsupported})"
+    return f"{side}: no record"
+
+
+def _reason(run: Run, comparison: Comparison, result: SpeedComparison) -> str | None:
+    if result.verdict != "incomparable":
+        return None if result.low is not None else f"too few pairs for an interval: {result.pairs}"
+    reasons = [why_not(run, comparison.case, "variant"), why_not(run, comparison.base_case, "baseline")]
+    found = "; ".join(reason for reason in reasons if reason)
+    return found or "no replicate has a usable tokens/s on both sides"
+
+
+def _rates(records: Mapping[int, Record]) -> dict[int, float]:
+    return {
+        r: record.speed.tokens_per_s
+        for r, record in records.items()
+        if record.speed is not None and record.speed.tokens_per_s is not None
+    }
+
+
+def _median(records: Mapping[int, Record], field: str) -> float | None:
+    """Median over replicates of the finite values of a result field."""
+    values = [getattr(record.speed, field) for record in records.values() if record.speed is not None]
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    return statistics.median(finite) if finite else None
+
+
+def _error(records: Mapping[int, Record]) -> float | None:
+    """The largest relative error against float64, forward or backward, of any replicate."""
+    errors = [record.speed.error for record in records.values() if record.speed is not None and record.speed.error]
+    sizes = [error.get(way) for error in errors for way in ("forward", "backward")]
+    return max((size for size in sizes if isinstance(size, float)), default=None)
+
+
+def _fusion(records: Mapping[int, Record]) -> str | None:
+    return next((r.speed.fusion for r in records.values() if r.speed is not None and r.speed.fusion), None)

@@ -1,0 +1,71 @@
+"""The report in a terminal: the findings, one compact table, the controls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchsuite import format
+from benchsuite.report import view
+from benchsuite.report.join import join
+
+STYLES = {
+    "faster": "green",
+    "better": "green",
+    "slower": "red",
+    "worse": "red",
+    "failed": "bold red",
+    "passed": "green",
+}
+
+
+def terminal(run_dir: str | Path, console: Console) -> None:
+    """Prints the findings of a run, its main table and its controls. Raises UserError where it is no run."""
+    document = join([run_dir])
+    groups = view.main_table(document)
+    for group in groups:
+        console.print(Text(f"{group['title']} (against {group['against']})", style="bold"))
+        for line in group["lines"]:
+            console.print(Text(f"  {line['sentence']}"))
+    if groups:
+        console.print(_main(groups))
+        console.print(Text("-: not measured. Brackets: 95% intervals.", style="dim"))
+    else:
+        console.print("The run compares nothing.")
+    for control in view.controls_table(document):
+        mark = view.MARKS.get(control["outcome"], "?")
+        text = f"{mark} {control['name']}: {control['observed']}, must be {control['expected']} ({control['delta']})"
+        console.print(Text(text, style=STYLES.get(control["outcome"], "yellow")))
+    for text in document["warnings"]:
+        console.print(Text(f"! {text}", style="yellow"))
+    counts = ", ".join(f"{count} {status}" for status, count in document["cases"].items())
+    console.print(Text(f"{view.noise_sentence(document)}\nMeasurements: {counts or 'none'}.", style="dim"))
+
+
+def _main(groups: list[view.Fields]) -> Table:
+    """The main table in 80 columns: verdicts as marks and colours, in words in the sentences above it."""
+    table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    table.add_column("variant", max_width=21)
+    for name in ("speed", "memory", "accuracy, points", "detects"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for group in groups:
+        for line in group["lines"]:
+            table.add_row(
+                Text(line["name"]),
+                _judged(line["speed"], line["speed_verdict"]),
+                _short(line["memory"]),
+                _judged(line["quality"], line["quality_verdict"]),
+                _short(line["detectable"]),
+            )
+    return table
+
+
+def _judged(value: str, verdict: str) -> Text:
+    return Text(f"{view.MARKS.get(verdict, '')} {_short(value)}".strip(), style=STYLES.get(verdict, ""))
+
+
+def _short(value: str) -> str:
+    return "-" if value == format.UNKNOWN else value

@@ -1,0 +1,288 @@
+"""The report's tables as strings: what the page, the Markdown and the terminal all show.
+
+Each function takes the document of `benchsuite.report.join` and returns plain dictionaries of text, so that the three
+renderings cannot disagree and none of them formats a number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchsuite import format
+from benchsuite.report import words
+
+Fields = dict[str, Any]
+
+MARKS = {
+    "faster": "▲",
+    "slower": "▼",
+    "same": "=",
+    "unclear": "?",
+    "incomparable": "×",
+    "better": "▲",
+    "worse": "▼",
+    "unresolved": "○",
+    "passed": "✓",
+    "failed": "✗",
+}
+
+
+def main_table(document: Fields) -> list[Fields]:
+    """One group for each component of each run, with one line for each variant: the headline speed and the quality."""
+    groups: dict[tuple[str, str], Fields] = {}
+    several = len(document["runs"]) > 1
+    for row in words.headline_rows(document["rows"]):
+        key = (row["run"], row["component"])
+        title = words.component_name(row["component"]) + (f", {row['run']}" if several else "")
+        group = groups.setdefault(key, {"title": title, "component": row["component"], "lines": []})
+        group["lines"].append(_line(row))
+    for group in groups.values():
+        baselines = {line["baseline"] for line in group["lines"]}
+        group["against"] = ", ".join(words.mid_sentence(name) for name in sorted(baselines))
+        matchings = {line["matching"] for line in group["lines"]}
+        group["matching"] = matchings.pop() if len(matchings) == 1 else ""
+    return list(groups.values())
+
+
+def _line(row: Fields) -> Fields:
+    speed, memory, quality = row["speed"], row["memory"], row["quality"]
+    bits = quality["bits_per_byte"]
+    return {
+        "name": words.variant_name(row["component"], row["variant"]),
+        "variant": row["variant"],
+        "baseline": words.variant_name(row["component"], row["baseline"]),
+        "matching": row["matching"] or "",
+        "sentence": words.sentence(row),
+        "speed": format.ratio(speed["ratio"], speed["low"], speed["high"]),
+        "speed_of": words.speed_of_what(row) if speed["verdict"] else "",
+        "speed_verdict": speed["verdict"] or "",
+        "speed_reason": speed["reason"] or _flags(speed["flags"]),
+        "speed_range": (speed["ratio"], speed["low"], speed["high"]),
+        "memory": format.ratio(memory["ratio"]),
+        "quality": format.points(quality["delta"], quality["low"], quality["high"]),
+        "quality_verdict": quality["verdict"] or "",
+        "quality_reason": _quality_note(quality),
+        "quality_range": (quality["delta"], quality["low"], quality["high"]),
+        "detectable": format.points_size(quality["minimum_detectable"]),
+        "bits": format.bits(bits["delta"], bits["low"], bits["high"]),
+        "bits_verdict": bits["verdict"] or "",
+        "source": quality["source"] or "",
+    }
+
+
+def speed_table(document: Fields) -> list[Fields]:
+    """Every speed comparison, with the absolute figures behind its ratio."""
+    return [
+        {
+            "run": row["run"],
+            "component": words.component_name(row["component"]),
+            "variant": words.variant_name(row["component"], row["variant"]),
+            "baseline": words.mid_sentence(words.variant_name(row["component"], row["baseline"])),
+            "of": words.speed_of_what(row),
+            "ratio": format.ratio(row["speed"]["ratio"], row["speed"]["low"], row["speed"]["high"]),
+            "range": (row["speed"]["ratio"], row["speed"]["low"], row["speed"]["high"]),
+            "verdict": row["speed"]["verdict"],
+            "tokens_per_s": format.si(row["speed"]["tokens_per_s"], ""),
+            "baseline_tokens_per_s": format.si(row["speed"]["baseline_tokens_per_s"], ""),
+            "gb_per_s": format.number(row["speed"]["gb_per_s"]),
+            "tflop_per_s": format.number(row["speed"]["tflop_per_s"]),
+            "memory": format.ratio(row["memory"]["ratio"]),
+            "peak": format.bytes_(row["memory"]["peak_bytes"]),
+            "saved": format.bytes_(row["memory"]["saved_bytes"]),
+            "time": format.seconds(row["speed"]["time_s"]),
+            "error": format.scientific(row["speed"]["error"]),
+            "fusion": "" if row["speed"]["fusion"] == row["implementation"] else row["speed"]["fusion"] or "",
+            "note": row["speed"]["reason"] or _flags(row["speed"]["flags"]),
+        }
+        for row in document["rows"]
+        if row["speed"]["verdict"] is not None
+    ]
+
+
+def task_tables(document: Fields) -> list[Fields]:
+    """One table for each run with tasks: a line for each task, a cell for each variant."""
+    tables = []
+    for run in document["runs"]:
+        tasks = [task for task in document["tasks"] if task["run"] == run["name"]]
+        rows = [
+            row
+            for row in words.headline_rows(document["rows"])
+            if row["run"] == run["name"] and row["quality"]["tasks"]
+        ]
+        if not tasks:
+            continue
+        columns = [
+            {
+                "component": words.component_name(r["component"]),
+                "name": words.variant_name(r["component"], r["variant"]),
+            }
+            for r in rows
+        ]
+        lines = []
+        for task in tasks:
+            baseline = next(iter(task["baselines"].values()), {"acc": None, "above_chance": None})
+            lines.append(
+                {
+                    "name": task["name"],
+                    "family": task["family"] or "",
+                    "documents": str(task["n"]),
+                    "random": format.percent(task["random_acc"]),
+                    "baseline": format.percent(baseline["acc"]),
+                    "at_chance": baseline["above_chance"] is False,
+                    "cells": [_cell(row["quality"]["tasks"].get(task["name"])) for row in rows],
+                }
+            )
+        sizes = {line["documents"] for line in lines}
+        tables.append(
+            {
+                "run": run["name"],
+                "columns": columns,
+                "lines": lines,
+                "note": _chance_note(lines),
+                "documents": sizes.pop() if len(sizes) == 1 else "",
+            }
+        )
+    return tables
+
+
+def _chance_note(lines: list[Fields]) -> str:
+    at_chance = sum(line["at_chance"] for line in lines)
+    if not at_chance:
+        return ""
+    return (
+        f"The baseline is at chance on {at_chance} of {len(lines)} tasks: unless a variant learns them, they add noise "
+        "to the mean and nothing else."
+    )
+
+
+def _cell(task: Fields | None) -> Fields:
+    if task is None:
+        return {"delta": format.UNKNOWN, "half": "", "verdict": "", "leaning": False, "won": ""}
+    half = None if task["low"] is None else (task["high"] - task["low"]) / 2
+    covers_zero = task["low"] is None or task["low"] <= 0 <= task["high"]
+    return {
+        "delta": format.points(task["delta"]),
+        "half": "" if half is None else f"±{format.points_size(half)}",
+        "verdict": task["verdict"],
+        "leaning": task["verdict"] == "unresolved" and not covers_zero,
+        "won": f"{task['wins']} won, {task['losses']} lost; McNemar p {format.p_value(task['mcnemar_p_holm'])} (Holm)",
+    }
+
+
+def controls_table(document: Fields) -> list[Fields]:
+    return [
+        {
+            "run": control["run"],
+            "name": words.control_name(control["name"]),
+            "description": control["description"],
+            "expected": control["expected"],
+            "observed": control["observed"],
+            "outcome": {True: "passed", False: "failed", None: "not measured"}[control["passed"]],
+            "delta": format.points(control["delta"], control["low"], control["high"]),
+            "detectable": format.points_size(control["minimum_detectable"]),
+            "reason": control["reason"] or "",
+        }
+        for control in document["controls"]
+    ]
+
+
+def models_table(document: Fields) -> list[Fields]:
+    """Every trained model: one line for each case, its seeds side by side."""
+    lines: dict[tuple[str, str], Fields] = {}
+    for model in document["training"]:
+        line = lines.setdefault(
+            (model["run"], model["case"]),
+            {
+                "run": model["run"],
+                "name": model_name(model),
+                "parameters": format.si(model["parameters"], ""),
+                "tokens": format.si(model["tokens"], ""),
+                "losses": [],
+                "accs": [],
+                "bits": [],
+            },
+        )
+        line["losses"].append(format.number(model["final_loss"]))
+        line["accs"].append(format.percent(model["acc"]))
+        line["bits"].append(format.number(model["bits_per_byte"]))
+    return list(lines.values())
+
+
+def model_name(model: Fields) -> str:
+    """What a trained model is called beside the others of its run."""
+    if model["role"] == "control":
+        return words.control_name(model["name"])
+    return words.variant_name(model["component"], model["name"])
+
+
+def data_digests(run: Fields) -> list[tuple[str, str]]:
+    """(name, digest) of the texts, tokenizers and tasks behind a run's models, each once."""
+    found: dict[tuple[str, str], None] = {}
+    for digests in run["how_to_reproduce"]["data_digests"].values():
+        for name, digest in digests.items():
+            found[name.replace("_", " "), str(digest)] = None
+    return list(found)
+
+
+def failures_table(document: Fields) -> list[Fields]:
+    return [
+        {
+            "run": failure["run"],
+            "label": failure["label"],
+            "status": failure["status"],
+            "replicates": ", ".join(str(r) for r in failure["replicates"]),
+            "reason": failure["reason"] or "no reason recorded",
+        }
+        for failure in document["failures"]
+    ]
+
+
+def hardware_lines(hardware: Fields, prefix: str = "") -> list[tuple[str, str]]:
+    """The fingerprint as (name, value) pairs; nested names are joined, bytes and unknown values written out."""
+    lines: list[tuple[str, str]] = []
+    for key, value in hardware.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, dict):
+            lines += hardware_lines(value, "" if key in ("identity", "context") else f"{prefix}{key} ")
+        elif value is None:
+            lines.append((name, format.UNKNOWN))
+        elif isinstance(value, bool):
+            lines.append((name, "yes" if value else "no"))
+        elif key.endswith("_bytes") and isinstance(value, int | float):
+            lines.append((name.removesuffix(" bytes"), format.bytes_(value)))
+        elif isinstance(value, list):
+            items = [", ".join(v for _, v in hardware_lines(i)) if isinstance(i, dict) else str(i) for i in value]
+            lines.append((name, "; ".join(items) or "none"))
+        else:
+            lines.append((name, str(value)))
+    return lines
+
+
+def noise_sentence(document: Fields) -> str:
+    """What this report could have seen at all: the range of its minimum detectable deltas."""
+    judged = [row["quality"] for row in document["rows"] if row["quality"]["delta"] is not None]
+    if judged and not any(quality["covers_seeds"] for quality in judged):
+        return "With one seed this run resolves no difference in quality, however large."
+    found = [quality["minimum_detectable"] for quality in judged if quality["covers_seeds"]]
+    sizes = sorted(size for size in found if size is not None)
+    if not sizes:
+        return "No quality was measured in this run."
+    span = format.points_size(sizes[0])
+    if sizes[-1] - sizes[0] > 0.0005:
+        span += f" to {format.points_size(sizes[-1])}"
+    return (
+        f"This run finds a true difference of {span} points of accuracy four times in five; smaller ones it mostly "
+        "leaves unresolved."
+    )
+
+
+def _quality_note(quality: Fields) -> str:
+    if quality["reason"]:
+        return str(quality["reason"])
+    if quality["covers_seeds"] is False:
+        return "one seed: documents only"
+    return ""
+
+
+def _flags(flags: Fields) -> str:
+    return ", ".join(f"{count} {status}" for status, count in flags.items())

@@ -1,0 +1,209 @@
+"""The findings in plain words, and the names that people use for components and variants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchsuite import format
+
+Fields = dict[str, Any]
+
+COMPONENTS = {
+    "activation": "Activation",
+    "position": "Position embedding",
+    "embedding_norm": "Embedding norm",
+    "corpus": "Training corpus",
+    "languages": "Languages",
+    "objective": "Objective",
+    "learning_rule": "Learning rule",
+}
+VARIANTS = {
+    ("activation", "gelu"): "GELU",
+    ("activation", "geglu"): "GEGLU",
+    ("activation", "swiglu"): "SwiGLU",
+    ("activation", "relu"): "ReLU",
+    ("activation", "relu2"): "Squared ReLU",
+    ("position", "none"): "No position embedding",
+    ("position", "learned"): "Learned positions",
+    ("position", "sinusoidal"): "Sinusoidal positions",
+    ("position", "rotary"): "Rotary positions",
+    ("position", "alibi"): "ALiBi",
+    ("embedding_norm", "on"): "Embedding norm",
+    ("embedding_norm", "off"): "No embedding norm",
+}
+CONTROLS = {"a_against_a": "A against A", "quarter_tokens": "A quarter of the tokens"}
+SCOPES = {"step": "training step", "layer": "layer", "evaluate": "evaluation"}
+# What a row says about speed is the more telling the closer it is to training a model; the first match is the headline.
+_SCOPES_BY_WEIGHT = ("step", "layer", "evaluate")
+_DIRECTIONS_BY_WEIGHT = ("step", "fwd+bwd", "fwd")
+_IMPLEMENTATIONS_BY_WEIGHT = ("eager", "compile")
+
+
+def component_name(component: str) -> str:
+    return COMPONENTS.get(component, component.replace("_", " ").capitalize())
+
+
+def variant_name(component: str, variant: str) -> str:
+    return VARIANTS.get((component, variant), variant)
+
+
+def short_name(component: str, variant: str) -> str:
+    """The variant's name where room is short: "rotary", "no position"."""
+    name = mid_sentence(variant_name(component, variant))
+    return name.removesuffix(" positions").removesuffix(" embedding")
+
+
+def subject(component: str, variant: str) -> str:
+    """The variant as the subject of a sentence."""
+    if (component, variant) in VARIANTS:
+        return VARIANTS[component, variant]
+    return f"Training on {variant}" if component == "corpus" else variant
+
+
+def mid_sentence(name: str) -> str:
+    """A name as it stands inside a sentence: "learned positions", but "GELU"."""
+    return name[:1].lower() + name[1:] if " " in name and name[1:2].islower() else name
+
+
+def control_name(name: str) -> str:
+    return CONTROLS.get(name, name.replace("_", " ").capitalize())
+
+
+def speed_of_what(row: Fields) -> str:
+    """What the speed of a row is the speed of: "training step, eager"."""
+    scope, direction = row["scope"], row["direction"]
+    parts = [SCOPES.get(scope, scope) if scope else ""]
+    if direction and direction != "step":
+        parts.append({"fwd": "forward", "fwd+bwd": "forward + backward"}.get(direction, direction))
+    parts.append(row["implementation"] or "")
+    return ", ".join(part for part in parts if part)
+
+
+def headline_rows(rows: list[Fields]) -> list[Fields]:
+    """One row for each (run, component, variant, matching): that whose speed is nearest to training a whole model."""
+    best: dict[tuple[str, ...], Fields] = {}
+    for row in rows:
+        key = (row["run"], row["component"], row["variant"], row["matching"] or "")
+        if key not in best or _weight(row) < _weight(best[key]):
+            best[key] = row
+    return list(best.values())
+
+
+def findings(document: Fields) -> list[Fields]:
+    """One sentence for each variant, what it cost and what it bought: [{run, component, variant, sentence, ...}]."""
+    return [
+        {
+            "run": row["run"],
+            "component": row["component"],
+            "variant": row["variant"],
+            "baseline": row["baseline"],
+            "matching": row["matching"],
+            "sentence": sentence(row),
+        }
+        for row in headline_rows(document["rows"])
+    ]
+
+
+def sentence(row: Fields) -> str:
+    """What a variant cost and what it bought, against its baseline.
+
+    "Rotary positions cost 12% (9 to 15%) of training speed and bought 1.8 points (0.6 to 3.0) of zero-shot accuracy."
+    """
+    name = subject(row["component"], row["variant"])
+    parts = [part for part in (_speed_clause(row), _quality_clause(row["quality"])) if part]
+    if not parts:
+        return f"{name}: not measured."
+    if len(parts) == 2 and all(part.startswith("left ") for part in parts):
+        parts[1] = parts[1].removeprefix("left ")
+    return f"{name} {' and '.join(parts)}."
+
+
+def _speed_clause(row: Fields) -> str:
+    speed = row["speed"]
+    ratio, low, high = speed["ratio"], speed["low"], speed["high"]
+    of = _of_speed(row)
+    match speed["verdict"]:
+        case None:
+            return ""
+        case "slower":
+            return f"cost {format.share(1 - ratio, 1 - high, 1 - low)} of {of}"
+        case "faster":
+            return f"gained {format.share(ratio - 1, low - 1, high - 1)} of {of}"
+        case "same":
+            return f"left {of} the same (within {format.margin(speed['margin'])})"
+        case "unclear" if low is None:
+            return f"left {of} unclear (too few replicates for an interval)"
+        case "unclear":
+            return f"left {of} unclear ({format.ratio(low)} to {format.ratio(high)})"
+        case _:
+            return f"could not be compared in {of} ({speed['reason']})"
+
+
+def _of_speed(row: Fields) -> str:
+    scope, direction = row["scope"], row["direction"]
+    if scope == "step":
+        return "training speed"
+    if scope == "evaluate":
+        return "evaluation speed"
+    way = {"fwd": " (forward)", "fwd+bwd": " (forward and backward)"}.get(direction or "", "")
+    return f"its layer's speed{way}"
+
+
+def _quality_clause(quality: Fields) -> str:
+    delta, low, high = quality["delta"], quality["low"], quality["high"]
+    of = "of zero-shot accuracy"
+    if quality["verdict"] is None:
+        return ""
+    if delta is None:
+        if quality["reason"]:
+            return f"could not be compared in quality ({quality['reason']})"
+        return ""
+    match quality["verdict"]:
+        case "better":
+            return f"bought {format.points_in_words(delta, low, high)} {of}"
+        case "worse":
+            return f"lost {format.points_in_words(-delta, -high, -low)} {of}"
+        case _ if quality["covers_seeds"] is False:
+            return f"left zero-shot accuracy unresolved (one seed; {format.span(low, high)} points by documents alone)"
+        case _:
+            return f"left zero-shot accuracy unresolved ({format.span(low, high)} points)"
+
+
+def _weight(row: Fields) -> tuple[int, ...]:
+    verdict = row["speed"]["verdict"]
+    return (
+        verdict in (None, "incomparable"),
+        _place(row["scope"], _SCOPES_BY_WEIGHT),
+        _place(row["direction"], _DIRECTIONS_BY_WEIGHT),
+        _place(row["implementation"], _IMPLEMENTATIONS_BY_WEIGHT),
+    )
+
+
+def _place(value: str | None, order: tuple[str, ...]) -> int:
+    return order.index(value) if value in order else len(order)
+
+
+GLOSSARY = {
+    "component, variant": "An axis of choice, such as the position embedding, and one value of it, such as rotary.",
+    "baseline": "What the others are compared with. Each comparison changes one component and nothing else.",
+    "speed ratio": "Tokens per second of the variant over those of the baseline, measured side by side. Below 1 is "
+    "slower. The unit of replication is the process.",
+    "faster, slower, same, unclear": "Faster or slower: the interval excludes 1 and the ratio is beyond the margin. "
+    "Same: the whole interval lies within the margin. Unclear: neither can be said. Incomparable: one side has no "
+    "measurement.",
+    "zero-shot accuracy": "The share of questions for which the model finds the right choice most likely, without "
+    "having been trained on the task: the mean over tasks, every task alike. A point is one per cent of the questions.",
+    "better, worse, unresolved": "Unresolved means that the interval covers zero: the run cannot tell. It does not "
+    "mean that there is no difference.",
+    "interval": "95%: of a hundred such intervals about 95 hold the true value. For speed over new processes, for "
+    "quality over new seeds and new documents. One verdict in twenty can be wrong, so read many rows with care.",
+    "minimum detectable delta": "The true difference that a run of this size finds four times in five. Differences "
+    "below it mostly come out unresolved.",
+    "seed": "One initialisation and one order of the data, the same order for all variants.",
+    "Holm": "A correction for looking at many tasks at once: one column in twenty has a cell marked by chance.",
+    "bits per byte": "How many bits a model needs for a byte of held-out text. Below zero the variant predicts better.",
+    "iso-parameter, iso-width": "Whether variants have as many parameters as the baseline, or the same width.",
+    "control": "A comparison whose answer is known. A against A must come out unresolved, a crippled model worse; if "
+    "they do not, do not trust the rest. One A against A in twenty is resolved by chance.",
+    "equal tokens": "All models were trained on as many tokens, not for as long: a slower variant also took longer.",
+}

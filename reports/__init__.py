@@ -1,0 +1,1 @@
+"""Report templates, and published reports with the records behind them."""

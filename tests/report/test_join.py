@@ -1,0 +1,237 @@
+import json
+import math
+
+import pytest
+
+from benchsuite.errors import UserError
+from benchsuite.report.join import CURVE_POINTS, join
+
+from .make_run import make_run
+
+
+def row_of(document, variant, scope=None, implementation=None):
+    return next(
+        row
+        for row in document["rows"]
+        if row["variant"] == variant and row["scope"] == scope and implementation in (None, row["implementation"])
+    )
+
+
+@pytest.fixture(scope="module")
+def document(quick):
+    return join([quick])
+
+
+def test_the_document_has_what_others_build_on(document):
+    assert {"schema_version", "run", "hardware", "rows", "controls", "cases"} <= document.keys()
+    row = row_of(document, "rotary", "step")
+    assert {"component", "variant", "baseline", "matching", "implementation"} <= row.keys()
+    assert {"ratio", "low", "high", "verdict", "tokens_per_s"} <= row["speed"].keys()
+    assert {"ratio", "peak_bytes"} <= row["memory"].keys()
+    quality = row["quality"]
+    assert {"delta", "low", "high", "minimum_detectable", "verdict", "source", "seeds", "tasks"} <= quality.keys()
+    assert {"delta", "low", "high"} <= quality["tasks"]["cloze"].keys()
+    assert {"delta", "low", "high"} <= quality["bits_per_byte"].keys()
+    assert {"name", "expected", "observed", "passed"} <= document["controls"][0].keys()
+    assert document["cases"] == {"ok": 285, "oom": 10, "unsupported": 5}
+    json.dumps(document, allow_nan=False)
+
+
+def test_effects_that_were_put_in_come_out(document):
+    rotary = row_of(document, "rotary", "step")
+    assert rotary["speed"]["low"] < 0.88 < rotary["speed"]["high"]
+    assert rotary["speed"]["verdict"] == "slower"
+    assert rotary["quality"]["low"] < 0.024 * (0.8 * 13 + 3 * 2) / 15 < rotary["quality"]["high"]
+    assert rotary["quality"]["verdict"] == "better"
+    assert row_of(document, "web_raw")["quality"]["verdict"] == "worse"
+    assert rotary["quality"]["bits_per_byte"]["verdict"] == "better"
+    assert rotary["memory"]["ratio"] == pytest.approx(1 / 0.88)
+
+
+def test_both_controls_pass(document):
+    assert [(c["name"], c["observed"], c["passed"]) for c in document["controls"]] == [
+        ("a_against_a", "unresolved", True),
+        ("quarter_tokens", "worse", True),
+    ]
+
+
+def test_quality_stands_in_every_row_of_its_variant(document):
+    rows = [row for row in document["rows"] if row["variant"] == "swiglu"]
+    assert len(rows) == 5
+    assert all(row["quality"] == rows[0]["quality"] for row in rows)
+
+
+def test_what_was_not_measured_is_none_not_zero(document):
+    corpus = row_of(document, "web_raw")
+    assert corpus["speed"]["ratio"] is None
+    assert corpus["speed"]["verdict"] is None
+    geglu = row_of(document, "geglu", "layer")
+    assert geglu["quality"]["delta"] is None
+    assert geglu["quality"]["tasks"] == {}
+
+
+def test_failed_cases_keep_their_rows_and_say_why(document):
+    row = row_of(document, "relu2", "layer", "compile")
+    assert row["speed"]["verdict"] == "incomparable"
+    assert row["speed"]["reason"] == "variant: oom (worker used more than 3 GiB)"
+    [unsupported] = [f for f in document["failures"] if f["status"] == "unsupported"]
+    assert unsupported["reason"] == "needs a C++ compiler"
+    assert unsupported["replicates"] == [0, 1, 2, 3, 4]
+
+
+def test_the_crippled_control_does_not_widen_the_intervals(quick, small, edit):
+    """The control's own seeds may scatter as they like: the pooled variance does not know it."""
+    before = join([small])["rows"]
+
+    def scatter(rows):
+        manifest = json.loads((small / "manifest.json").read_text())
+        [control] = [c["case"] for c in manifest["comparisons"] if c.get("name") == "quarter_tokens"]
+        for row in rows:
+            if row["case_id"] == control:
+                for task in row["result"]["tasks"].values():
+                    task["outcomes"] = ("0" if row["replicate"] else "1") * len(task["outcomes"])
+
+    edit(small, records=scatter)
+    assert join([small])["rows"] == before
+
+
+def test_one_seed_resolves_nothing_and_warns(tmp_path):
+    document = join([make_run(tmp_path / "one", seeds=1, documents=40)])
+    assert {row["quality"]["verdict"] for row in document["rows"]} <= {"unresolved", None}
+    assert any("One seed only" in text for text in document["warnings"])
+    assert [c["passed"] for c in document["controls"]] == [True, False]
+    assert any("control quarter_tokens came out unresolved" in text for text in document["warnings"])
+    assert row_of(document, "rotary", "step")["quality"]["low"] is not None
+
+
+def test_one_replicate_has_a_ratio_but_no_interval(tmp_path):
+    document = join([make_run(tmp_path / "one", replicates=1, documents=10, tasks=["cloze"])])
+    speed = row_of(document, "rotary", "step")["speed"]
+    assert 0.8 < speed["ratio"] < 0.95
+    assert (speed["low"], speed["verdict"]) == (None, "unclear")
+
+
+def test_an_empty_run_and_one_of_failures_only(small, edit):
+    def fail(rows):
+        return [{**row, "status": "error", "reason": "ImportError", "result": None} for row in rows]
+
+    edit(small, records=fail)
+    document = join([small])
+    assert {row["speed"]["verdict"] for row in document["rows"]} == {"incomparable", None}
+    assert row_of(document, "rotary", "step")["quality"]["reason"].startswith("variant: error (ImportError)")
+    assert [c["passed"] for c in document["controls"]] == [None, None]
+    edit(small, manifest=lambda m: {**m, "cases": [], "comparisons": []}, records=lambda rows: [{}][:0])
+    (small / "records.jsonl").write_text("")
+    document = join([small])
+    assert (document["rows"], document["cases"], document["findings"]) == ([], {}, [])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, -3.0])
+def test_numbers_that_are_none_are_not_counted(small, edit, value):
+    def damage(rows):
+        for row in rows:
+            result = row["result"]
+            if result and "tokens_per_s" in result:
+                result["tokens_per_s"] = value
+            if result and "bits_per_byte" in result:
+                result["bits_per_byte"]["bits"][3] = value if not math.isfinite(value) else math.nan
+                result["train"]["final_loss"] = value
+                result["train"]["curve"][5][1] = math.nan
+
+    edit(small, records=damage)
+    document = join([small])
+    json.dumps(document, allow_nan=False)
+    rotary = row_of(document, "rotary", "step")
+    assert rotary["speed"]["verdict"] == "incomparable"
+    assert rotary["quality"]["bits_per_byte"]["delta"] is None
+    assert rotary["quality"]["delta"] is not None
+
+
+def test_missing_seeds_leave_the_rest_comparable(small, edit):
+    manifest = json.loads((small / "manifest.json").read_text())
+    [rotary] = [c["case"] for c in manifest["comparisons"] if c["kind"] == "quality" and c["variant"] == "rotary"]
+    edit(small, records=lambda rows: [r for r in rows if (r["case_id"], r["replicate"]) != (rotary, 1)])
+    document = join([small])
+    assert row_of(document, "rotary", "step")["quality"]["seeds"] == 1
+    assert row_of(document, "rotary", "step")["quality"]["covers_seeds"] is True
+    assert row_of(document, "alibi", "step")["quality"]["seeds"] == 2
+    assert any("no record" in text for text in document["warnings"])
+
+
+def test_models_that_were_asked_other_tasks_are_not_compared(small, edit):
+    manifest = json.loads((small / "manifest.json").read_text())
+    [rotary] = [c["case"] for c in manifest["comparisons"] if c["kind"] == "quality" and c["variant"] == "rotary"]
+
+    def drop(rows):
+        for row in rows:
+            if row["case_id"] == rotary:
+                del row["result"]["tasks"]["reading"]
+
+    edit(small, records=drop)
+    quality = row_of(join([small]), "rotary", "step")["quality"]
+    assert (quality["delta"], quality["verdict"]) == (None, "unresolved")
+    assert quality["reason"] == "the models were asked different tasks"
+
+
+def test_flagged_measurements_count_and_are_told(small, edit):
+    def flag(rows):
+        return [
+            {**row, "status": "throttled"} if row["status"] == "ok" and row["replicate"] == 2 else row for row in rows
+        ]
+
+    edit(small, records=flag)
+    document = join([small])
+    assert row_of(document, "rotary", "step")["speed"]["flags"] == {"throttled": 2}
+    assert row_of(document, "rotary", "step")["speed"]["replicates"] == 3
+    assert any("throttled" in text for text in document["warnings"])
+
+
+def test_a_model_whose_seeds_disagree_is_named(quick, tmp_path, edit):
+    run = make_run(tmp_path / "wild", documents=100)
+    manifest = json.loads((run / "manifest.json").read_text())
+    [alibi] = [c["case"] for c in manifest["comparisons"] if c["kind"] == "quality" and c["variant"] == "alibi"]
+
+    def spoil(rows):
+        for row in rows:
+            if (row["case_id"], row["replicate"]) == (alibi, 1):
+                for task in row["result"]["tasks"].values():
+                    task["outcomes"] = "0" * len(task["outcomes"])
+
+    edit(run, records=spoil)
+    assert any("position/alibi/quality scatter" in text for text in join([run])["warnings"])
+
+
+def test_several_runs_name_their_rows(quick, small):
+    document = join([quick, small, quick])
+    assert document["run"] == "quick + small + quick (2)"
+    assert {row["run"] for row in document["rows"]} == {"quick", "small", "quick (2)"}
+    assert len(document["controls"]) == 6
+    assert document["cases"]["ok"] == sum(run["cases"]["ok"] for run in document["runs"])
+
+
+def test_runs_of_different_machines_are_told(quick, small, edit):
+    edit(small, manifest=lambda m: {**m, "hardware": {"identity": {"cpu": "another"}}})
+    assert any("differ in hardware" in text for text in join([quick, small])["warnings"])
+
+
+def test_no_run_is_an_error():
+    with pytest.raises(UserError, match="no run directory"):
+        join([])
+
+
+def test_curves_are_thinned_but_keep_their_ends(small, edit):
+    def lengthen(rows):
+        for row in rows:
+            if row["result"] and "train" in row["result"]:
+                row["result"]["train"]["curve"] = [[t, 5 / (t + 1)] for t in range(5000)]
+
+    edit(small, records=lengthen)
+    curve = join([small])["training"][0]["curve"]
+    assert len(curve) <= CURVE_POINTS
+    assert curve[-1][0] > 4950
+
+
+def test_tasks_at_chance_are_known(document):
+    tasks = {task["name"]: task["baselines"]["baseline/quality"] for task in document["tasks"]}
+    assert tasks["word_in_context"]["above_chance"] is False
+    assert tasks["cloze"]["above_chance"] is True

@@ -1,0 +1,99 @@
+import copy
+
+import pytest
+
+from benchsuite.report import words
+from benchsuite.report.quality import empty
+from benchsuite.report.speed import not_measured
+
+
+def row(speed=None, quality=None, **fields):
+    measured, memory = not_measured()
+    base = {
+        "run": "r",
+        "component": "position",
+        "variant": "rotary",
+        "baseline": "learned",
+        "matching": "iso-parameter",
+    }
+    base |= {"implementation": "eager", "scope": "step", "direction": "step", "memory": memory}
+    return base | {"speed": measured | (speed or {}), "quality": empty() | (quality or {})} | fields
+
+
+SLOWER = {"ratio": 0.88, "low": 0.85, "high": 0.91, "verdict": "slower", "margin": 0.02}
+BETTER = {"delta": 0.018, "low": 0.006, "high": 0.030, "verdict": "better", "covers_seeds": True}
+
+
+def test_the_sentence_of_the_manual():
+    assert words.sentence(row(SLOWER, BETTER)) == (
+        "Rotary positions cost 12% (9 to 15%) of training speed and bought 1.8 points (0.6 to 3.0) of zero-shot "
+        "accuracy."
+    )
+
+
+@pytest.mark.parametrize(
+    ("speed", "quality", "sentence"),
+    [
+        ({}, {}, "Rotary positions: not measured."),
+        (
+            {"ratio": 1.052, "low": 1.03, "high": 1.07, "verdict": "faster"},
+            {"delta": -0.021, "low": -0.032, "high": -0.010, "verdict": "worse"},
+            "Rotary positions gained 5.2% (3.0 to 7.0%) of training speed and lost 2.1 points (1.0 to 3.2) of "
+            "zero-shot accuracy.",
+        ),
+        (
+            {"ratio": 1.0, "low": 0.99, "high": 1.01, "verdict": "same", "margin": 0.02},
+            {"delta": 0.004, "low": -0.005, "high": 0.013, "verdict": "unresolved", "covers_seeds": True},
+            "Rotary positions left training speed the same (within 2%) and zero-shot accuracy unresolved (-0.5 to +1.3 "
+            "points).",
+        ),
+        (
+            {"ratio": 0.9, "verdict": "unclear"},
+            {"delta": 0.02, "low": 0.01, "high": 0.03, "verdict": "unresolved", "covers_seeds": False},
+            "Rotary positions left training speed unclear (too few replicates for an interval) and zero-shot accuracy "
+            "unresolved (one seed; +1.0 to +3.0 points by documents alone).",
+        ),
+        (
+            {"verdict": "incomparable", "reason": "variant: oom"},
+            {"verdict": "unresolved", "reason": "variant: timeout"},
+            "Rotary positions could not be compared in training speed (variant: oom) and could not be compared in "
+            "quality (variant: timeout).",
+        ),
+    ],
+)
+def test_sentences(speed, quality, sentence):
+    assert words.sentence(row(speed, quality)) == sentence
+
+
+def test_a_layer_is_not_called_training():
+    layer = row(SLOWER, scope="layer", direction="fwd+bwd")
+    assert "of its layer's speed (forward and backward)" in words.sentence(layer)
+
+
+def test_the_headline_is_the_training_step_in_eager():
+    rows = [
+        row(SLOWER, scope="layer", direction="fwd+bwd"),
+        row(SLOWER, implementation="compile"),
+        row(SLOWER),
+        row(SLOWER, scope="layer", direction="fwd"),
+    ]
+    assert words.headline_rows(rows) == [rows[2]]
+
+
+def test_a_measured_layer_goes_before_a_failed_step():
+    failed = row({"verdict": "incomparable", "reason": "variant: oom"})
+    layer = row(SLOWER, scope="layer", direction="fwd")
+    assert words.headline_rows([failed, layer]) == [layer]
+
+
+def test_matchings_are_told_apart():
+    wide = copy.deepcopy(row(SLOWER)) | {"matching": "iso-width"}
+    assert len(words.headline_rows([row(SLOWER), wide])) == 2
+
+
+def test_names_of_plugins_are_shown_as_they_are():
+    assert words.variant_name("activation", "mish") == "mish"
+    assert words.component_name("my_axis") == "My axis"
+    assert words.mid_sentence("GELU") == "GELU"
+    assert words.mid_sentence("Learned positions") == "learned positions"
+    assert words.mid_sentence("") == ""
