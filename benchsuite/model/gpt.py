@@ -86,15 +86,20 @@ class Block(nn.Module):
         self.ffn_norm = nn.LayerNorm(spec.width, eps=spec.norm_eps)
         self.ffn = FeedForward(spec)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, bias: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, bias: Tensor | None, at: Tensor | None = None
+    ) -> Tensor:
         x = x + self.attention(self.attention_norm(x), rotation, bias)
+        if at is not None:  # no token needs another one's feed-forward block
+            x = x.flatten(0, 1)[at]
         return x + self.ffn(self.ffn_norm(x))
 
 
 class GPT(nn.Module):
     """The decoder of `spec`. `implementation` chooses how attention is computed; it changes speed, not results.
 
-    Weights start as in GPT-3: normal with std 0.02, the projections into the residual stream smaller by √(2 · layers).
+    Weights start normal with std 1/√width, the projections into the residual stream smaller by √(2 · layers), embeddings
+    with 0.02. GPT-3 takes 0.02 throughout, which is 1/√width at its sizes; at width 96 it would be five times too small.
     """
 
     def __init__(self, spec: ModelSpec, implementation: str = "sdpa") -> None:
@@ -111,10 +116,11 @@ class GPT(nn.Module):
         self.apply(self._initialise)
 
     def _initialise(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Embedding):
+        if isinstance(module, nn.Embedding) or module is self.unembedding:
             nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=self.spec.width**-0.5)
+            nn.init.zeros_(module.bias)
         elif isinstance(module, Block):  # apply() visits children first, so this scales what they drew
             for projection in (module.attention.out, module.ffn.down):
                 projection.weight.data /= math.sqrt(2 * self.spec.layers)
@@ -124,11 +130,18 @@ class GPT(nn.Module):
         """The longest input in tokens, None for any."""
         return self.position.max_length
 
-    def hidden(self, tokens: Tensor, positions: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def hidden(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+        at: Tensor | None = None,
+    ) -> Tensor:
         """The residual stream after the final norm, (B, T, C), for tokens (B, T).
 
         positions: (T) or (B, T), 0..T-1 if not given. mask: bool, broadcastable to (B, H, T, T), True where a token may
-        look; causal if not given. Both exist for evaluation, where the choices of one document share its context.
+        look; causal if not given. at: indices (N) into the flattened B · T tokens; then the result is theirs alone,
+        (N, C). All three exist for evaluation, where the choices of one document share its context.
         """
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)
@@ -143,9 +156,10 @@ class GPT(nn.Module):
             bias = blocked if bias is None else bias.to(x.dtype) + blocked
         elif bias is not None:
             bias = bias.to(x.dtype) + causal_bias(tokens.shape[1], x)
-        for block in self.blocks:
+        *earlier, last = self.blocks
+        for block in earlier:
             x = block(x, rotation, bias)
-        return self.final_norm(x)
+        return self.final_norm(last(x, rotation, bias, at))
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) in float32 of hidden states (..., C)."""

@@ -1,0 +1,67 @@
+"""The `benchsuite` command: one thin module per subcommand, nothing heavy imported before a command needs it.
+
+Exit codes: 0 fine, 2 usage or configuration, 4 incomparable, 5 cases failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from benchsuite.errors import UserError
+
+
+def build_app() -> typer.Typer:
+    """The Typer application with all commands."""
+    from benchsuite.cli import doctor, evaluate, plan, pretrain, report, run
+    from benchsuite.cli import list as list_
+
+    app = typer.Typer(
+        name="benchsuite",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(invoke_without_command=True)
+    def benchsuite(
+        version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+    ) -> None:
+        """What an architectural choice of a language model costs in speed, and what it buys in zero-shot quality.
+
+        Start with [bold]benchsuite run quick[/bold]: some minutes on two CPU cores, and a report.
+        """
+        if version:
+            from benchsuite import __version__
+
+            print(__version__)
+            raise typer.Exit
+
+    for name, command in (
+        ("run", run.command),
+        ("report", report.command),
+        ("plan", plan.command),
+        ("list", list_.command),
+        ("doctor", doctor.command),
+        ("pretrain", pretrain.command),
+        ("evaluate", evaluate.command),
+    ):
+        app.command(name)(command)
+    return app
+
+
+def main() -> None:
+    """Runs the command line; a UserError is printed without a traceback and becomes its exit code."""
+    try:
+        build_app()()
+    except UserError as error:
+        print(f"benchsuite: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"  -> {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `benchsuite list tasks | head`
+        sys.stderr.close()
+        sys.exit(141)

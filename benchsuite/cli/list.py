@@ -1,0 +1,97 @@
+"""`benchsuite list`: what there is to choose from."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class What(StrEnum):
+    """The things that can be listed."""
+
+    suites = "suites"
+    components = "components"
+    implementations = "implementations"
+    corpora = "corpora"
+    tasks = "tasks"
+
+
+def command(
+    what: Annotated[What, typer.Argument(help="suites, components, implementations, corpora or tasks")],
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """List suites, components, implementations, corpora or tasks."""
+    rows = {
+        What.suites: _suites,
+        What.components: _components,
+        What.implementations: _implementations,
+        What.corpora: _corpora,
+        What.tasks: _tasks,
+    }[what]()
+    if json_:
+        import json
+
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+def _suites() -> list[dict[str, str]]:
+    from benchsuite.runs.suite import packaged
+
+    return [{"suite": name, "what it does": description} for name, description in packaged().items()]
+
+
+def _components() -> list[dict[str, str]]:
+    from benchsuite import components
+
+    return [
+        {"component": component, "variant": entry.name, "what it is": entry.summary, "source": entry.source}
+        for component in components.COMPONENTS
+        for entry in components.variants(component).values()
+    ]
+
+
+def _implementations() -> list[dict[str, str]]:
+    from benchsuite import components
+
+    return [
+        {"implementation": name, "what it is": text, "components": ", ".join(_components_with(name))}
+        for name, text in components.IMPLEMENTATION_SUMMARIES.items()
+    ]
+
+
+def _components_with(implementation: str) -> list[str]:
+    from benchsuite import components
+
+    return [name for name, available in components.IMPLEMENTATIONS.items() if implementation in available]
+
+
+def _corpora() -> list[dict[str, str]]:
+    from benchsuite.pretrain import corpora
+
+    return [{"corpus": name, "what it is": text} for name, text in corpora.names().items()]
+
+
+def _tasks() -> list[dict[str, str]]:
+    from benchsuite.zeroshot import tasks
+
+    return [
+        {
+            "task": name,
+            "random acc": f"{1 / task.choices:.2f}",
+            "mirrors": ", ".join(task.mirrors) or "-",
+            "what it asks": task.description,
+        }
+        for name, task in tasks.TASKS.items()
+    ]

@@ -1,0 +1,64 @@
+"""`benchsuite pretrain`: one model by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model; it must not exist yet.")],
+    corpus: Annotated[
+        str, typer.Option(help="A corpus by name (see `benchsuite list corpora`), or a file or folder.")
+    ] = "curated",
+    tokens: Annotated[int, typer.Option(help="Tokens to train on.", min=1)] = 500_000,
+    layers: Annotated[int, typer.Option(min=1)] = 3,
+    width: Annotated[int, typer.Option(min=1)] = 96,
+    heads: Annotated[int, typer.Option(min=1)] = 4,
+    vocab: Annotated[int, typer.Option(min=257, help="Size of the tokenizer's vocabulary.")] = 512,
+    seq: Annotated[int, typer.Option(min=2, help="Training length in tokens.")] = 96,
+    activation: Annotated[str, typer.Option(help="See `benchsuite list components`.")] = "gelu",
+    position: Annotated[str, typer.Option()] = "learned",
+    embedding_norm: Annotated[str, typer.Option()] = "off",
+    batch: Annotated[int, typer.Option(min=1, help="Sequences per step.")] = 32,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
+    seed: Annotated[int, typer.Option(help="Order of the data and first weights.")] = 0,
+    corpus_bytes: Annotated[int, typer.Option(help="Text to take from the corpus.")] = 4_000_000,
+    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0)] = 0,
+) -> None:
+    """Train one model and save it."""
+    from benchsuite.errors import UserError
+    from benchsuite.model.spec import ModelSpec
+
+    spec = ModelSpec(layers=layers, width=width, heads=heads, vocab=vocab, seq=seq, activation=activation,
+                     position=position, embedding_norm=embedding_norm)  # fmt: skip
+    if output.exists():
+        raise UserError(f"{output} exists already", hint="name another folder, or remove it")
+
+    import torch
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from benchsuite import format
+    from benchsuite.hardware.fingerprint import usable_cores
+    from benchsuite.model import checkpoint
+    from benchsuite.pretrain import corpora, tokenizer
+    from benchsuite.pretrain.trainer import TrainConfig, train
+
+    torch.set_num_threads(threads or usable_cores())
+    console = Console(stderr=True)
+    text = corpora.load(corpus, train_bytes=corpus_bytes)
+    vocabulary = tokenizer.train(text.train, vocab)
+    packed = tokenizer.encode(vocabulary, text.train)
+    console.print(f"{format.si(len(packed), 'tokens')} of {corpus}", highlight=False)
+    columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:.0f}%"), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("train", total=1.0)
+        config = TrainConfig(tokens=tokens, batch=batch, lr=lr)
+        model, log = train(spec, packed, config, seed=seed, progress=lambda done: progress.update(bar, completed=done))
+    checkpoint.save(model, output, vocabulary)
+    rate = format.si(log.tokens_per_s, "tokens/s")
+    console.print(f"loss {log.final_loss:.3f} nats after {format.si(log.tokens, 'tokens')} at {rate}", highlight=False)
+    print(output)

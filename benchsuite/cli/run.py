@@ -1,0 +1,239 @@
+"""`benchsuite run SUITE`: measure, then report. `--resume DIR` continues a run that was ended, however it was
+ended."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import sys
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchsuite.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchsuite.runs.plan import Machine, Plan
+    from benchsuite.runs.store import Store
+
+EXIT_FAILED = 5
+EXIT_INTERRUPTED = 130
+BUSY_PERCENT = 20.0  # beyond it a reader should know; an idle machine shows 0 to 5
+
+
+def command(
+    suite: Annotated[str | None, typer.Argument(help="The name of a suite, or the path of a suite file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The run's directory; default: runs/SUITE-TIME.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue the run in this directory.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu (the default) or cuda")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
+    ] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key: quality.train.tokens=200k.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of the quality part.")] = None,
+    corpus: Annotated[
+        list[str] | None, typer.Option(help="Train on this text; give it again to compare with further ones.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Quality jobs side by side; default: one a core.")] = None,
+    memory_limit: Annotated[
+        str | None, typer.Option(help="What one job may allocate, as 4G; default: its share of 80% of what is free.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for another run on this machine to end.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Measure a suite's cases, each in a process of its own, and write the report.
+
+    Exit codes: 0 fine, 2 usage, 5 some cases failed, 130 interrupted (what is recorded is kept; --resume continues).
+    """
+    from rich.console import Console
+
+    from benchsuite.runs import locks, plan, suite_file
+    from benchsuite.runs.scheduler import Interrupted
+    from benchsuite.runs.store import Store, check_new, read_manifest
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    overrides = {"--only": only, "--set": sets, "--seeds": seeds, "--corpus": corpus, "-o": output, "--device": device}
+    if resume is not None:
+        folder = resume
+        manifest = read_manifest(folder)
+        machine = plan.Machine.here(manifest.get("device", "cpu"))
+        resolved = _again(manifest, machine, suite, [name for name, value in overrides.items() if value])
+    elif suite is not None:
+        machine = plan.Machine.here(device or "cpu")
+        read = suite_file.read(suite, sets=sets or [])
+        resolved = plan.resolve(read, machine, only=only or [], seeds=seeds, corpora=corpus or [])
+        folder = output or Path("runs") / f"{resolved.suite.name}-{datetime.now():%Y%m%d-%H%M%S}"
+        check_new(folder)
+    else:
+        raise UserError("which suite?", hint="`benchsuite run quick`; `benchsuite list suites` shows all")
+    memory = _bytes(memory_limit) if memory_limit else None
+    for note in resolved.notes:
+        console.print(f"note: {note}", markup=False)
+
+    stop = _Stop()
+    try:
+        with locks.machine_lock(str(folder), wait=wait, say=lambda text: console.print(text, markup=False), stop=stop):
+            store = Store.open(folder) if resume is not None else Store.create(folder, _manifest(resolved))
+            with locks.run_lock(folder):
+                if store.repaired:
+                    console.print(f"repaired {folder}: {store.repaired}", markup=False)
+                _execute(resolved, store, console, jobs or machine.cores, memory, stop)
+    except (Interrupted, KeyboardInterrupt):
+        _interrupted(folder, as_json, console)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        stop.restore()
+    raise typer.Exit(_finish(folder, store, as_json, console))
+
+
+def _execute(resolved: Plan, store: Store, console: Console, jobs: int, memory: int | None, stop: _Stop) -> None:
+    from benchsuite.runs import progress, workers
+    from benchsuite.runs.case import KINDS
+    from benchsuite.runs.scheduler import Scheduler
+
+    kinds = {case.kind for case in resolved.cases}
+    preload = tuple(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
+    if any(KINDS[kind].alone for kind in kinds) and (busy := _busy_percent()) > BUSY_PERCENT:
+        text = f"this machine is {busy:.0f}% busy with other work, which will show in the speeds"
+        store.log(text)
+        console.print(f"note: {text}", markup=False)
+    network = any('"hub:' in json.dumps(case.params) for case in resolved.cases)
+    place = workers.make(preload, network=network)
+    display = progress.observer(console)
+    try:
+        Scheduler(resolved.cases, store, place, display, jobs=jobs, memory_limit_bytes=memory, stop=stop).run()
+    finally:
+        display.close()
+
+
+def _busy_percent() -> float:
+    """How busy all cores together are, over half a second in which this run does nothing."""
+    import psutil
+
+    return float(psutil.cpu_percent(interval=0.5))
+
+
+def _manifest(resolved: Plan) -> dict[str, Any]:
+    """All of the manifest but its schema version."""
+    from datetime import UTC
+
+    from benchsuite import __version__
+    from benchsuite.hardware.fingerprint import fingerprint
+    from benchsuite.runs.case import MEASUREMENT_VERSION
+
+    head = {"suite": resolved.suite.name, "description": resolved.suite.description}
+    return {
+        **head,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": ["benchsuite", *sys.argv[1:]],
+        "benchsuite_version": __version__,
+        "measurement_version": MEASUREMENT_VERSION,
+        "hardware": fingerprint(),
+        **resolved.to_json(),
+    }
+
+
+def _again(manifest: dict[str, Any], machine: Machine, suite: str | None, overrides: list[str]) -> Plan:
+    """The plan of a run that continues. Raises UserError where it would measure something else than the manifest
+    plans."""
+    from benchsuite.hardware.fingerprint import fingerprint
+    from benchsuite.runs import plan, suite_file
+    from benchsuite.runs.case import Case
+
+    if overrides:
+        raise UserError(
+            f"--resume continues a run as it was planned, so {', '.join(overrides)} cannot change it",
+            hint="leave the option out, or begin a new run",
+        )
+    if suite is not None and suite != manifest["suite"] and suite_file.read(suite).name != manifest["suite"]:
+        raise UserError(f"the run is of the suite {manifest['suite']!r}, not of {suite!r}")
+    then, now = manifest["hardware"]["identity"], json.loads(json.dumps(fingerprint()["identity"]))
+    changed = [f"{key} was {then.get(key)!r} and is {now.get(key)!r}" for key in now if now.get(key) != then.get(key)]
+    if changed:
+        raise UserError(
+            f"the run was begun on another machine or with other software: {'; '.join(changed)}",
+            hint="measurements of two machines do not belong into one run; begin a new one",
+        )
+    resolved = plan.resolve(suite_file.from_json(manifest["resolved_suite"]), machine, only=manifest["only"])
+    planned = {case.id: case for case in map(Case.from_json, manifest["cases"])}
+    if {c.id: c.replicates for c in resolved.cases} != {c.id: c.replicates for c in planned.values()}:
+        gone = [case.label for identity, case in planned.items() if identity not in {c.id for c in resolved.cases}]
+        raise UserError(
+            f"this benchsuite would measure other cases than the manifest plans: {', '.join(gone[:3]) or 'more cases'}"
+            f"{' …' if len(gone) > 3 else ''}",
+            hint="the version, a plug-in or the text of a corpus has changed; begin a new run",
+        )
+    return resolved
+
+
+class _Stop:
+    """Becomes true with the first SIGINT, SIGTERM or SIGHUP; a second SIGINT ends at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before = {
+            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _interrupted(folder: Path, as_json: bool, console: Console) -> None:
+    command = f"benchsuite run --resume {shlex.quote(str(folder))}"
+    begun = (folder / "manifest.json").exists()
+    kept = f"what is recorded is kept. Continue with: {command}" if begun else "nothing was begun"
+    console.print(f"interrupted; {kept}", markup=False)
+    if as_json:
+        print(json.dumps({"schema_version": 1, "interrupted": True, "run": str(folder), "resume": command}))
+
+
+def _finish(folder: Path, store: Store, as_json: bool, console: Console) -> int:
+    """Writes the report, says where it is, and returns the exit code."""
+    from rich.console import Console
+
+    from benchsuite import report
+    from benchsuite.runs.case import FAILED
+
+    counts = Counter(record.status for record in store.records)
+    failed = sum(counts[status] for status in FAILED)
+    code = EXIT_FAILED if failed else 0
+    store.close()
+    paths = {name: str(path) for name, path in report.write(folder).items()}
+    if as_json:
+        document = {"schema_version": 1, "run": str(folder), "cases": dict(counts), "report": paths, "exit_code": code}
+        print(json.dumps(document, indent=1))
+    else:
+        report.terminal(folder, Console())
+    if failed:
+        said = ", ".join(f"{counts[status]} {status}" for status in FAILED if counts[status])
+        console.print(f"{failed} measurements failed ({said}); {folder / 'records.jsonl'} says why", markup=False)
+    for path in paths.values():
+        console.print(f"report: {path}", markup=False)
+    return code
+
+
+def _bytes(text: str) -> int:
+    """`4G`, `512M` or a number as bytes, with binary prefixes. Raises UserError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    if match is None or float(match[1]) == 0:
+        raise UserError(f"--memory-limit {text}: should be a number of bytes", hint="for instance --memory-limit 4G")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))

@@ -1,0 +1,1 @@
+"""Suite, plan, isolated worker, record."""

@@ -1,0 +1,66 @@
+"""The names of corpora as a plan uses them: found again from anywhere, short in tables, told apart by their content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+from benchsuite.cache import digest
+from benchsuite.errors import UserError, did_you_mean
+from benchsuite.runs.suite import CORPUS, INSTALLED, Suite
+
+
+def located(suite: Suite) -> Suite:
+    """The suite with absolute paths for corpora, so that workers and a later --resume find them.
+
+    Raises UserError for a corpus that is not there.
+    """
+    baseline = replace(suite.baseline, corpus=_located(suite.baseline.corpus))
+    quality = suite.quality
+    if quality is None:
+        return suite
+    variants = {key: tuple(map(_located, value)) if key == CORPUS else value for key, value in quality.variants.items()}
+    sources = quality.tokenizer.corpora
+    tokenizer = replace(quality.tokenizer, corpora=sources and tuple(map(_located, sources)))
+    return replace(suite, baseline=baseline, quality=replace(quality, variants=variants, tokenizer=tokenizer))
+
+
+def _located(name: str) -> str:
+    from benchsuite.pretrain import corpora
+
+    path = Path(name).expanduser()
+    if name in corpora.names() or name.startswith("hub:"):
+        return name
+    if not path.exists():
+        hint = f"{did_you_mean(name, list(corpora.names()))}, or give a file, a folder, or hub:OWNER/NAME"
+        raise UserError(f"there is no corpus {name!r} and no such path", hint=hint)
+    return str(path.resolve())
+
+
+def displayed(corpora: Sequence[str]) -> dict[str, str]:
+    """Paths by their last part where that tells them apart."""
+    short = {name: Path(name).name if Path(name).is_absolute() else name for name in corpora}
+    return short if len(set(short.values())) == len(short) else {name: name for name in corpora}
+
+
+def content(name: str) -> str | None:
+    """A hash of what a corpus is made from, where its name does not say it; None for generated and hub corpora."""
+    if name in INSTALLED:
+        installed = sorted({f"{item.metadata['Name']} {item.version}" for item in metadata.distributions()})
+        return digest(installed, 16)
+    path = Path(name)
+    if not path.is_absolute():
+        return None
+    hashed = hashlib.sha256()
+    for file in _files(path):
+        hashed.update(str(file.relative_to(path)).encode() + b"\0")
+        with open(file, "rb") as opened:
+            hashed.update(hashlib.file_digest(opened, "sha256").digest())
+    return hashed.hexdigest()[:16]
+
+
+def _files(path: Path) -> Iterator[Path]:
+    return iter([path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file()))

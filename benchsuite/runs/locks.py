@@ -1,0 +1,89 @@
+"""One run at a time: a file lock that the kernel releases when its holder dies, however it dies.
+
+with machine_lock(holder="runs/quick-1", wait=True, say=print):
+    ...  # nothing else that takes the lock measures meanwhile
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchsuite.cache import cache_dir
+from benchsuite.errors import UserError
+
+POLL_S = 0.2
+
+
+@contextlib.contextmanager
+def machine_lock(
+    holder: str, *, wait: bool, say: Callable[[str], None], stop: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Holds this machine's lock, so that no run measures in another's noise.
+
+    The lock lies in the cache folder: runs that share it share the lock. Raises UserError where it is taken and
+    `wait` is false; otherwise tells `say` who holds it and waits. `stop` ends the waiting with KeyboardInterrupt.
+    """
+    with _locked(cache_dir("locks") / "machine", holder, wait, say, stop, "another run measures on this machine"):
+        yield
+
+
+@contextlib.contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Holds the lock of one run directory. Raises UserError where another process writes to it."""
+    with _locked(folder / "lock", str(folder), False, _silent, lambda: False, f"another process writes to {folder}"):
+        yield
+
+
+def _silent(text: str) -> None:
+    """For locks that never wait."""
+
+
+@contextlib.contextmanager
+def _locked(
+    path: Path, holder: str, wait: bool, say: Callable[[str], None], stop: Callable[[], bool], problem: str
+) -> Iterator[None]:
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise UserError(f"the lock {path} cannot be made: {error.strerror}") from error
+    try:
+        if not _try(handle):
+            who = _holder(handle)
+            if not wait:
+                raise UserError(f"{problem}: {who}", hint="wait for it to end, or leave out --no-wait")
+            say(f"{problem}: {who}; waiting for it to end (--no-wait refuses instead)")
+            while not _try(handle):
+                if stop():
+                    raise KeyboardInterrupt
+                time.sleep(POLL_S)
+            say("the machine is free")
+        about = {"pid": os.getpid(), "run": holder, "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(about).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _try(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(handle: int) -> str:
+    """Who says to hold the lock; the file may be read while its holder writes it."""
+    try:
+        about = json.loads(os.pread(handle, 4096, 0))
+        return f"{about['run']} (process {about['pid']}, since {about['since']})"
+    except (ValueError, KeyError, TypeError):
+        return "a process that has just begun"

@@ -1,0 +1,318 @@
+"""A suite resolved for this machine: every case, what it is compared with, its estimate, and what cannot run here and
+why.
+
+Nothing is measured and torch is not imported. The parameters of a case hold all that changes its answer:
+
+* speed: component, variant, implementation, scope, direction, shape {batch, seq, width, heads, layers, vocab, and for
+  steps the `variants` of all components}, dtype, device, mode, threads, matching, sample_s;
+* quality: model (the fields of ModelSpec), train (those of TrainConfig), corpus, heldout, tokenizer, tasks,
+  init_offset, device. The seed is the replicate.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from benchsuite import components
+from benchsuite.cache import digest
+from benchsuite.errors import UserError, did_you_mean
+from benchsuite.hardware import fingerprint
+from benchsuite.runs import corpus_names, cost
+from benchsuite.runs.case import Case, Comparison, case_id
+from benchsuite.runs.suite import CORPUS, WORLD, Quality, Setting, Speed, SpeedCase, Suite
+
+BYTES_PER_TOKEN = 4  # of a byte-level BPE with a small vocabulary, rounded up: no token is seen twice for want of text
+TOKENIZER_BYTES = 2_000_000
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What of this machine decides what can run: usable `cores`, the `device` to measure, a C++ `compiler`'s name."""
+
+    cores: int
+    device: str = "cpu"
+    compiler: str | None = "c++"
+
+    @classmethod
+    def here(cls, device: str = "cpu") -> Machine:
+        """This machine. Raises UserError for a device that is not there."""
+        if device not in ("cpu", "cuda"):
+            raise UserError(f"unknown device {device!r}", hint="choose from: cpu, cuda")
+        if device == "cuda" and not fingerprint.gpus():
+            raise UserError("no NVIDIA GPU is visible here", hint="use --device cpu; `benchsuite doctor` says more")
+        compiler = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
+        return cls(fingerprint.usable_cores(), device, compiler)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cases in the order of their first replicate, comparisons, and notes for the reader."""
+
+    suite: Suite
+    device: str
+    only: tuple[str, ...]
+    cases: tuple[Case, ...]
+    comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...] = ()
+
+    def total_s(self, jobs: int) -> float:
+        """Estimated seconds: speed replicates one after the other, then quality replicates `jobs` at a time."""
+        todo = [case for case in self.cases if case.unsupported is None]
+        speed = sum((case.estimate_s or 0) * len(case.replicates) for case in todo if case.kind == "speed")
+        quality = [case.estimate_s or 0 for case in todo if case.kind == "quality" for _ in case.replicates]
+        return speed + (cost.PREPARE_S + cost.makespan(quality, jobs) if quality else 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """The part of a manifest that says what is measured, JSON-ready."""
+        return {
+            "suite": self.suite.name,
+            "description": self.suite.description,
+            "resolved_suite": asdict(self.suite),
+            "device": self.device,
+            "only": list(self.only),
+            "notes": list(self.notes),
+            "cases": [case.to_json() for case in self.cases],
+            "comparisons": [comparison.to_json() for comparison in self.comparisons],
+        }
+
+
+def resolve(
+    suite: Suite, machine: Machine, *, only: Sequence[str] = (), seeds: int | None = None, corpora: Sequence[str] = ()
+) -> Plan:
+    """Resolves `suite` for `machine`. Raises UserError where a filter or an override fits nothing.
+
+    `only` are glob patterns on labels, `seeds` and `corpora` override those of the quality part.
+    """
+    if (seeds is not None or corpora) and suite.quality is None:
+        option = "--seeds" if seeds is not None else "--corpus"
+        raise UserError(f"{option}: the suite {suite.name} has no quality part")
+    if seeds is not None and suite.quality is not None:
+        suite = replace(suite, quality=replace(suite.quality, seeds=seeds))
+    suite, notes = suite.with_corpora(tuple(corpora))
+    suite = corpus_names.located(suite)
+    builder = _Builder(suite, machine, notes=list(notes))
+    if suite.speed is not None:
+        builder.add_speed(suite.speed)
+    if suite.quality is not None:
+        builder.add_quality(suite.quality, suite.setting())
+    cases, comparisons = _filtered(builder, tuple(only))
+    return Plan(suite, machine.device, tuple(only), cases, comparisons, tuple(dict.fromkeys(builder.notes)))
+
+
+@dataclass
+class _Builder:
+    suite: Suite
+    machine: Machine
+    notes: list[str] = field(default_factory=list)
+    cases: dict[str, Case] = field(default_factory=dict)
+    comparisons: list[Comparison] = field(default_factory=list)
+    content: dict[str, str | None] = field(default_factory=dict)
+
+    def add_speed(self, speed: Speed) -> None:
+        for entry in speed.cases:
+            for implementation in entry.implementations:
+                for component in entry.component:
+                    self._add_speed_group(speed, entry, implementation, component)
+
+    def _add_speed_group(self, speed: Speed, entry: SpeedCase, implementation: str, component: str) -> None:
+        """The baseline of `component` and its variants, measured in one way."""
+        baseline = getattr(self.suite.baseline, component)
+        base = self._speed_case(speed, entry, implementation, component, baseline, group=None)
+        for variant in self._variants(entry, component):
+            if variant == baseline:
+                self.notes.append(f"{component} {variant} is the baseline and is not compared with itself")
+                continue
+            case = self._speed_case(speed, entry, implementation, component, variant, group=base)
+            about = {
+                "component": component,
+                "variant": variant,
+                "baseline": baseline,
+                "matching": self.suite.matching,
+                "implementation": implementation,
+                "scope": entry.scope,
+                "direction": case.params["direction"],
+                "dtype": entry.dtype,
+            }
+            self._compare("speed", case, base, about)
+
+    def _variants(self, entry: SpeedCase, component: str) -> tuple[str, ...]:
+        if entry.variants == ("all",):
+            return tuple(components.variants(component))
+        if entry.variants == ("macro",):
+            return self.suite.quality.variants.get(component, ()) if self.suite.quality else ()
+        return entry.variants
+
+    def _speed_case(
+        self, speed: Speed, entry: SpeedCase, implementation: str, component: str, variant: str, group: Case | None
+    ) -> Case:
+        model, given = self.suite.model, entry.shape
+        batch = given.batch or (self.suite.quality.train.batch if self.suite.quality else None)
+        shape: dict[str, Any] = {"batch": batch, "seq": given.seq or model.seq, "width": given.width or model.width}
+        shape |= {"heads": given.heads or model.heads, "vocab": given.vocab or model.vocab}
+        shape["layers"] = (given.layers or model.layers) if entry.scope == "step" else 1
+        label = f"{component}/{variant}/{implementation}/{entry.scope}"
+        if entry.scope == "step":
+            # The whole model's variants name it; an unchanged model is one case, whichever component asks for it.
+            baseline = {name: getattr(self.suite.baseline, name) for name in components.COMPONENTS}
+            shape["variants"] = {**baseline, component: variant}
+            if shape["variants"] == baseline:
+                component = next(iter(components.COMPONENTS))
+                variant, label = baseline[component], f"baseline/{implementation}/{entry.scope}"
+            unsupported = self._unsupported_step(implementation, shape["variants"])
+        else:
+            label += f"/{entry.direction or 'fwd+bwd'}"
+            unsupported = self._unsupported_layer(implementation, component, variant)
+        params = {
+            "component": component,
+            "variant": variant,
+            "implementation": implementation,
+            "scope": entry.scope,
+            "direction": "step" if entry.scope == "step" else entry.direction or "fwd+bwd",
+            "shape": shape,
+            "dtype": entry.dtype,
+            "device": self.machine.device,
+            "mode": "wall",
+            "threads": speed.threads or self.machine.cores,
+            "matching": self.suite.matching,
+            "sample_s": speed.sample_s,
+        }
+        return self._add("speed", label, params, range(speed.replicates), speed.timeout_s, unsupported, group)
+
+    def _unsupported_layer(self, implementation: str, component: str, variant: str) -> str | None:
+        known = components.get(component, variant).implementations
+        if implementation not in known:
+            return f"{component} {variant} has no implementation {implementation!r}, only {', '.join(known)}"
+        return self._unsupported_here(implementation)
+
+    def _unsupported_step(self, implementation: str, variants: dict[str, str]) -> str | None:
+        if not any(implementation in components.get(*item).implementations for item in variants.items()):
+            return f"no part of the model has an implementation {implementation!r}"
+        return self._unsupported_here(implementation)
+
+    def _unsupported_here(self, implementation: str) -> str | None:
+        if implementation == "compile" and self.machine.compiler is None:
+            return "torch.compile needs a C++ compiler and there is none here (c++, g++ or clang++)"
+        return None
+
+    def add_quality(self, quality: Quality, setting: Setting) -> None:
+        base = self._quality_case(quality, "baseline/quality", setting, None)
+        shown = corpus_names.displayed([setting.baseline.corpus, *quality.variants.get(CORPUS, ())])
+        for component, variants in quality.variants.items():
+            baseline = getattr(setting.baseline, component)
+            for variant in variants:
+                name = shown.get(variant, variant) if component == CORPUS else variant
+                if variant == baseline:
+                    self.notes.append(f"{component} {name} is the baseline and is not compared with itself")
+                    continue
+                changed = replace(setting, baseline=replace(setting.baseline, **{component: variant}))
+                case = self._quality_case(quality, f"{component}/{name}/quality", changed, base)
+                about = {
+                    "component": component,
+                    "variant": name,
+                    "baseline": shown[baseline] if component == CORPUS else baseline,
+                    "matching": self.suite.matching,
+                    "source": "trained here",
+                }
+                self._compare("quality", case, base, about)
+        for control in quality.controls:
+            case = self._quality_case(quality, f"control/{control.name}", setting.changed(control.set), base)
+            about = {"name": control.name, "expected": control.expect, "description": control.description}
+            self._compare("control", case, base, about)
+
+    def _quality_case(self, quality: Quality, label: str, setting: Setting, group: Case | None) -> Case:
+        ours = self.suite.baseline.corpus  # every model is evaluated on the baseline's text and tasks, whatever it read
+        train_bytes = quality.train_bytes or _round_up(BYTES_PER_TOKEN * quality.train.tokens, 100_000)
+        variants = {name: getattr(setting.baseline, name) for name in components.COMPONENTS}
+        source = quality.tasks.source
+        if source == "auto":
+            source = "world" if ours in WORLD else "derived"
+        sources = {name: self._content(name) for name in (setting.baseline.corpus, ours)}
+        params = {
+            "model": {**asdict(setting.model), **variants, "matching": self.suite.matching},
+            "train": asdict(setting.train),
+            "corpus": {
+                "name": setting.baseline.corpus,
+                "train_bytes": train_bytes,
+                "seed": quality.corpus_seed,
+                **({"content": sources} if any(sources.values()) else {}),
+            },
+            "heldout": {"corpus": ours, "bytes": quality.heldout_bytes},
+            "tokenizer": {
+                "vocab": quality.tokenizer.vocab or setting.model.vocab,
+                "corpora": list(quality.tokenizer.corpora or (ours,)),
+                "train_bytes": quality.tokenizer.train_bytes or min(train_bytes, TOKENIZER_BYTES),
+            },
+            "tasks": {
+                "source": source,
+                "limit": quality.tasks.limit,
+                "names": list(quality.tasks.names) if quality.tasks.names else None,
+            },
+            "init_offset": setting.init_offset,
+            "device": self.machine.device,
+        }
+        return self._add("quality", label, params, range(quality.seeds), quality.timeout_s, None, group)
+
+    def _add(
+        self,
+        kind: str,
+        label: str,
+        params: dict[str, Any],
+        replicates: range,
+        timeout_s: float,
+        unsupported: str | None,
+        group: Case | None,
+    ) -> Case:
+        """The case of these parameters, made once; it is measured beside the case `group`."""
+        identity = case_id(kind, params)
+        if identity not in self.cases:
+            if any(case.label == label for case in self.cases.values()):
+                label += f"/{digest(params, 4)}"  # the same name at another shape or type
+            beside = group.group if group else identity
+            estimate = None if unsupported else round(cost.guess(kind, params), 1)
+            self.cases[identity] = Case(
+                identity, kind, label, params, tuple(replicates), timeout_s, beside, estimate, unsupported
+            )
+        return self.cases[identity]
+
+    def _compare(self, kind: str, case: Case, base: Case, about: dict[str, Any]) -> None:
+        comparison = Comparison(kind, case.id, base.id, about)
+        if comparison not in self.comparisons:
+            self.comparisons.append(comparison)
+
+    def _content(self, name: str) -> str | None:
+        """A hash of what a corpus is made from, where its name does not say it; None for generated and hub
+        corpora."""
+        if name not in self.content:
+            self.content[name] = corpus_names.content(name)
+        return self.content[name]
+
+
+def _filtered(builder: _Builder, only: tuple[str, ...]) -> tuple[tuple[Case, ...], tuple[Comparison, ...]]:
+    """The comparisons whose case matches one of the patterns, with their baselines; all without a pattern."""
+    if not only:
+        return tuple(builder.cases.values()), tuple(builder.comparisons)
+    labels = {case.id: case.label for case in builder.cases.values()}
+    chosen = {identity for identity, label in labels.items() if _matches(label, only)}
+    for pattern in only:
+        if not any(_matches(label, (pattern,)) for label in labels.values()):
+            near = did_you_mean(pattern, list(labels.values()))
+            raise UserError(f"--only {pattern}: no case has such a label", hint=near)
+    comparisons = tuple(comparison for comparison in builder.comparisons if comparison.case in chosen)
+    needed = chosen | {comparison.base_case for comparison in comparisons}
+    left = [comparison.about["name"] for comparison in builder.comparisons if comparison.kind == "control"]
+    left = [name for name in left if name not in {c.about.get("name") for c in comparisons}]
+    if left and any(comparison.kind == "quality" for comparison in comparisons):
+        builder.notes.append(f"--only leaves out the controls {', '.join(left)}; add --only 'control/*' to keep them")
+    return tuple(case for case in builder.cases.values() if case.id in needed), comparisons
+
+
+def _matches(label: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(label, p) or fnmatch.fnmatchcase(label, f"{p.rstrip('/')}/*") for p in patterns)
+
+
+def _round_up(value: int, step: int) -> int:
+    return -(-value // step) * step

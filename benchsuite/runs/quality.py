@@ -1,0 +1,168 @@
+"""One quality case at one seed: make the data ready, train, evaluate zero-shot and on held-out text, save the model.
+
+Everything that several cases share (corpus, tokenizer, packed tokens, task files) is made once and cached by content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from benchsuite.cache import cache_dir, digest, write_atomically
+from benchsuite.model import checkpoint
+from benchsuite.model.spec import ModelSpec
+from benchsuite.pretrain import corpora, tokenizer
+from benchsuite.pretrain.corpora import world
+from benchsuite.pretrain.trainer import TrainConfig, train
+from benchsuite.zeroshot import derived, evaluate, passages, taskfiles, tasks
+
+EVALUATION_SHARE = 0.2  # of the time of a job, for its progress bar
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a quality case needs besides its model: packed training tokens, tokenizer, held-out documents, task
+    folder.
+    """
+
+    tokens: NDArray[np.unsignedinteger]
+    tokenizer: Tokenizer
+    heldout: list[str]
+    tasks: Path
+    digests: dict[str, str]
+
+
+def prepare(params: dict[str, Any]) -> Prepared:
+    """Loads or makes the data of the quality case `params`. Of several processes one makes it and the others wait."""
+    with _lock("prepare-" + digest({key: params[key] for key in ("corpus", "tokenizer", "tasks", "heldout")}, 16)):
+        sizes = {"train_bytes": params["corpus"]["train_bytes"], "seed": params["corpus"]["seed"]}
+        corpus = corpora.load(params["corpus"]["name"], heldout_bytes=params["heldout"]["bytes"], **sizes)
+        heldout = corpora.load(params["heldout"]["corpus"], heldout_bytes=params["heldout"]["bytes"], **sizes)
+        vocabulary = tokenizer.train(_tokenizer_text(params, sizes), params["tokenizer"]["vocab"])
+        digests = {"corpus": corpus.digest, "heldout": heldout.digest}
+        digests["tokenizer"] = digest(vocabulary.to_str(), 16)
+        tokens = _tokens(corpus, vocabulary, digests)
+        folder = _task_folder(params, heldout, vocabulary)
+    return Prepared(tokens, vocabulary, heldout.heldout, folder, digests)
+
+
+def train_and_evaluate(
+    params: dict[str, Any], *, seed: int, workdir: Path, progress: Callable[[float], None]
+) -> dict[str, Any]:
+    """Trains the model of `params` at `seed`, evaluates it, saves it in `workdir`/model, and returns its result."""
+    prepared = prepare(params)
+    spec = ModelSpec(**params["model"])
+    config = TrainConfig(**params["train"])
+    model, log = train(
+        spec,
+        prepared.tokens,
+        config,
+        seed=seed,
+        init_seed=seed + params["init_offset"],
+        device=params["device"],
+        progress=lambda done: progress((1 - EVALUATION_SHARE) * done),
+    )
+    started = time.perf_counter()
+    infos = {info.name: info for info in taskfiles.read_tasks(prepared.tasks)}
+    results = evaluate.evaluate(
+        model,
+        prepared.tokenizer,
+        prepared.tasks,
+        names=params["tasks"]["names"],
+        progress=lambda done: progress(1 - EVALUATION_SHARE * (1 - done)),
+    )
+    bits, lengths = evaluate.bits_per_byte(model, prepared.tokenizer, prepared.heldout)
+    checkpoint.save(model, workdir / "model", prepared.tokenizer)
+    return {
+        "train": {
+            "tokens": log.tokens,
+            "epochs": round(log.tokens / len(prepared.tokens), 3),
+            "time_s": log.time_s,
+            "tokens_per_s": log.tokens_per_s,
+            "final_loss": log.final_loss,
+            "curve": log.curve,
+        },
+        "evaluation_time_s": time.perf_counter() - started,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "bits_per_byte": {
+            "value": sum(bits) / sum(lengths),
+            "bits": [round(b, 3) for b in bits],
+            "bytes": lengths,
+        },
+        "tasks": {
+            name: {
+                "acc": result.acc,
+                "n": result.n,
+                "random_acc": result.random_acc,
+                "family": infos[name].family,
+                "outcomes": result.outcomes,
+            }
+            for name, result in results.items()
+        },
+        "digests": prepared.digests,
+        "context": {"threads": torch.get_num_threads(), "torch": torch.__version__},
+    }
+
+
+def _tokenizer_text(params: dict[str, Any], sizes: dict[str, int]) -> list[str]:
+    """Equal shares of the corpora that the tokenizer is trained on."""
+    names, budget = params["tokenizer"]["corpora"], params["tokenizer"]["train_bytes"]
+    documents: list[str] = []
+    for name in names:
+        taken = 0
+        for document in corpora.load(name, heldout_bytes=params["heldout"]["bytes"], **sizes).train:
+            if taken >= budget // len(names):
+                break
+            documents.append(document)
+            taken += len(document.encode())
+    return documents
+
+
+def _tokens(corpus: corpora.Corpus, vocabulary: Tokenizer, digests: dict[str, str]) -> NDArray[np.unsignedinteger]:
+    path = cache_dir("tokens") / f"{digest(digests, 24)}.npy"
+    if not path.exists():
+        with write_atomically(path) as temporary, open(temporary, "wb") as file:
+            np.save(file, tokenizer.encode(vocabulary, corpus.train))
+    return np.load(path, mmap_mode="r")
+
+
+def _task_folder(params: dict[str, Any], heldout: corpora.Corpus, vocabulary: Tokenizer) -> Path:
+    """The folder of task files: the generated world's own tasks where they fit the text, else derived ones.
+
+    Derived documents fit the training length, so that a model with a table of positions sees them whole.
+    """
+    source, seq = params["tasks"]["source"], params["model"]["seq"]
+    if source == "auto":
+        source = heldout.tasks or "derived"
+    options = {"limit": params["tasks"]["limit"], "seed": params["corpus"]["seed"]}
+    made_by = [Path(module.__file__ or "").read_text() for module in (tasks, taskfiles, derived, passages)]
+    text = world.digest_fields("curated") if source == "world" else [heldout.digest, vocabulary.to_str(), seq]
+    folder = cache_dir("tasks") / digest([source, options, digest(made_by), text], 24)
+    complete = folder / ".complete"  # the task files name each other by absolute path, so the folder cannot be renamed
+    if not complete.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        if source == "world":
+            tasks.write_tasks(folder, **options)
+        else:
+            derived.write_tasks(folder, heldout, **options, tokenizer=vocabulary, max_tokens=seq)
+        complete.touch()
+    return folder
+
+
+@contextlib.contextmanager
+def _lock(name: str) -> Iterator[None]:
+    with open(cache_dir("locks") / name, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,391 @@
+"""What runs when, and what becomes of it: from the cases of a plan to one record each.
+
+Speed jobs come first, one at a time, the machine to themselves, variants that are compared side by side in
+alternating order. Then the data is made ready and the quality jobs run side by side. Every planned (case, replicate)
+leaves exactly one record, whatever the job does.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+
+from benchsuite.cache import digest
+from benchsuite.errors import UserError
+from benchsuite.runs import outcome
+from benchsuite.runs.case import FAILED, KINDS, Case, Job, Record
+from benchsuite.runs.cost import CostModel, makespan
+from benchsuite.runs.store import Store
+from benchsuite.runs.workers import Event, Progressed, Workers
+
+POLL_S = 0.25  # how late a time limit or a Ctrl-C may be noticed
+PREPARE_TIMEOUT_S = 3600.0
+LOG_BYTES = 64 * 1024**2  # of output that a job may write before it is ended
+MEMORY_FRACTION = 0.8
+PREPARE = "prepare"
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error of the program
+    """The run was told to stop; its records are kept."""
+
+
+class Observer(Protocol):
+    """Who watches a run. Every method is called from the thread that runs it."""
+
+    def begin(self, total: int, done: int) -> None: ...
+    def started(self, job: Job) -> None: ...
+    def progressed(self, job: Job, fraction: float) -> None: ...
+    def ended(self, job: Job, record: Record | None) -> None: ...
+    def tick(self, remaining_s: float, honest: bool) -> None: ...
+
+
+@dataclass
+class Running:
+    """A job whose process is alive."""
+
+    job: Job
+    started: str
+    clock_s: float
+    fraction: float = 0.0
+    killed: outcome.Outcome | None = None  # why the scheduler killed it
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self.clock_s
+
+
+def alone_order(cases: Iterable[Case]) -> list[Job]:
+    """The jobs of cases that need the machine alone: for each replicate every group, forwards at even replicates and
+    backwards at odd ones, so that a drift of the machine meets all variants of a group alike.
+
+    Groups follow one another within a replicate, so that a first replicate of everything is there early.
+    """
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.group, []).append(case)
+    last = max((max(case.replicates) for group in groups.values() for case in group), default=-1)
+    jobs = []
+    for replicate in range(last + 1):
+        for group in groups.values():
+            ordered = group if replicate % 2 == 0 else group[::-1]
+            jobs += [_job(case, replicate) for case in ordered if replicate in case.replicates]
+    return jobs
+
+
+def together_order(cases: Iterable[Case]) -> list[Job]:
+    """The jobs of cases that run side by side: the preparations they need, then seed by seed, longest first, so that
+    no long job is left for the end."""
+    cases = list(cases)
+    preparations: dict[str, Job] = {}
+    needs: dict[str, tuple[str, ...]] = {}
+    for case in cases:
+        target = KINDS[case.kind].prepare
+        if target is None:
+            continue
+        shared = {key: value for key, value in case.params.items() if key not in ("model", "train", "init_offset")}
+        name = f"{PREPARE}-{digest(shared, 8)}"
+        if name not in preparations:
+            label = f"{PREPARE} {case.params.get('corpus', {}).get('name', case.label)}"
+            first = tuple(preparations)[:1]  # it makes what all share, the tokenizer; the others then only read it
+            preparations[name] = Job(name, label, case.kind, case.params, 0, PREPARE_TIMEOUT_S, needs=first)
+        needs[case.id] = (name,)
+    seeds = sorted({replicate for case in cases for replicate in case.replicates})
+    by_length = sorted(cases, key=lambda case: -(case.estimate_s or 0))
+    jobs = [
+        replace(_job(case, seed), needs=needs.get(case.id, ()))
+        for seed in seeds
+        for case in by_length
+        if seed in case.replicates
+    ]
+    return [*preparations.values(), *jobs]
+
+
+def _job(case: Case, replicate: int) -> Job:
+    return Job(f"{case.id}-{replicate}", case.label, case.kind, case.params, replicate, case.timeout_s, case)
+
+
+class Scheduler:
+    """Runs what a store does not hold yet.
+
+    `jobs` is the number of quality jobs at a time, `memory_limit_bytes` what one job may allocate (default: its share
+    of 80 % of what is available), `stop` says whether to end early. Raises Interrupted then, UserError where the disk
+    or the workers refuse.
+    """
+
+    def __init__(
+        self,
+        cases: Iterable[Case],
+        store: Store,
+        workers: Workers,
+        observer: Observer,
+        *,
+        jobs: int = 1,
+        memory_limit_bytes: int | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.cases = {case.id: case for case in cases}
+        self.store = store
+        self.workers = workers
+        self.observer = observer
+        self.jobs = max(1, jobs)
+        self.memory_limit_bytes = memory_limit_bytes
+        self.stop = stop
+        self.cost = CostModel()
+        self.running: dict[str, Running] = {}
+        self.queue: list[Job] = []
+        self._later: list[Job] = []  # of the phase to come, for the estimate
+        self._done = {record.key for record in store.records}
+        self._failed: dict[str, Record] = {}  # the first failure of each case
+        self._prepared: dict[str, Record | None] = {}  # None: ready; a record: why not
+        self._again: set[str] = set()  # jobs that the fork server's death cost a process
+        for record in store.records:
+            self._learn(record)
+
+    def run(self) -> None:
+        """Runs all jobs. The store then holds a record of every planned (case, replicate)."""
+        self._check_store()
+        cases = list(self.cases.values())
+        self.observer.begin(sum(len(case.replicates) for case in cases), len(self._done))
+        for case in cases:
+            if case.unsupported is not None:
+                for replicate in self._missing(case):
+                    self._record(_job(case, replicate), "unsupported", case.unsupported, _now(), 0.0)
+        todo = [case for case in cases if case.unsupported is None]
+        alone = self._open(alone_order(case for case in todo if KINDS[case.kind].alone))
+        left = [case for case in todo if not KINDS[case.kind].alone and self._missing(case)]
+        together = self._open(together_order(left))
+        try:
+            self._later = together
+            self._phase(alone, 1)
+            self._later = []
+            self._phase(together, self.jobs)
+        finally:
+            self.workers.close()
+
+    def remaining_s(self) -> tuple[float, bool]:
+        """Seconds until the end as far as is known, and whether every kind of job left has been seen to end."""
+        now = [self._left_s(running) for running in self.running.values()]
+        slots = 1 if self._later else self.jobs
+        total = makespan([*now, *(self._estimate_s(job) for job in self.queue)], slots)
+        total += makespan([self._estimate_s(job) for job in self._later], self.jobs) if self._later else 0
+        left = [*self.queue, *self._later, *(running.job for running in self.running.values())]
+        return total, all(self.cost.known(job.case) for job in left if job.case)
+
+    def _phase(self, queue: list[Job], slots: int) -> None:
+        """Runs the jobs of `queue`, `slots` at a time."""
+        self.queue = queue
+        memory = self.memory_limit_bytes or int(available_memory() * MEMORY_FRACTION / slots)
+        while self.queue or self.running:
+            if self.stop():
+                self._interrupt()
+            while len(self.running) < slots and (job := self._next()) is not None:
+                self._start(job, memory, slots)
+            for event in self.workers.events(POLL_S):
+                self._handle(event)
+            for running in self.running.values():
+                self._check(running)
+            self.observer.tick(*self.remaining_s())
+
+    def _next(self) -> Job | None:
+        """Takes the next job that can start; records those that never will."""
+        for job in list(self.queue):
+            if any(need not in self._prepared for need in job.needs):
+                continue
+            self.queue.remove(job)
+            broken = next((self._prepared[need] for need in job.needs if self._prepared[need] is not None), None)
+            if broken is not None and job.case is not None:  # among preparations a need is only an order
+                self._finish(job, broken.status, f"its data could not be prepared: {broken.reason}", _now(), 0.0)
+                continue
+            failed = self._failed.get(job.case.id) if job.case and KINDS[job.kind].alone else None
+            if failed is not None:
+                reason = f"replicate {failed.replicate} ended with {failed.status}; what failed once is not repeated"
+                self._finish(job, "skipped", reason, _now(), 0.0)
+                continue
+            return job
+        return None
+
+    def _start(self, job: Job, memory: int, slots: int) -> None:
+        folder = self.store.folder / "work"
+        for path in (self._file(job, "result.json"), self._file(job, "log")):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(folder / job.name, ignore_errors=True)
+        kind = KINDS[job.kind]
+        on_cpu = job.params.get("device", "cpu") == "cpu"
+        spec = {
+            "name": job.name,
+            "measure": kind.measure if job.case else kind.prepare,
+            "seeded": kind.seeded and job.case is not None,
+            "params": job.params,
+            "replicate": job.replicate,
+            "threads": job.params.get("threads", slots if job.case is None else 1),
+            "memory_limit_bytes": memory if on_cpu else None,  # CUDA maps far more than it uses
+            "workdir": str((folder / job.name).absolute()),
+            "log": str(self._file(job, "log").absolute()),
+            "result": str(self._file(job, "result.json").absolute()),
+            "progress_fd": None,
+        }
+        try:
+            self._file(job, "json").write_text(json.dumps(spec))
+        except OSError as error:
+            self._stop_all()
+            raise UserError(
+                f"{folder} cannot be written: {error.strerror}",
+                hint=f"nothing recorded is lost; then: benchsuite run --resume {self.store.folder}",
+            ) from error
+        self.workers.warm()
+        self.running[job.name] = Running(job, _now(), time.perf_counter())
+        self.observer.started(job)
+        self.workers.start(job.name, self._file(job, "json").absolute())
+
+    def _check(self, running: Running) -> None:
+        """Kills a job that takes too long or writes without end."""
+        if running.killed is not None:
+            return
+        job, log = running.job, self._file(running.job, "log")
+        if running.elapsed_s > job.timeout_s:
+            running.killed = outcome.Outcome("timeout", f"no result within {job.timeout_s:g} s")
+        elif log.exists() and log.stat().st_size > LOG_BYTES:
+            running.killed = outcome.Outcome("error", f"it wrote more than {LOG_BYTES} bytes of output")
+        if running.killed is not None:
+            self.workers.kill(job.name)
+
+    def _handle(self, event: Event) -> None:
+        running = self.running.get(event.name)
+        if running is None:
+            return
+        if isinstance(event, Progressed):
+            running.fraction = event.fraction
+            self.observer.progressed(running.job, event.fraction)
+            return
+        del self.running[event.name]
+        job = running.job
+        if event.returncode is None and running.killed is None and job.name not in self._again:
+            self._again.add(job.name)
+            self.store.log(f"the fork server died while {job.name} ({job.label}) ran; it runs again")
+            self.queue.insert(0, job)
+            self.observer.ended(job, None)
+            return
+        ended = outcome.of(
+            event.returncode,
+            result=self._file(job, "result.json"),
+            log=self._file(job, "log"),
+            killed=running.killed,
+        )
+        if ended.status == outcome.NO_RESULT:
+            raise UserError(
+                f"{job.label} could not write its result: {ended.reason}",
+                hint=f"nothing recorded is lost; make room, then: benchsuite run --resume {self.store.folder}",
+            )
+        reason = ended.reason
+        if job.name in self._again:
+            reason = "; ".join(part for part in ("the fork server died once while it ran", reason) if part)
+        self._finish(job, ended.status, reason, running.started, running.elapsed_s, ended.result)
+
+    def _finish(
+        self,
+        job: Job,
+        status: str,
+        reason: str | None,
+        started: str,
+        time_s: float,
+        result: dict[str, Any] | None = None,
+    ) -> None:
+        """Records what became of `job`, keeps its model, and clears its files away where all went well."""
+        if job.case is None:
+            failure = Record("", 0, status, reason, started, time_s) if status != "ok" else None
+            self._prepared[job.name] = failure
+            self.store.log(f"{status} {job.name} ({job.label}) {time_s:.2f} s{f': {reason}' if reason else ''}")
+            self.observer.ended(job, failure)
+        else:
+            work = self.store.folder / "work" / job.name
+            if status == "ok" and (work / "model").is_dir():
+                kept = self.store.folder / "models" / job.name
+                shutil.rmtree(kept, ignore_errors=True)
+                kept.parent.mkdir(exist_ok=True)
+                (work / "model").replace(kept)
+            self._record(job, status, reason, started, time_s, result)
+        if status == "ok":
+            for suffix in ("json", "result.json", "log"):
+                self._file(job, suffix).unlink(missing_ok=True)
+            shutil.rmtree(self.store.folder / "work" / job.name, ignore_errors=True)
+
+    def _record(
+        self,
+        job: Job,
+        status: str,
+        reason: str | None,
+        started: str,
+        time_s: float,
+        result: dict[str, Any] | None = None,
+    ) -> None:
+        assert job.case is not None
+        record = Record(job.case.id, job.replicate, status, reason, started, round(time_s, 4), result)
+        self.store.append(record)
+        self.store.log(f"{status} {job.name} ({job.label}) {time_s:.2f} s{f': {reason}' if reason else ''}")
+        self._done.add(record.key)
+        self._learn(record)
+        self.observer.ended(job, record)
+
+    def _learn(self, record: Record) -> None:
+        if record.status == "ok" and record.case_id in self.cases:
+            self.cost.learn(self.cases[record.case_id], record.time_s)
+        elif record.status in (*FAILED, "unsupported"):
+            self._failed.setdefault(record.case_id, record)
+
+    def _check_store(self) -> None:
+        planned = {(case.id, replicate) for case in self.cases.values() for replicate in case.replicates}
+        strange = self._done - planned
+        if strange:
+            raise UserError(
+                f"{self.store.folder} holds {len(strange)} records of cases that its manifest does not plan",
+                hint="the directory was edited or mixed with another run's; measure it anew",
+            )
+
+    def _missing(self, case: Case) -> list[int]:
+        return [replicate for replicate in case.replicates if (case.id, replicate) not in self._done]
+
+    def _open(self, jobs: list[Job]) -> list[Job]:
+        return [job for job in jobs if job.key not in self._done]
+
+    def _estimate_s(self, job: Job) -> float:
+        return self.cost.estimate(job.case) if job.case else 1.0
+
+    def _left_s(self, running: Running) -> float:
+        if running.fraction > 0.05:
+            return running.elapsed_s * (1 - running.fraction) / running.fraction
+        return max(0.0, self._estimate_s(running.job) - running.elapsed_s)
+
+    def _interrupt(self) -> None:
+        self._stop_all()
+        raise Interrupted
+
+    def _stop_all(self) -> None:
+        self.running.clear()
+        self.workers.close()
+
+    def _file(self, job: Job, suffix: str) -> Path:
+        return self.store.folder / "work" / f"{job.name}.{suffix}"
+
+
+def available_memory() -> int:
+    """Bytes that can be had now: the machine's, or what is left of this process's control group where that is
+    less."""
+    free = psutil.virtual_memory().available
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return free if limit == "max" else max(0, min(free, int(limit) - used))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

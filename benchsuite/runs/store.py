@@ -1,0 +1,169 @@
+"""A run's directory: the manifest, written once, and the records, one synced line each.
+
+    store = Store.create(Path("runs/quick-1"), manifest)
+    store.append(record)
+    store = Store.open(Path("runs/quick-1"))      # after a kill -9: store.records holds what was recorded
+
+A record is kept as soon as `append` returns. A line that a crash tore is repaired when the directory is opened again,
+and `repaired` says what was done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchsuite.cache import write_atomically
+from benchsuite.errors import UserError
+from benchsuite.runs.case import SCHEMA_VERSION, STATUSES, Record
+
+
+class Store:
+    """An open run directory. `records` are those on disk, in the order in which they were written."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], records: list[Record], repaired: str | None) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.records = records
+        self.repaired = repaired
+        with _said(folder):
+            (folder / "work").mkdir(exist_ok=True)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._file = os.open(folder / "records.jsonl", flags, 0o644)
+            _sync_folder(folder)
+
+    @classmethod
+    def create(cls, folder: Path, manifest: dict[str, Any]) -> Store:
+        """Makes the directory and writes the manifest. Raises UserError where it is not empty or cannot be
+        written."""
+        check_new(folder)
+        with _said(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with write_atomically(folder / "manifest.json") as path:
+                path.write_text(json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=1) + "\n")
+        return cls(folder, manifest, [], None)
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """Opens the directory of an earlier run, its last record repaired if need be.
+
+        Raises UserError where it is no run, where another version wrote it, and where records are damaged.
+        """
+        manifest = read_manifest(folder)
+        with _said(folder):
+            records, repaired = _read_records(folder / "records.jsonl", repair=True)
+        return cls(folder, manifest, records, repaired)
+
+    def append(self, record: Record) -> None:
+        """Writes the record and waits until the disk has it. Raises UserError where the disk does not take it."""
+        line = json.dumps(record.to_json(), allow_nan=False).encode() + b"\n"
+        with _said(self.folder):
+            size = os.fstat(self._file).st_size
+            try:
+                written = 0
+                while written < len(line):
+                    written += os.write(self._file, line[written:])
+                os.fsync(self._file)
+            except OSError:
+                os.ftruncate(self._file, size)  # a torn line would only have to be repaired later
+                raise
+        self.records.append(record)
+
+    def log(self, text: str) -> None:
+        """Adds a line with the time to log.txt."""
+        with _said(self.folder), open(self.folder / "log.txt", "a", encoding="utf-8") as file:
+            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n")
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def check_new(folder: Path) -> None:
+    """Raises UserError where a run cannot begin in `folder` because something is there."""
+    with _said(folder):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file, not a directory")
+        # A kill in the first instant leaves a manifest that never got its name.
+        if folder.is_dir() and any(not path.name.startswith(".manifest.json.") for path in folder.iterdir()):
+            hint = "choose another directory with -o"
+            if (folder / "manifest.json").exists():
+                hint = f"continue that run with --resume {folder}, or {hint}"
+            raise UserError(f"{folder} is not empty", hint=hint)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run. Raises UserError where `folder` is no run or another version wrote it."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise UserError(f"{folder} holds no run: there is no {path.name} in it")
+    try:
+        manifest = json.loads(path.read_bytes())
+        version = manifest["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a run's manifest: {error}") from error
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has schema version {version!r}; this benchsuite reads {SCHEMA_VERSION}",
+            hint="use the benchsuite that began the run (its version is in the manifest)",
+        )
+    return dict(manifest)
+
+
+def _read_records(path: Path, *, repair: bool) -> tuple[list[Record], str | None]:
+    """All whole records, and what was wrong with the last line. Raises UserError for damage before it."""
+    if not path.exists():
+        return [], None
+    data = path.read_bytes()
+    whole, _, tail = data.rpartition(b"\n")
+    records = [_record(path, line, number) for number, line in enumerate(whole.split(b"\n"), 1) if line or whole]
+    repaired = None
+    if tail:
+        try:
+            records.append(_record(path, tail, len(records) + 1))
+            end, repaired = data + b"\n", "the last record lacked its line end, which was added"
+        except UserError:
+            end = data[: len(data) - len(tail)]
+            repaired = f"the last record was torn ({len(tail)} bytes) and was removed; its case is measured again"
+        if repair:
+            with write_atomically(path) as temporary:
+                temporary.write_bytes(end)
+    twice = len(records) - len({record.key for record in records})
+    if twice:
+        raise UserError(f"{path}: {twice} records are there twice", hint="the file was edited; measure anew")
+    return records, repaired
+
+
+def _record(path: Path, line: bytes, number: int) -> Record:
+    try:
+        row = json.loads(line)
+        record = Record(**row)
+        if record.status not in STATUSES or not isinstance(record.replicate, int):
+            raise ValueError(f"the status is {record.status!r}")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}:{number} is not a record: {error}", hint="the file was damaged or edited") from error
+    return record
+
+
+@contextmanager
+def _said(folder: Path) -> Iterator[None]:
+    """Turns what a disk refuses into a message."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder} cannot be written: {error.strerror}",
+            hint=f"nothing recorded is lost; make room or give rights, then: benchsuite run --resume {folder}",
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

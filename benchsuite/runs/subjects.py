@@ -1,0 +1,249 @@
+"""What a speed case times: the part of the model that a component shapes (`layer`), or a whole training step (`step`).
+
+`layer` cases hold one layer and everything its variant does to a one-layer model: the feed-forward block for an
+activation, embedding hook plus attention for a position scheme, token lookup plus norm for an embedding norm. A
+variant that works once per model (learned positions) therefore looks dearer there than in a deep model; the `step`
+case says what it costs in place.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchsuite.model import flops
+from benchsuite.model.gpt import GPT, Attention, FeedForward, causal_bias
+from benchsuite.model.spec import ModelSpec
+from benchsuite.pretrain.trainer import TrainConfig, adamw, train_step
+from benchsuite.runs.peers import PEERS, loss_function, step_function
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+
+
+class AttentionLayer(nn.Module):
+    """One attention layer with all that a position scheme does to it; (B, T, C) to itself."""
+
+    def __init__(self, spec: ModelSpec, implementation: str) -> None:
+        super().__init__()
+        whole = GPT(spec, implementation)
+        self.position = whole.position
+        self.attention: Attention = whole.blocks[0].attention  # type: ignore[assignment]
+
+    def forward(self, x: Tensor) -> Tensor:
+        positions = torch.arange(x.shape[1], device=x.device)
+        x = self.position.embed(x, positions)
+        rotation, bias = self.position.rotation(positions), self.position.bias(positions)
+        if rotation is not None:
+            cos, sin = (part.unsqueeze(-3).to(x.dtype) for part in rotation)
+            rotation = cos, sin
+        if bias is not None:
+            bias = bias.to(x.dtype) + causal_bias(x.shape[1], x)
+        return self.attention(x, rotation, bias)
+
+
+class EmbeddingLayer(nn.Module):
+    """Token lookup and what follows it; (B, T) int64 to (B, T, C)."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        whole = GPT(spec)
+        self.embedding, self.norm = whole.embedding, whole.embedding_norm
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.norm(self.embedding(tokens))
+
+
+@dataclass
+class Subject:
+    """Something to time.
+
+    `call` does it once; `outputs` runs it once on the same input and returns the tensors to check (result first, then
+    gradients); `reference` returns the same computed in float64; `held` are the tensors that live through all calls.
+    `flops` and `bytes_moved` (each input, weight and result once; a lower bound) are per call.
+    """
+
+    call: Callable[[], object]
+    outputs: Callable[[], list[Tensor]]
+    reference: Callable[[], list[Tensor]]
+    held: list[Tensor]
+    clear: Callable[[], None]
+    tokens: int
+    flops: int
+    bytes_moved: int | None
+
+
+def build(params: dict[str, Any]) -> Subject:
+    """The subject of a speed case's `params` (see `benchsuite.runs.plan`), on its device, with fixed random inputs."""
+    torch.manual_seed(0)
+    shape = params["shape"]
+    component, variant = params["component"], params["variant"]
+    spec = ModelSpec(
+        **{key: shape[key] for key in ("layers", "width", "heads", "vocab", "seq")},
+        **{**shape.get("variants", {}), component: variant},
+        matching=params["matching"],
+    )
+    if params["implementation"] in PEERS:
+        return _peer_step(spec, params)
+    if params["scope"] == "step":
+        return _step(spec, params)
+    return _layer(spec, params)
+
+
+def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
+    batch, device, dtype = params["shape"]["batch"], params["device"], DTYPES[params["dtype"]]
+    attention = "sdpa" if params["implementation"] == "sdpa" else "eager"
+    module: nn.Module
+    match params["component"]:
+        case "activation":
+            module, work = FeedForward(spec), flops.ffn_flops(spec, batch * spec.seq)
+        case "position":
+            module, work = AttentionLayer(spec, attention), flops.attention_flops(spec, batch, spec.seq)
+        case _:
+            module, work = EmbeddingLayer(spec), 0
+    _draw_weights(module)
+    module = module.to(device, dtype)
+    backward = params["direction"] == "fwd+bwd"
+    reference = _eager_reference(module, spec, params)
+    if params["component"] == "embedding_norm":
+        x = torch.randint(spec.vocab, (batch, spec.seq), device=device)
+    else:
+        x = torch.randn(batch, spec.seq, spec.width, device=device, dtype=dtype).requires_grad_(backward)
+    grad = torch.randn(batch, spec.seq, spec.width, device=device, dtype=dtype)
+    run = torch.compile(module, dynamic=False) if params["implementation"] == "compile" else module
+    leaves = [*module.parameters(), *([x] if x.requires_grad else [])]
+
+    def clear() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+
+    def call() -> Tensor:
+        if not backward:
+            with torch.no_grad():
+                return run(x)
+        clear()
+        y = run(x)
+        y.backward(grad)
+        return y
+
+    def outputs() -> list[Tensor]:
+        y = call()
+        return [y.detach().clone()] + ([leaf.grad.detach().clone() for leaf in leaves if leaf.grad is not None])
+
+    def in_float64() -> list[Tensor]:
+        x64 = x.detach().double().requires_grad_(x.requires_grad) if x.is_floating_point() else x
+        y = reference(x64)
+        if not backward:
+            return [y.detach()]
+        y.backward(grad.double())
+        leaves64 = [*reference.parameters(), *([x64] if x64.requires_grad else [])]
+        return [y.detach()] + [leaf.grad for leaf in leaves64 if leaf.grad is not None]
+
+    passes = 3 if backward else 1
+    ends = sum(t.numel() * t.element_size() for t in (x, grad, *module.parameters()))
+    return Subject(
+        call=call,
+        outputs=outputs,
+        reference=in_float64,
+        held=[x, grad, *module.parameters(), *module.buffers()],
+        clear=clear,
+        tokens=batch * spec.seq,
+        flops=passes * work,
+        bytes_moved=ends * (2 if backward else 1),
+    )
+
+
+def _eager_reference(module: nn.Module, spec: ModelSpec, params: dict[str, Any]) -> nn.Module:
+    """The same weights in float64, attention by its formula, whatever the implementation under test."""
+    reference = module
+    if isinstance(module, AttentionLayer):
+        reference = AttentionLayer(spec, "eager").to(params["device"])
+        reference.load_state_dict(module.state_dict())
+    return copy.deepcopy(reference).double()
+
+
+def _draw_weights(module: nn.Module) -> None:
+    """Weights of unit gain instead of the small initial ones, so that every part of the result matters to the check."""
+    for name, parameter in module.named_parameters():
+        fan_in = parameter.shape[-1] if parameter.dim() > 1 and "embedding" not in name else 1
+        nn.init.normal_(parameter, std=fan_in**-0.5)
+
+
+def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
+    batch, device = params["shape"]["batch"], params["device"]
+    implementation = params["implementation"]
+    model = GPT(spec, "sdpa" if implementation == "sdpa" else "eager").to(device)
+    config = TrainConfig(tokens=1, lr=1e-4)
+    tokens = torch.randint(spec.vocab, (batch, spec.seq + 1), device=device)
+    reference = copy.deepcopy(GPT(spec, "eager")).double().to(device)
+    reference.load_state_dict(model.state_dict())
+    started_from = copy.deepcopy(model.state_dict())
+    optimizer = adamw(model, config)
+    if implementation == "compile":
+        model.loss = torch.compile(model.loss, dynamic=False)  # type: ignore[method-assign]
+
+    def call() -> Tensor:
+        return train_step(model, optimizer, tokens, config.clip)
+
+    def clear() -> None:
+        model.zero_grad(set_to_none=True)
+
+    def outputs() -> list[Tensor]:
+        """Loss and gradients at the first weights: the steps between two checks have moved them."""
+        model.load_state_dict(started_from)
+        clear()
+        loss = model.loss(tokens[:, :-1], tokens[:, 1:])
+        loss.backward()
+        results = [loss.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+        clear()
+        return results
+
+    def in_float64() -> list[Tensor]:
+        loss = reference.loss(tokens[:, :-1], tokens[:, 1:])
+        loss.backward()
+        return [loss.detach(), *(p.grad for p in reference.parameters() if p.grad is not None)]
+
+    held = [tokens, *model.parameters(), *model.buffers()]
+    held += [s for state in optimizer.state.values() for s in state.values() if isinstance(s, Tensor)]
+    return Subject(
+        call=call,
+        outputs=outputs,
+        reference=in_float64,
+        held=held,
+        clear=clear,
+        tokens=batch * spec.seq,
+        flops=flops.step_flops(spec, batch, spec.seq),
+        bytes_moved=None,
+    )
+
+
+def _peer_step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
+    """A peer's training step; its loss at the first weights is checked against ours in float64."""
+    batch, device = params["shape"]["batch"], params["device"]
+    ours = GPT(spec, "eager").to(device)
+    tokens = torch.randint(spec.vocab, (batch, spec.seq + 1), device=device)
+    model, loss = loss_function(params["implementation"], ours)
+    started_from = copy.deepcopy(model.state_dict())
+    step = step_function(model.to(device), loss, TrainConfig(tokens=1, lr=1e-4))
+
+    def outputs() -> list[Tensor]:
+        model.load_state_dict(started_from)
+        value = loss(tokens)
+        value.backward()  # so that the backward graph, too, is compiled before the clock runs
+        model.zero_grad(set_to_none=True)
+        return [value.detach()]
+
+    return Subject(
+        call=lambda: step(tokens),
+        outputs=outputs,
+        reference=lambda: [copy.deepcopy(ours).double().loss(tokens[:, :-1], tokens[:, 1:]).detach()],
+        held=[tokens, *model.parameters(), *model.buffers()],
+        clear=lambda: model.zero_grad(set_to_none=True),
+        tokens=batch * spec.seq,
+        flops=flops.step_flops(spec, batch, spec.seq),
+        bytes_moved=None,
+    )

@@ -1,0 +1,279 @@
+"""What a suite file can say, and what it must not.
+
+The dataclasses here are the schema: pydantic checks a file's values against their types
+(`benchsuite.runs.suite_file`), and `benchsuite.runs.suite_check` finds what types cannot show. A suite says nothing
+about a machine; a plan does.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from benchsuite.errors import did_you_mean
+from benchsuite.runs import yaml_tree
+
+CORPUS = "corpus"  # the one axis of comparison that is not a part of the model
+WORLD = ("web_raw", "web_filtered", "curated")  # corpora of the generated world, which has tasks of its own
+INSTALLED = ("installed", "installed-raw", "installed-filtered")
+SUFFIXES = {"k": 10**3, "M": 10**6, "G": 10**9}
+
+
+def as_count(value: Any) -> Any:
+    """`200k`, `1.5M`, `2G` as numbers; anything else as it is.
+
+    >>> as_count("200k"), as_count("1.5M"), as_count(7)
+    (200000, 1500000, 7)
+    """
+    if isinstance(value, str) and value[-1:] in SUFFIXES:
+        try:
+            number = float(value[:-1]) * SUFFIXES[value[-1]]
+        except ValueError:
+            return value
+        return int(number) if number.is_integer() else number
+    return value
+
+
+def as_names(value: Any) -> Any:
+    """One name or a list of names, as a tuple."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+def as_shape(value: Any) -> Any:
+    """`model` as a shape that takes everything from the model."""
+    return Shape() if value == "model" else value
+
+
+Count = Annotated[int, BeforeValidator(as_count), Field(ge=1)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_names), Field(min_length=1)]
+Seconds = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section:
+    """A part of a suite file: unknown keys and values of another type are refused."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Section):
+    """The model of the quality cases and of whole steps. `seq` is the training length in tokens."""
+
+    layers: Count
+    width: Count
+    heads: Count
+    vocab: Count
+    seq: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline(Section):
+    """What every variant is compared with, one name for each component."""
+
+    activation: str = "gelu"
+    position: str = "learned"
+    embedding_norm: str = "off"
+    corpus: str = "curated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape(Section):
+    """Sizes of a speed case; what is not given is the model's, and the batch that of training."""
+
+    batch: Count | None = None
+    seq: Count | None = None
+    width: Count | None = None
+    heads: Count | None = None
+    layers: Count | None = None
+    vocab: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedCase(Section):
+    """Cases of one or several components: every variant against the baseline, for every implementation.
+
+    `variants` are names, `all` (every registered variant) or `macro` (those of the quality part). `scope` is `layer`
+    (the part that the component shapes) or `step` (a whole training step). The direction of a step is `step`, that of
+    a layer `fwd` or `fwd+bwd`, the default.
+    """
+
+    component: Names
+    variants: Names
+    implementations: Names = ("eager",)
+    scope: Literal["layer", "step"] = "layer"
+    direction: Literal["fwd", "fwd+bwd", "step"] | None = None
+    dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
+    shape: Annotated[Shape, BeforeValidator(as_shape)] = Shape()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed(Section):
+    """`replicates` processes for each case, each sampling for at most `sample_s`; `threads` defaults to all cores."""
+
+    cases: tuple[SpeedCase, ...]
+    replicates: Count = 5
+    sample_s: Seconds = 1.0
+    timeout_s: Seconds = 120.0
+    threads: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Section):
+    """Mirrors `benchsuite.pretrain.trainer.TrainConfig`, which explains the fields."""
+
+    tokens: Count
+    batch: Count = 32
+    lr: Annotated[float, Field(gt=0)] = 3e-3
+    min_lr: Fraction = 0.1
+    warmup: Fraction = 0.05
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    implementation: Literal["eager", "sdpa"] = "sdpa"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokenizer(Section):
+    """A byte-level BPE of `vocab` entries (default: the model's), trained on equal shares of `corpora` (default: the
+    baseline's), `train_bytes` in all (default: those of a corpus, at most 2 MB)."""
+
+    vocab: Count | None = None
+    corpora: Names | None = None
+    train_bytes: Count | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks(Section):
+    """Which zero-shot tasks: the generated world's, or such as are derived from held-out documents (`auto`: the
+    world's for its own corpora). `limit` documents each; `names` picks some of them."""
+
+    source: Literal["auto", "world", "derived"] = "auto"
+    limit: Count = 300
+    names: Names | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control(Section):
+    """The baseline with something `set`, whose comparison with the baseline must come out as expected.
+
+    Keys of `set`: `init_offset`, `train.…`, `model.…`, `baseline.…`; a value such as `0.25x` is that multiple of the
+    baseline's.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    set: dict[str, Any]
+    expect: Literal["unresolved", "worse"]
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality(Section):
+    """Models trained and evaluated at seeds 0 … `seeds` - 1: the baseline, one change at a time, and the controls."""
+
+    train: Train
+    variants: dict[str, Names]
+    seeds: Count = 2
+    timeout_s: Seconds = 1200.0
+    tokenizer: Tokenizer = Tokenizer()
+    tasks: Tasks = Tasks()
+    train_bytes: Count | None = None  # of each corpus; default: 4 for each token
+    heldout_bytes: Count = 60_000
+    corpus_seed: Annotated[int, Field(ge=0)] = 0
+    controls: tuple[Control, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting(Section):
+    """All that tells one trained model from another, but for the seed. `init_offset` is added to the seed of the
+    first weights."""
+
+    model: Model
+    baseline: Baseline
+    train: Train
+    init_offset: Annotated[int, Field(ge=0)] = 0
+
+    def changed(self, changes: dict[str, Any]) -> Setting:
+        """This setting with a control's changes. Raises ValueError with what is wrong."""
+        value = asdict(self)
+        for key, given in changes.items():
+            section, _, name = key.rpartition(".")
+            target = value.get(section) if section else value
+            if not isinstance(target, dict) or name not in target or isinstance(target[name], dict):
+                known = [f"{part}.{leaf}" for part in value if isinstance(value[part], dict) for leaf in value[part]]
+                known.append("init_offset")
+                raise ValueError(f"set: there is nothing called {key!r}; {did_you_mean(key, known)}")
+            factor = re.fullmatch(r"(\d*\.?\d+)x", given) if isinstance(given, str) else None
+            if factor and isinstance(target[name], int | float):
+                number = float(factor[1]) * target[name]
+                target[name] = max(1, round(number)) if isinstance(target[name], int) else number
+            else:
+                target[name] = given
+        try:
+            return TypeAdapter(Setting).validate_json(json.dumps(value))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"set: {where}: {first['msg']}, not {first['input']!r}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite(Section):
+    """A suite as its file, its includes and the command line's overrides give it."""
+
+    name: Annotated[str, Field(min_length=1, pattern=r"^[\w.+-]+$")]
+    model: Model
+    description: str = ""
+    baseline: Baseline = Baseline()
+    matching: Literal["iso-parameter", "iso-width"] = "iso-parameter"
+    speed: Speed | None = None
+    quality: Quality | None = None
+
+    def setting(self) -> Setting:
+        """The baseline's. Raises ValueError where nothing is trained."""
+        if self.quality is None:
+            raise ValueError(f"the suite {self.name} has no quality part")
+        return Setting(model=self.model, baseline=self.baseline, train=self.quality.train)
+
+    def with_corpora(self, given: tuple[str, ...]) -> tuple[Suite, tuple[str, ...]]:
+        """This suite on other text: the first of `given` is the baseline's, the others are its variants.
+
+        Returns the suite and what there is to say about the change.
+        """
+        if self.quality is None or not given:
+            return self, ()
+        notes: list[str] = []
+        first, rest = given[0], given[1:]
+        if given == INSTALLED[:1]:
+            rest = INSTALLED[1:]
+            notes.append(f"the corpus variants of {first!r} are {' and '.join(rest)}")
+        elif not rest and CORPUS in self.quality.variants:
+            notes.append(f"one corpus is given ({first}), so corpora are not compared; repeat --corpus to compare them")
+        variants = {key: value for key, value in self.quality.variants.items() if key != CORPUS}
+        if rest:
+            variants[CORPUS] = tuple(rest)
+        if first not in WORLD and self.quality.tasks.names is not None:
+            notes.append("the tasks that the suite picks are the generated world's; all derived tasks are used instead")
+        tasks = self.quality.tasks if first in WORLD else replace(self.quality.tasks, source="auto", names=None)
+        tokenizer = replace(self.quality.tokenizer, corpora=(first,))
+        quality = replace(self.quality, variants=variants, tasks=tasks, tokenizer=tokenizer)
+        return replace(self, baseline=replace(self.baseline, corpus=first), quality=quality), tuple(notes)
+
+
+def packaged_files() -> dict[str, Path]:
+    """The files of the suites that come with benchsuite, by name."""
+    folder = Path(str(importlib.resources.files("benchsuite.suites")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def packaged() -> dict[str, str]:
+    """The suites that come with benchsuite and what each says of itself."""
+    return {name: str(yaml_tree.load(path).value.get("description", "")) for name, path in packaged_files().items()}

@@ -1,0 +1,111 @@
+"""What is wrong with a suite beyond the types of its values: names of nothing, numbers that do not fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from benchsuite import components
+from benchsuite.errors import did_you_mean
+from benchsuite.runs.suite import CORPUS, Quality, Speed, Suite
+from benchsuite.runs.yaml_tree import KeyPath
+
+BYTE_VOCAB = 257  # every byte and <|endoftext|>
+
+
+def problems(suite: Suite) -> Iterator[tuple[KeyPath, str]]:
+    """What is wrong with `suite` beyond the types of its values: key paths and messages."""
+    if suite.speed is None and suite.quality is None:
+        yield (), "nothing to measure: give a speed or a quality part"
+    yield from _uneven(("model", "heads"), suite.model.width, suite.model.heads)
+    for field in fields(suite.baseline):
+        yield from _unknown(("baseline", field.name), field.name, getattr(suite.baseline, field.name))
+    if suite.speed is not None:
+        yield from _speed_problems(suite, suite.speed)
+    if suite.quality is not None:
+        yield from _quality_problems(suite, suite.quality)
+
+
+def _speed_problems(suite: Suite, speed: Speed) -> Iterator[tuple[KeyPath, str]]:
+    known = sorted({name for group in components.IMPLEMENTATIONS.values() for name in group})
+    for index, case in enumerate(speed.cases):
+        path: KeyPath = ("speed", "cases", index)
+        for component in case.component:
+            if component not in components.COMPONENTS:
+                yield (*path, "component"), _no_such("component", component, list(components.COMPONENTS))
+                continue
+            if case.variants == ("macro",):
+                if suite.quality is None:
+                    yield (*path, "variants"), "'macro' means the quality part's variants; there is no quality part"
+            elif case.variants != ("all",):
+                for variant in case.variants:
+                    yield from _unknown((*path, "variants"), component, variant)
+        for name in case.implementations:
+            if name not in known:
+                yield (*path, "implementations"), _no_such("implementation", name, known)
+        if (case.direction == "step") != (case.scope == "step") and case.direction is not None:
+            yield (*path, "direction"), f"{case.direction!r} is not a direction of the scope {case.scope!r}"
+        if case.scope == "step" and case.dtype != "float32":
+            yield (*path, "dtype"), "training steps are measured in float32 only"
+        if case.shape.width or case.shape.heads:
+            width, heads = case.shape.width or suite.model.width, case.shape.heads or suite.model.heads
+            yield from _uneven((*path, "shape"), width, heads)
+        if case.shape.batch is None and suite.quality is None:
+            yield (*path, "shape"), "batch is missing, and there is no quality part to take it from"
+
+
+def _quality_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath, str]]:
+    axes = [*components.COMPONENTS, CORPUS]
+    for component, variants in quality.variants.items():
+        path: KeyPath = ("quality", "variants", component)
+        if component not in axes:
+            yield path, _no_such("component", component, axes)
+            continue
+        for variant in variants:
+            yield from _unknown(path, component, variant)
+    if (quality.tokenizer.vocab or suite.model.vocab) < BYTE_VOCAB:
+        path = ("quality", "tokenizer", "vocab") if quality.tokenizer.vocab else ("model", "vocab")
+        yield path, f"a byte-level tokenizer has at least {BYTE_VOCAB} entries"
+    if quality.tokenizer.vocab is not None and quality.tokenizer.vocab > suite.model.vocab:
+        yield ("quality", "tokenizer", "vocab"), f"larger than the model's vocabulary of {suite.model.vocab}"
+    for corpus in quality.tokenizer.corpora or ():
+        yield from _unknown(("quality", "tokenizer", "corpora"), CORPUS, corpus)
+    seen: set[str] = set()
+    for index, control in enumerate(quality.controls):
+        if control.name in seen:
+            yield ("quality", "controls", index, "name"), f"there are two controls named {control.name!r}"
+        seen.add(control.name)
+        path = ("quality", "controls", index)
+        try:
+            setting = suite.setting().changed(control.set)
+        except ValueError as error:
+            yield path, str(error)
+            continue
+        if setting == suite.setting():
+            yield path, "the control changes nothing"
+        if setting.model != suite.model:
+            yield from _uneven((*path, "set"), setting.model.width, setting.model.heads)
+        for field in fields(setting.baseline):
+            yield from _unknown((*path, "set"), field.name, getattr(setting.baseline, field.name))
+
+
+def _uneven(path: KeyPath, width: int, heads: int) -> Iterator[tuple[KeyPath, str]]:
+    if width % heads:
+        yield path, f"a width of {width} cannot be shared by {heads} heads"
+
+
+def _unknown(path: KeyPath, component: str, name: str) -> Iterator[tuple[KeyPath, str]]:
+    """A problem where `component` has no variant `name`."""
+    if component == CORPUS:
+        from benchsuite.pretrain import corpora
+
+        known = list(corpora.names())
+        if name not in known and not name.startswith("hub:") and not Path(name).expanduser().exists():
+            yield path, f"{_no_such(CORPUS, name, known)} (or a file, a folder, or hub:OWNER/NAME)"
+    elif name not in (known := list(components.variants(component))):
+        yield path, _no_such(f"{component} variant", name, known)
+
+
+def _no_such(what: str, name: str, known: list[str]) -> str:
+    return f"there is no {what} {name!r}; {did_you_mean(name, known)}"

@@ -1,0 +1,312 @@
+"""Where jobs run: children of the fork server, or processes started cold. Both isolate them in the same way.
+
+workers = ForkWorkers(preload=("benchsuite.runs.speed",))
+workers.start("3f2a-0", job_file)
+for event in workers.events(timeout_s=0.5):
+    ...  # Progressed or Ended
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from benchsuite.errors import UserError
+from benchsuite.runs.forkserver import PACKET_BYTES
+
+START_TIMEOUT_S = 300.0  # importing torch from a cold disk takes a minute on some machines
+
+# One thread unless a job asks for more, no threads at import (they would not survive the fork), the same hashes and no
+# network in every process.
+ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"),
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+}
+NETWORK = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+def environment(*, network: bool = False) -> dict[str, str]:
+    """The environment of workers: this process's with `ENVIRONMENT`; `network` leaves the hub reachable."""
+    pinned = {key: value for key, value in ENVIRONMENT.items() if not (network and key in NETWORK)}
+    return {**os.environ, **pinned}
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """A job told the fraction that it has done."""
+
+    name: str
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job's process ended. `returncode` is negative for a signal and None where the fork server died with it."""
+
+    name: str
+    returncode: int | None
+
+
+Event = Progressed | Ended
+
+
+class Workers(Protocol):
+    """What the scheduler needs of a place where jobs run."""
+
+    def warm(self) -> None: ...
+    def start(self, name: str, file: Path) -> None: ...
+    def kill(self, name: str) -> None: ...
+    def events(self, timeout_s: float) -> list[Event]: ...
+    def close(self) -> None: ...
+
+
+def make(preload: tuple[str, ...], *, network: bool = False) -> Workers:
+    """The best that this system has: a fork server on Linux, cold processes elsewhere."""
+    if platform.system() == "Linux":
+        return ForkWorkers(preload, network=network)
+    return ColdWorkers(network=network)
+
+
+class _Pipes:
+    """The progress pipes of running jobs, one selector for all."""
+
+    def __init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        self._ends: dict[str, int] = {}
+
+    def open(self, name: str) -> int:
+        """Returns the end that the job writes to; the caller closes it once the job has it."""
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(ours, False)
+        self._ends[name] = ours
+        self.selector.register(ours, selectors.EVENT_READ, name)
+        return theirs
+
+    def read(self, name: str) -> Iterator[Progressed]:
+        if name not in self._ends:
+            return  # it ended in the same moment
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self._ends[name], 65536)
+            if not data:
+                self.selector.unregister(self._ends[name])  # its writers are gone; the end of the job follows
+            for word in data.split()[-1:]:
+                with contextlib.suppress(ValueError):  # a job can write anything into its pipe
+                    yield Progressed(name, min(1.0, max(0.0, float(word))))
+
+    def close(self, name: str) -> None:
+        end = self._ends.pop(name)
+        with contextlib.suppress(KeyError):
+            self.selector.unregister(end)
+        os.close(end)
+
+    def names(self) -> list[str]:
+        return list(self._ends)
+
+
+class ForkWorkers:
+    """Jobs as children of a fork server, which is started with the first job and again when it has died.
+
+    Raises UserError where the server cannot start.
+    """
+
+    def __init__(self, preload: tuple[str, ...], *, network: bool = False) -> None:
+        self.preload = preload
+        self.network = network
+        self.deaths = 0
+        self._server: subprocess.Popen[bytes] | None = None
+        self._link: socket.socket | None = None
+        self._pipes = _Pipes()
+        self._lost: list[Event] = []
+
+    def warm(self) -> None:
+        """Starts the server where there is none, so that no job's time holds it."""
+        if self._link is None:
+            self._launch()
+
+    def start(self, name: str, file: Path) -> None:
+        link = self._link or self._launch()
+        theirs = self._pipes.open(name)
+        try:
+            packet = json.dumps({"run": name, "file": str(file)}).encode()
+            socket.send_fds(link, [packet], [theirs])
+        except OSError:
+            self._died()
+        finally:
+            os.close(theirs)
+
+    def kill(self, name: str) -> None:
+        if self._link is not None:
+            with contextlib.suppress(OSError):  # dead: `events` tells
+                self._link.send(json.dumps({"kill": name}).encode())
+
+    def events(self, timeout_s: float) -> list[Event]:
+        """What happened, at the latest after `timeout_s`."""
+        events, self._lost = self._lost, []
+        for key, _ in self._pipes.selector.select(0 if events else timeout_s):
+            if key.data is not None:
+                events += self._pipes.read(key.data)
+                continue
+            packet = self._receive()
+            if packet is None:
+                self._died()
+            elif "ended" in packet:
+                events.append(self._ended(packet["ended"], packet["returncode"]))
+        events, self._lost = events + self._lost, []
+        return events
+
+    def close(self) -> None:
+        """Kills all jobs and ends the server."""
+        if self._link is not None:
+            self._pipes.selector.unregister(self._link)
+            self._link.close()
+            self._link = None
+        if self._server is not None:
+            try:
+                self._server.wait(10)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+            self._server = None
+        for name in self._pipes.names():
+            self._pipes.close(name)
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id; None while there is none."""
+        return self._server.pid if self._server else None
+
+    def _launch(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-m", "benchsuite.runs.forkserver", f"--fd={theirs.fileno()}"]
+        command += [f"--parent={os.getpid()}", f"--preload={','.join(self.preload)}"]
+        said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server does
+        self._server = subprocess.Popen(
+            command,
+            env=environment(network=self.network),
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,  # a Ctrl-C is for the run, which then ends its jobs in order
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        theirs.close()
+        ours.settimeout(START_TIMEOUT_S)
+        self._link = ours
+        try:
+            data = ours.recv(PACKET_BYTES)
+        except TimeoutError:
+            data = b""
+        packet = json.loads(data) if data else {}
+        if "ready" not in packet:
+            self._fail(packet.get("failed"), said)
+        said.close()
+        ours.settimeout(None)
+        self._pipes.selector.register(ours, selectors.EVENT_READ, None)
+        return ours
+
+    def _fail(self, reason: str | None, said: IO[bytes]) -> None:
+        """The server did not come up: ends it and raises what it said."""
+        assert self._server is not None
+        assert self._link is not None
+        self._server.kill()
+        self._server.wait()
+        self._server = None
+        self._link.close()
+        self._link = None
+        said.seek(0)
+        last = said.read().decode(errors="replace").strip().splitlines()[-1:] or ["they said nothing"]
+        raise UserError(f"the workers cannot start: {reason or last[0]}", hint="`benchsuite doctor` may know more")
+
+    def _receive(self) -> dict[str, Any] | None:
+        assert self._link is not None
+        try:
+            data = self._link.recv(PACKET_BYTES)
+        except ConnectionError:
+            return None
+        return dict(json.loads(data)) if data else None
+
+    def _ended(self, name: str, returncode: int | None) -> Ended:
+        self._pipes.close(name)
+        return Ended(name, returncode)
+
+    def _died(self) -> None:
+        """The server is gone, and the kernel has killed its children with it."""
+        self.deaths += 1
+        self._lost += [self._ended(name, None) for name in self._pipes.names()]
+        self.close()
+
+
+class ColdWorkers:
+    """Jobs as processes of their own, each importing what it needs: for systems where forking torch is not safe."""
+
+    def __init__(self, *, network: bool = False) -> None:
+        self.network = network
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._pipes = _Pipes()
+
+    def warm(self) -> None:
+        """Nothing can be made ready."""
+
+    def start(self, name: str, file: Path) -> None:
+        theirs = self._pipes.open(name)
+        job = json.loads(file.read_text())
+        file.write_text(json.dumps({**job, "parent": os.getpid(), "progress_fd": theirs}))
+        self._processes[name] = subprocess.Popen(
+            [sys.executable, "-m", "benchsuite.worker", str(file)],
+            env=environment(network=self.network),
+            pass_fds=[theirs],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+        )
+        os.close(theirs)
+
+    def kill(self, name: str) -> None:
+        if name in self._processes:
+            self._kill_group(self._processes[name])
+
+    def events(self, timeout_s: float) -> list[Event]:
+        """What happened, at the latest after `timeout_s`."""
+        events: list[Event] = []
+        deadline = time.monotonic() + timeout_s
+        while not events:
+            for key, _ in self._pipes.selector.select(min(0.05, timeout_s)):
+                events += self._pipes.read(key.data)
+            for name, process in list(self._processes.items()):
+                if process.poll() is not None:
+                    self._kill_group(process)
+                    del self._processes[name]
+                    self._pipes.close(name)
+                    events.append(Ended(name, process.returncode))
+            if time.monotonic() >= deadline:
+                break
+        return events
+
+    def close(self) -> None:
+        """Kills all jobs."""
+        for name, process in self._processes.items():
+            self._kill_group(process)
+            process.wait()
+            self._pipes.close(name)
+        self._processes.clear()
+
+    @staticmethod
+    def _kill_group(process: subprocess.Popen[bytes]) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # empty already
+            os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,202 @@
+"""One job in this process: `python -m benchsuite.worker job.json`.
+
+The job file says what to call, with what, and where the result goes:
+
+    {"name": …, "measure": "module:function", "seeded": false, "params": {…}, "replicate": 0, "threads": 1,
+     "memory_limit_bytes": null, "workdir": …, "log": …, "result": …, "progress_fd": null, "parent": null}
+
+The result file appears whole or not at all: {"status", "reason", "result"}. The fork server runs the same in its
+children.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import importlib
+import json
+import os
+import platform
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchsuite.cache import write_atomically
+from benchsuite.errors import UserError
+from benchsuite.runs.case import Incorrect, Unsupported
+
+EXIT_NO_RESULT = 74  # EX_IOERR of sysexits.h: the result could not be written
+ALLOCATOR = "glibc heap, no mmap, no trim"
+PROGRESS_INTERVAL_S = 0.2
+REASON_CHARACTERS = 1000
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc")
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the job of the file given; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if len(arguments) != 1:
+        print("usage: python -m benchsuite.worker job.json", file=sys.stderr)
+        return 2
+    return run(json.loads(Path(arguments[0]).read_text()))
+
+
+def run(job: dict[str, Any]) -> int:
+    """Isolates this process as `job` says, does the work, writes the result file; returns the exit status."""
+    context = isolate(job)
+    outcome = measure(job)
+    if isinstance(outcome["result"], dict):
+        outcome["result"].setdefault("context", {}).update(context)
+    try:
+        write_result(Path(job["result"]), outcome)
+    except OSError:
+        traceback.print_exc()
+        return EXIT_NO_RESULT
+    return 0
+
+
+def isolate(job: dict[str, Any]) -> dict[str, Any]:
+    """Ties this process to its parent, redirects its output to the job's log, limits its memory, pins the allocator.
+
+    Returns what of it a reader of the result should know.
+    """
+    if job.get("parent") is not None:
+        die_with_parent(job["parent"], signal.SIGKILL)
+    if job.get("log"):
+        log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+    faulthandler.enable(file=2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):  # not Linux, or not allowed: the kernel then chooses without this hint
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    limit = job.get("memory_limit_bytes")
+    if limit:
+        allowed = limit + _data_bytes()
+        resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(job["threads"])
+    return {"allocator": pin_allocator(), "memory_limit_bytes": limit}
+
+
+def die_with_parent(parent: int, signum: int) -> None:
+    """Asks the kernel to send `signum` to this process when `parent` dies; exits where it is dead already."""
+    if platform.system() == "Linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(128 + signum)
+
+
+def pin_allocator() -> str:
+    """Makes glibc keep what it has got from the kernel, so that no timed call pays for page faults that the one
+    before it paid too. Returns the allocator's name for the result's context."""
+    if platform.libc_ver()[0] != "glibc":
+        return "the system's default"
+    libc = ctypes.CDLL(None)
+    pinned = libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    return ALLOCATOR if pinned else "glibc default"
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Calls the job's function; whatever it raises becomes a status with a reason."""
+    try:
+        module, _, function = job["measure"].partition(":")
+        call: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(job["threads"])
+        if job["seeded"]:
+            workdir = Path(job["workdir"])
+            workdir.mkdir(parents=True, exist_ok=True)
+            result = call(job["params"], seed=job["replicate"], workdir=workdir, progress=Progress(job["progress_fd"]))
+        else:
+            result = call(job["params"])
+        return _outcome("ok", None, result if isinstance(result, dict) else None)
+    except Unsupported as error:
+        return _outcome("unsupported", error.reason)
+    except Incorrect as error:
+        return _outcome("incorrect", error.reason, error.result)
+    except UserError as error:
+        return _outcome("error", "; ".join(filter(None, (error.message, error.hint))))
+    except BaseException as error:  # a variant may raise anything, SystemExit included
+        traceback.print_exc()
+        return _outcome("oom" if _is_out_of_memory(error) else "error", _reason(error))
+
+
+class Progress:
+    """Tells the scheduler the fraction done, through a pipe, a few times a second at most."""
+
+    def __init__(self, handle: int | None) -> None:
+        self._handle = handle
+        self._last = 0.0
+        if handle is not None:
+            os.set_blocking(handle, False)
+
+    def __call__(self, fraction: float) -> None:
+        now = time.monotonic()
+        if self._handle is None or (now - self._last < PROGRESS_INTERVAL_S and fraction < 1):
+            return
+        self._last = now
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # nobody reads: progress is for readers only
+            os.write(self._handle, f"{fraction:.4f}\n".encode())
+
+
+def write_result(path: Path, outcome: dict[str, Any]) -> None:
+    """Writes the outcome as JSON, atomically; a result that is not JSON becomes an error. Raises OSError."""
+    try:
+        text = json.dumps(outcome, allow_nan=False, default=_plain)
+    except (ValueError, TypeError) as error:
+        text = json.dumps(_outcome("error", f"the result cannot be written as JSON: {error}"))
+    with write_atomically(path) as temporary:
+        temporary.write_text(text)
+
+
+def _outcome(status: str, reason: str | None, result: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"status": status, "reason": reason, "result": result}
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in OUT_OF_MEMORY)
+
+
+def _reason(error: BaseException) -> str:
+    """The exception in a few lines and where it was raised, without the machine's paths."""
+    text = str(error).strip()
+    text = text if len(text) <= REASON_CHARACTERS else text[:REASON_CHARACTERS] + "…"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
+    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+def _data_bytes() -> int:
+    """What RLIMIT_DATA counts of this process by now: VmData in /proc/self/status; 0 where that is not there."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:")), 0)
+
+
+def _plain(value: Any) -> Any:
+    """numpy and torch scalars as Python numbers."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # a library that crashes while it is torn down cannot spoil a result that is written

@@ -1,0 +1,380 @@
+"""`benchsuite run` as a process: interrupted, killed, resumed, refused, and with variants that go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from benchsuite.cli import run as run_command
+from benchsuite.errors import UserError
+from benchsuite.runs.plan import Machine, resolve
+from benchsuite.runs.suite_file import read
+
+FAKES = Path(__file__).parents[1] / "runs"
+
+SUITE = """
+name: small
+model: {layers: 1, width: 8, heads: 2, vocab: 300, seq: 8}
+speed:
+  replicates: 4
+  sample_s: 0.03
+  cases:
+    - {component: activation, variants: [swiglu, relu], shape: {batch: 1}}
+quality:
+  seeds: 2
+  train: {tokens: 60k, batch: 4}
+  variants: {position: [none, alibi]}
+  controls:
+    - {name: a_against_a, set: {init_offset: 1000}, expect: unresolved}
+"""
+MEASUREMENTS = 3 * 4 + 4 * 2
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SUITE)
+    return path
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A cache of its own, so that no other test's run is waited for."""
+    path = os.pathsep.join(filter(None, [str(FAKES), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "BENCHSUITE_CACHE": str(tmp_path / "cache"), "COLUMNS": "200"}
+
+
+def begin(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, str(FAKES / "run_app.py"), *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def run(environment: dict[str, str], *arguments: object) -> tuple[int, str, str]:
+    return finish(begin(environment, *arguments))
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
+
+
+def wait_for_records(folder: Path, number: int) -> None:
+    path = folder / "records.jsonl"
+    for _ in range(1000):
+        if path.exists() and path.read_bytes().count(b"\n") >= number:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{folder} has no {number} records")
+
+
+def relatives(parent: int) -> list[int]:
+    """The fork server that process `parent` started and its children: they share its command line."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        alive = process.info["status"] != psutil.STATUS_ZOMBIE
+        if alive and f"--parent={parent}" in (process.info["cmdline"] or []):
+            found.append(process.pid)
+    return found
+
+
+def gone(parent: int) -> Iterator[bool]:
+    for _ in range(100):
+        yield not relatives(parent)
+        time.sleep(0.05)
+
+
+def test_a_run_leaves_one_record_for_each_planned_measurement(
+    tmp_path: Path, suite: Path, environment: dict[str, str]
+) -> None:
+    code, out, err = run(environment, "run", suite, "-o", tmp_path / "run")
+    assert code == 0, err
+    assert "a short table" in out
+    assert f"[{MEASUREMENTS}/{MEASUREMENTS}] ok" in err
+    assert str(tmp_path / "run/report.md") in err
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert manifest["schema_version"] == 1
+    assert {"suite", "created", "command", "benchsuite_version", "resolved_suite", "hardware"} <= set(manifest)
+    planned = [(case["id"], replicate) for case in manifest["cases"] for replicate in case["replicates"]]
+    recorded = [(row["case_id"], row["replicate"]) for row in rows(tmp_path / "run")]
+    assert sorted(recorded) == sorted(planned)
+    assert len(planned) == MEASUREMENTS
+    kinds = [comparison["kind"] for comparison in manifest["comparisons"]]
+    assert kinds == ["speed", "speed", "quality", "quality", "control"]
+
+
+def test_json_is_the_only_thing_on_stdout(tmp_path: Path, suite: Path, environment: dict[str, str]) -> None:
+    code, out, _ = run(environment, "run", suite, "-o", tmp_path / "run", "--json", "--only", "activation/*")
+    assert code == 0
+    document = json.loads(out)
+    assert document["cases"] == {"ok": 12}
+    assert document["exit_code"] == 0
+    assert document["report"] == {"md": str(tmp_path / "run/report.md")}
+
+
+def test_four_bad_variants_leave_four_records_and_exit_5(
+    tmp_path: Path, suite: Path, environment: dict[str, str]
+) -> None:
+    overrides = ["speed.cases.0.variants=[raise, memory, hang, segfault]", "speed.replicates=1", "speed.timeout_s=2"]
+    options = [part for override in overrides for part in ("--set", override)]
+    folder = tmp_path / "run"
+    code, out, err = run(
+        environment, "run", suite, "-o", folder, *options, "--only", "activation/*", "--memory-limit", "300M", "--json"
+    )
+    assert code == 5, err
+    assert [row["status"] for row in rows(folder)] == ["ok", "error", "oom", "timeout", "error"]
+    assert json.loads(out)["cases"] == {"ok": 1, "error": 2, "oom": 1, "timeout": 1}
+    assert "4 measurements failed (1 oom, 1 timeout, 2 error)" in err
+
+
+def test_killed_at_random_moments_and_resumed_it_is_the_same_run(
+    tmp_path: Path, suite: Path, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "killed"
+    moments = random.Random(7)
+    process = begin(environment, "run", suite, "-o", folder)
+    wait_for_records(folder, 1)
+    for _ in range(5):
+        time.sleep(moments.uniform(0.0, 0.25))
+        process.kill()
+        process.communicate()
+        assert any(gone(process.pid)), f"processes of the killed run live on: {relatives(process.pid)}"
+        if moments.random() < 0.5:  # what a crash in the middle of a write leaves
+            with open(folder / "records.jsonl", "ab") as file:
+                file.write(b'{"schema_version": 1, "case_id": "tor')
+        before = len([line for line in (folder / "records.jsonl").read_bytes().split(b"\n") if line.endswith(b"}")])
+        process = begin(environment, "run", "--resume", folder)
+        wait_for_records(folder, min(before + 1, MEASUREMENTS))
+    code, _, err = finish(process)
+    assert code == 0, err
+
+    whole = tmp_path / "whole"
+    assert run(environment, "run", suite, "-o", whole)[0] == 0
+
+    def essence(folder: Path) -> list[Any]:
+        """All of a record that does not depend on the moment."""
+        found = []
+        for row in rows(folder):
+            result = {key: value for key, value in row["result"].items() if key not in ("pid", "context")}
+            found.append((row["case_id"], row["replicate"], row["status"], row["reason"], json.dumps(result)))
+        return sorted(found)
+
+    assert essence(folder) == essence(whole)
+    assert sorted(p.name for p in (folder / "models").iterdir()) == sorted(p.name for p in (whole / "models").iterdir())
+
+
+def test_a_torn_line_is_repaired_and_said(tmp_path: Path, suite: Path, environment: dict[str, str]) -> None:
+    folder = tmp_path / "run"
+    run(environment, "run", suite, "-o", folder, "--only", "activation/*")
+    path = folder / "records.jsonl"
+    path.write_bytes(path.read_bytes()[:-30])
+    code, _, err = run(environment, "run", "--resume", folder)
+    assert code == 0
+    assert "torn" in err
+    assert "12 measurements, 11 of them recorded already" in err
+    assert len(rows(folder)) == 12
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_interrupted_it_exits_130_and_says_how_to_go_on(
+    tmp_path: Path, suite: Path, environment: dict[str, str], signum: signal.Signals
+) -> None:
+    folder = tmp_path / "run"
+    process = begin(environment, "run", suite, "-o", folder, "--set", "speed.sample_s=0.2", "--json")
+    wait_for_records(folder, 2)
+    process.send_signal(signum)
+    code, out, err = finish(process)
+    assert code == 130
+    assert f"benchsuite run --resume {folder}" in err
+    assert json.loads(out)["resume"] == f"benchsuite run --resume {folder}"
+    assert not relatives(process.pid)
+    assert 2 <= len(rows(folder)) < MEASUREMENTS
+
+
+def test_a_second_run_waits_for_the_first_or_refuses(tmp_path: Path, suite: Path, environment: dict[str, str]) -> None:
+    first = begin(environment, "run", suite, "-o", tmp_path / "first", "--set", "speed.sample_s=60")
+    while not (tmp_path / "first/manifest.json").exists():
+        assert first.poll() is None
+        time.sleep(0.02)
+    code, _, err = run(environment, "run", suite, "-o", tmp_path / "refused", "--no-wait")
+    assert code == 2
+    assert str(tmp_path / "first") in err
+    assert str(first.pid) in err
+    assert not (tmp_path / "refused").exists()
+    waiting = begin(environment, "run", suite, "-o", tmp_path / "second", "--only", "activation/relu*")
+    assert waiting.stderr is not None
+    assert "waiting for it to end" in waiting.stderr.readline()
+    first.kill()
+    first.communicate()
+    code, _, err = finish(waiting)
+    assert code == 0
+    assert "the machine is free" in err
+
+
+def test_resume_continues_only_the_same_run(suite: Path) -> None:
+    machine = Machine.here()
+    resolved = resolve(read(str(suite)), machine)
+    manifest = json.loads(json.dumps(run_command._manifest(resolved)))
+    assert run_command._again(manifest, machine, None, []) == resolved
+    assert run_command._again(manifest, machine, str(suite), []) == resolved
+
+    def refused(change: dict[str, Any], suite: str | None = None, overrides: tuple[str, ...] = ()) -> str:
+        with pytest.raises(UserError) as error:
+            run_command._again({**manifest, **change}, machine, suite, list(overrides))
+        return error.value.message
+
+    cases = [{**case, "id": "0" * 12} if n == 0 else case for n, case in enumerate(manifest["cases"])]
+    assert "other cases" in refused({"cases": cases})
+    hardware = {"identity": {**manifest["hardware"]["identity"], "cpu": "an abacus"}}
+    assert "an abacus" in refused({"hardware": hardware})
+    assert "--seeds" in refused({}, overrides=("--seeds",))
+    assert "of the suite 'other'" in refused({"suite": "other"}, suite=str(suite))
+
+
+def test_resume_refuses_what_is_no_run_or_has_another_schema(tmp_path: Path, environment: dict[str, str]) -> None:
+    code, _, err = run(environment, "run", "--resume", tmp_path)
+    assert code == 2
+    assert "holds no run" in err
+    (tmp_path / "manifest.json").write_text('{"schema_version": 99}')
+    code, _, err = run(environment, "run", "--resume", tmp_path)
+    assert code == 2
+    assert "schema version 99" in err
+
+
+def test_a_directory_with_something_in_it_is_left_alone(
+    tmp_path: Path, suite: Path, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "full"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("ten years")
+    code, _, err = run(environment, "run", suite, "-o", folder)
+    assert code == 2
+    assert "not empty" in err
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+
+
+WRONG_FILES = {
+    "empty.yaml": (b"", "empty.yaml: the file is empty"),
+    "binary.yaml": (bytes(range(256)), "binary.yaml:2: byte 0x80"),
+    "key.yaml": (SUITE.replace("seeds:", "sedes:").encode(), "key.yaml:10: quality.sedes: unknown key"),
+    "type.yaml": (
+        SUITE.replace("60k", "[1]").encode(),
+        "type.yaml:11: quality.train.tokens: should be a valid",
+    ),
+    "variant.yaml": (SUITE.replace("alibi", "alibo").encode(), "variant.yaml:12: quality.variants.position: there is"),
+    "cycle.yaml": (b"include: cycle.yaml", "include one another in a circle"),
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "which suite?"),
+        (["no_such_suite"], "there is no suite 'no_such_suite'"),
+        (["SUITE", "--only", "activaton/*"], "no case has such a label"),
+        (["SUITE", "--corpus", "no_such_corpus"], "there is no corpus 'no_such_corpus'"),
+        (["SUITE", "--memory-limit", "much"], "--memory-limit much"),
+        (["SUITE", "--set", "quality.train.tokns=1"], "did you mean 'tokens'?"),
+        (["SUITE", "--device", "tpu"], "unknown device 'tpu'"),
+        *(([name], words) for name, (_, words) in WRONG_FILES.items()),
+        (["large.yaml"], "large.yaml has 104,857,600 bytes"),
+    ],
+)
+def test_wrong_usage_is_one_message_and_nothing_is_begun(
+    tmp_path: Path, suite: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, (data, _) in WRONG_FILES.items():
+        Path(name).write_bytes(data)
+    with open("large.yaml", "wb") as file:
+        file.truncate(100 * 1024**2)
+    app = typer.Typer()
+    app.command()(run_command.command)
+    given = [str(suite) if argument == "SUITE" else argument for argument in arguments]
+    result = CliRunner().invoke(app, [*given, "-o", "run"])
+    assert isinstance(result.exception, UserError)
+    assert result.exception.exit_code == 2
+    assert words in result.exception.message
+    assert not Path("run").exists()
+
+
+def test_a_user_error_exits_2_without_traceback(suite: Path, environment: dict[str, str]) -> None:
+    code, out, err = run(environment, "run", suite, "--set", "quality.sedes=3")
+    assert (code, out) == (2, "")
+    assert err == "benchsuite: --set quality.sedes=3: quality.sedes: unknown key; did you mean 'seeds'?\n"
+
+
+PLUGIN = """
+import ctypes, time
+from benchsuite.components import variant
+
+@variant("activation", "plug_raise", summary="raises", source="a test")
+def plug_raise():
+    raise ValueError("the variant raises")
+
+@variant("activation", "plug_memory", summary="wants too much", source="a test")
+def plug_memory():
+    import torch
+    return lambda x: torch.empty(2**42)
+
+@variant("activation", "plug_hang", summary="hangs", source="a test")
+def plug_hang():
+    return lambda x: time.sleep(3600)
+
+@variant("activation", "plug_segfault", summary="crashes", source="a test")
+def plug_segfault():
+    return lambda x: ctypes.string_at(0)
+"""
+
+
+def test_bad_plug_in_variants_are_measured_as_any_other(tmp_path: Path, environment: dict[str, str]) -> None:
+    """The whole path, nothing replaced: an installed plug-in, torch in the workers, records, report, exit code."""
+    plugins = tmp_path / "site"
+    (plugins / "bad_variants-1.0.dist-info").mkdir(parents=True)
+    (plugins / "bad_variants-1.0.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: bad-variants\nVersion: 1\n"
+    )
+    (plugins / "bad_variants-1.0.dist-info/entry_points.txt").write_text(
+        "[benchsuite.components]\nbad = bad_variants\n"
+    )
+    (plugins / "bad_variants.py").write_text(PLUGIN)
+    path = tmp_path / "bad.yaml"
+    path.write_text("""
+name: bad
+model: {layers: 1, width: 8, heads: 2, vocab: 300, seq: 8}
+speed:
+  replicates: 1
+  sample_s: 0.05
+  timeout_s: 6
+  cases:
+    - component: activation
+      variants: [plug_raise, plug_memory, plug_hang, plug_segfault, relu]
+      shape: {batch: 1}
+""")
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "benchsuite", "run", str(path), "-o", str(folder)]
+    done = subprocess.run(
+        command, env={**environment, "PYTHONPATH": str(plugins)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 5, done.stderr
+    found = {row["status"]: row["reason"] for row in rows(folder)}
+    assert [row["status"] for row in rows(folder)] == ["ok", "error", "oom", "timeout", "error", "ok"]
+    assert "SIGSEGV" in found["error"]
+    assert "no result within 6 s" in found["timeout"]
+    assert (folder / "report.html").exists()

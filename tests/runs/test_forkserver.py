@@ -1,0 +1,86 @@
+"""The fork server's promise: nothing has run in it that a fork would spoil."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from benchsuite.runs import forkserver, workers
+
+pytestmark = pytest.mark.usefixtures("fake_kinds")
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
+    return tmp_path / "preloaded.py"
+
+
+def test_an_import_that_starts_a_thread_is_refused(module: Path) -> None:
+    module.write_text("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n")
+    with pytest.raises(Exception, match="started threads"):
+        workers.ForkWorkers(("preloaded",)).warm()
+
+
+def test_an_import_that_initialises_cuda_is_refused(module: Path) -> None:
+    fake = "import sys, types\nsys.modules['torch'] = torch = types.ModuleType('torch')\n"
+    fake += "torch.cuda = types.SimpleNamespace(is_initialized=lambda: True)\n"
+    module.write_text(fake)
+    with pytest.raises(Exception, match="initialised CUDA"):
+        workers.ForkWorkers(("preloaded",)).warm()
+
+
+def test_this_process_has_only_harmless_threads_or_names_them() -> None:
+    assert all(isinstance(name, str) for name in forkserver.threads())
+
+
+def test_the_server_pins_threads_and_hashes(module: Path, tmp_path: Path) -> None:
+    module.write_text(
+        "import json, os\nfrom pathlib import Path\n"
+        f"Path({str(tmp_path / 'seen')!r}).write_text(json.dumps(dict(os.environ)))\n"
+    )
+    place = workers.ForkWorkers(("preloaded",))
+    place.warm()
+    place.close()
+    seen = (tmp_path / "seen").read_text()
+    for key, value in workers.ENVIRONMENT.items():
+        assert f'"{key}": "{value}"' in seen
+
+
+def test_the_hub_is_reachable_only_where_a_corpus_needs_it() -> None:
+    assert workers.environment()["HF_HUB_OFFLINE"] == "1"
+    pinned = workers.environment(network=True)
+    assert pinned.get("HF_HUB_OFFLINE") == os.environ.get("HF_HUB_OFFLINE")
+
+
+def test_the_server_ends_with_its_parent(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            place = workers.ForkWorkers(("run_fakes",))
+            place.warm()
+            (tmp_path / "pid").write_text(str(place.pid))
+            time.sleep(60)
+        finally:
+            os._exit(1)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        time.sleep(0.02)
+    server = int((tmp_path / "pid").read_text())
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    for _ in range(200):
+        status = Path(f"/proc/{server}/status")
+        if not status.exists() or "State:\tZ" in status.read_text():
+            return
+        time.sleep(0.02)
+    raise AssertionError("the server outlives its parent")
+
+
+def test_real_measurements_can_be_preloaded() -> None:
+    place = workers.ForkWorkers(("benchsuite.runs.speed",))
+    place.warm()
+    place.close()

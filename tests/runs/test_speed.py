@@ -1,0 +1,121 @@
+"""Speed cases for real, at sizes of milliseconds: every implementation is right, and a wrong one is caught."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from benchsuite import components
+from benchsuite.model import flops, gpt
+from benchsuite.model.spec import ModelSpec
+from benchsuite.runs import speed, subjects
+from benchsuite.runs.case import Incorrect, Unsupported
+
+SHAPE = {"batch": 2, "seq": 16, "width": 24, "heads": 3, "layers": 2, "vocab": 50}
+CASES = [
+    (component, variant, "sdpa" if component == "position" else "eager")
+    for component in components.COMPONENTS
+    for variant in components.variants(component)
+]
+
+
+def params(**changes: Any) -> dict[str, Any]:
+    return {
+        "component": "activation",
+        "variant": "gelu",
+        "implementation": "eager",
+        "scope": "layer",
+        "direction": "fwd+bwd",
+        "shape": SHAPE,
+        "dtype": "float32",
+        "device": "cpu",
+        "mode": "wall",
+        "threads": 1,
+        "matching": "iso-parameter",
+        "sample_s": 0.01,
+        **changes,
+    }
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("direction", ["fwd", "fwd+bwd"])
+@pytest.mark.parametrize(("component", "variant", "implementation"), CASES)
+def test_every_layer_is_right_and_measured(component: str, variant: str, implementation: str, direction: str) -> None:
+    result = speed.measure(
+        params(component=component, variant=variant, implementation=implementation, direction=direction)
+    )
+    assert result["tokens"] == 32
+    assert result["tokens_per_s"] == pytest.approx(32 / result["time_s"])
+    assert result["peak_bytes"] > result["saved_bytes"]
+    assert (result["saved_bytes"] > 0) == (direction == "fwd+bwd" and (component, variant) != ("embedding_norm", "off"))
+    assert result["error"]["forward"] < 1e-5
+    assert (result["error"]["backward"] is None) == (direction == "fwd")
+    assert result["compile_s"] is None
+
+
+def test_a_training_step_is_right_and_counts_its_flops() -> None:
+    result = speed.measure(params(scope="step", direction="step", component="position", variant="alibi"))
+    spec = ModelSpec(**{k: v for k, v in SHAPE.items() if k != "batch"}, position="alibi")
+    assert result["flops"] == flops.step_flops(spec, 2, 16)
+    assert result["tflop_per_s"] == pytest.approx(result["flops"] / result["time_s"] / 1e12)
+    assert result["error"]["backward"] < 1e-4
+
+
+def test_a_compiled_layer_reports_its_compile_time_apart() -> None:
+    result = speed.measure(params(implementation="compile", direction="fwd"))
+    assert result["compile_s"] > 10 * result["time_s"]
+
+
+def test_sixteen_bit_types_are_held_to_their_own_limit() -> None:
+    error = speed.measure(params(dtype="bfloat16"))["error"]
+    assert 1e-4 < error["forward"] < error["limit"] == 5e-2
+
+
+def test_saved_bytes_are_those_of_the_formula() -> None:
+    """A GELU block saves its input to the activation and its output: 2 · tokens · d_ff · 4 bytes, x being an input."""
+    result = speed.measure(params())
+    assert result["saved_bytes"] == 2 * 32 * 4 * 24 * 4
+
+
+def test_a_wrong_output_has_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def off_by_a_little(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return gpt.attend_eager(q, k, v, bias) * 1.001
+
+    monkeypatch.setattr(gpt, "attend_sdpa", off_by_a_little)
+    with pytest.raises(Incorrect, match="before timing"):
+        speed.measure(params(component="position", variant="rotary", implementation="sdpa"))
+
+
+def test_an_output_that_goes_bad_after_some_calls_has_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+    right = subjects.FeedForward.forward
+
+    def forward(self: subjects.FeedForward, x: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += x.dtype == torch.float32
+        return right(self, x) * (1 if calls <= 10 else 2)
+
+    monkeypatch.setattr(subjects.FeedForward, "forward", forward)
+    with pytest.raises(Incorrect, match="after timing"):
+        speed.measure(params())
+
+
+def test_a_recompilation_while_timing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = iter([1, 2])
+    monkeypatch.setattr(speed, "_compiled_graphs", lambda: next(graphs))
+    with pytest.raises(Incorrect, match="compiled again"):
+        speed.measure(params())
+
+
+def test_another_device_is_unsupported() -> None:
+    with pytest.raises(Unsupported, match="cuda"):
+        speed.measure(params(device="cuda"))
