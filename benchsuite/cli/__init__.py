@@ -14,7 +14,7 @@ from benchsuite.errors import UserError
 
 def build_app() -> typer.Typer:
     """The Typer application with all commands."""
-    from benchsuite.cli import doctor, evaluate, plan, pretrain, report, run
+    from benchsuite.cli import doctor, evaluate, peers, plan, pretrain, report, run
     from benchsuite.cli import list as list_
 
     app = typer.Typer(
@@ -48,6 +48,7 @@ def build_app() -> typer.Typer:
         ("doctor", doctor.command),
         ("pretrain", pretrain.command),
         ("evaluate", evaluate.command),
+        ("peers", peers.command),
     ):
         app.command(name)(command)
     return app

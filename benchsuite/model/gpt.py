@@ -98,8 +98,9 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """The decoder of `spec`. `implementation` chooses how attention is computed; it changes speed, not results.
 
-    Weights start normal with std 1/√width, the projections into the residual stream smaller by √(2 · layers), embeddings
-    with 0.02. GPT-3 takes 0.02 throughout, which is 1/√width at its sizes; at width 96 it would be five times too small.
+    Weights start normal with std 1/√width, the projections into the residual stream smaller by √(2 · layers),
+    embeddings with 0.02. GPT-3 takes 0.02 throughout, which is 1/√width at its sizes; at width 96 it would be five
+    times too small.
     """
 
     def __init__(self, spec: ModelSpec, implementation: str = "sdpa") -> None:

@@ -1,7 +1,8 @@
-"""Other people's training steps, to measure ours against: transformers' GPT-2 in a plain loop, and a loop in nanoGPT's style.
+"""Other people's training steps, to measure ours against: transformers' GPT-2 in a plain loop, and a loop in nanoGPT's
+style.
 
-Each trains the baseline of the original study (learned positions, GELU) at the shape of the case, from the same weights as
-ours, with the optimizer that its users would take; a suffix `-compile` puts the model under torch.compile.
+Each trains the baseline of the original study (learned positions, GELU) at the shape of the case, from the same
+weights as ours, with the optimizer that its users would take; a suffix `-compile` puts the model under torch.compile.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def loss_function(implementation: str, ours: GPT) -> tuple[nn.Module, Callable[[
     return nano, lambda batch: run(batch[:, :-1], batch[:, 1:])
 
 
-def step_function(model: nn.Module, loss: Callable[[Tensor], Tensor], config: TrainConfig) -> Callable[[Tensor], Tensor]:
+def step_function(
+    model: nn.Module, loss: Callable[[Tensor], Tensor], config: TrainConfig
+) -> Callable[[Tensor], Tensor]:
     """A plain loop's step: AdamW as torch gives it by default, clipping, gradients set to None."""
     decay = [p for p in model.parameters() if p.dim() >= 2]
     rest = [p for p in model.parameters() if p.dim() < 2]
