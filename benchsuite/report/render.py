@@ -48,7 +48,10 @@ def save(text: str, path: Path) -> None:
 
 
 def render(document: Fields, name: str) -> str:
-    """The report in the format `name`: "html", "md" or "json"."""
+    """The report in the format `name`: "html", "md" or "json"; "svg" is its speed-against-quality figure alone.
+
+    Raises UserError for another format, and for a figure of a run that compares nothing on both sides.
+    """
     if name == "json":
         return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     if name == "md":
@@ -56,7 +59,22 @@ def render(document: Fields, name: str) -> str:
         return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
     if name == "html":
         return _environment().get_template("report.html.j2").render(_tables(document), **_figures(document))
-    raise UserError(f"unknown format {name!r}", hint=f"choose from: {', '.join(FORMATS)}")
+    if name == "svg":
+        return _standalone(figures.tradeoff(document))
+    raise UserError(f"unknown format {name!r}", hint=f"choose from: {', '.join(FORMATS)}, svg")
+
+
+def _standalone(svg: str | None) -> str:
+    """An inline figure as a file of its own: with the page's colours, light and dark, and its background."""
+    if svg is None:
+        raise UserError("there is no figure: no variant has both a speed and a quality", hint="see --format md")
+    style = _environment().get_template("style.css.j2").render()
+    colours = style[: style.index("* { box-sizing")]
+    head, body = svg.split(">", 1)
+    return (
+        f'{head} xmlns="http://www.w3.org/2000/svg" style="font-family: var(--sans)">\n<style>{colours}</style>\n'
+        f'<rect width="100%" height="100%" fill="var(--page)"/>{body}\n'
+    )
 
 
 def _tables(document: Fields) -> Fields:

@@ -210,3 +210,18 @@ def test_the_terminal_prints_findings_table_and_controls(quick):
     assert "✓ A against A: unresolved" in text
     assert "not measured" in text
     assert "10 oom" in text
+
+
+def test_the_figure_alone_is_an_svg_with_colours_of_its_own(document):
+    svg = render(document, "svg")
+    Strict(svg)
+    assert svg.startswith("<svg ")
+    assert 'xmlns="http://www.w3.org/2000/svg"' in svg
+    used, defined = set(re.findall(r"var\((--\w+)\)", svg)), set(re.findall(r"(--\w+):", svg))
+    assert used <= defined
+
+
+def test_a_run_without_both_sides_has_no_figure(small):
+    nothing = {**join([small]), "rows": []}
+    with pytest.raises(UserError, match="no variant has both"):
+        render(nothing, "svg")
