@@ -1,0 +1,111 @@
+"""The small commands, as a person types them: list, doctor, pretrain, evaluate, and what they say to bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchsuite import __version__
+
+HEAVY = ("torch", "transformers", "lm_eval", "datasets", "scipy", "matplotlib", "numpy")
+
+
+def benchsuite(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchsuite", *arguments]
+    return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list", "components"], ["list", "implementations"]])
+def test_the_quick_commands_import_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from benchsuite.cli import build_app\n"
+        "try: build_app()(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        f"print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "[]"
+    assert len(done.stdout.splitlines()) > 3
+
+
+def test_the_version_is_printed_alone() -> None:
+    assert benchsuite("--version").stdout.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("suites", {"quick", "nano"}),
+        ("components", {"activation", "position", "embedding_norm"}),
+        ("implementations", {"eager", "compile", "sdpa"}),
+        ("corpora", {"curated", "web_raw", "web_filtered", "installed"}),
+        ("tasks", {"recall_far", "arithmetic", "agreement"}),
+    ],
+)
+def test_everything_can_be_listed_for_people_and_programs(what: str, names: set[str]) -> None:
+    rows = json.loads(benchsuite("list", what, "--json").stdout)
+    first = next(iter(rows[0]))
+    assert names <= {row[first] for row in rows}
+    for name in names:
+        assert name in benchsuite("list", what, COLUMNS="200").stdout
+
+
+def test_doctor_says_what_works_and_how_to_mend_the_rest(tmp_path: Path) -> None:
+    env = {"PATH": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    found = json.loads(benchsuite("doctor", "--json", **env).stdout)
+    checks = {check["what"]: check for check in found["checks"]}
+    assert checks["eager, sdpa"]["works"]
+    assert not checks["compile"]["works"]
+    assert checks["compile"]["fix"]
+    assert checks["hub corpora"]["fix"] == "unset HF_HUB_OFFLINE"
+    assert found["hardware"]["identity"]["cores"] >= 1
+    assert "compile" in benchsuite("doctor", **env).stdout
+
+
+def test_no_host_name_and_no_user_name_are_told(tmp_path: Path) -> None:
+    import getpass
+    import platform
+
+    hardware = json.dumps(json.loads(benchsuite("doctor", "--json", BENCHSUITE_CACHE=str(tmp_path)).stdout)["hardware"])
+    assert f'"{platform.node()}"' not in hardware
+    assert f'"{getpass.getuser()}"' not in hardware
+
+
+def test_a_model_is_trained_saved_and_evaluated_by_hand(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    small = ["--layers", "1", "--width", "16", "--heads", "2", "--tokens", "4000", "--corpus-bytes", "100000"]
+    trained = benchsuite("pretrain", "-o", str(model), *small, "--position", "alibi")
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout.strip() == str(model)
+    evaluated = benchsuite("evaluate", str(model), "--limit", "20", "--json")
+    assert evaluated.returncode == 0, evaluated.stderr
+    results = json.loads(evaluated.stdout)
+    assert len(results) >= 12
+    assert all(0 <= task["acc"] <= 1 and task["n"] == 20 for task in results.values())
+    again = benchsuite("pretrain", "-o", str(model), *small)
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pretrain", "-o", "new", "--position", "rotery"], "did you mean 'rotary'"),
+        (["pretrain", "-o", "new", "--corpus", "no-such-corpus"], "no-such-corpus"),
+        (["pretrain", "-o", "new", "--width", "10", "--heads", "3"], "cannot be shared by 3 heads"),
+        (["evaluate", "no-such-folder"], "no-such-folder"),
+        (["list", "models"], "models"),
+    ],
+)
+def test_bad_input_gets_one_message_and_exit_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchsuite", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "new").exists()
