@@ -71,5 +71,7 @@ def _by_ending(output: Path | None) -> Format:
     ending = (output.suffix if output else "").removeprefix(".").lower()
     ending = {"htm": "html", "markdown": "md"}.get(ending, ending)
     if ending not in set(Format):
-        raise UserError(f"{output}: the ending names no format", hint="end it in .html, .md, .json or .svg, or give --format")
+        raise UserError(
+            f"{output}: the ending names no format", hint="end it in .html, .md, .json or .svg, or give --format"
+        )
     return Format(ending)

@@ -162,9 +162,7 @@ def _last_word(source: Source, max_words: int, rng: random.Random) -> Iterator[t
                 continue
             earlier = join(before(run[free:index], max_words - len(sentence.words)))
             context = (earlier + sentence.gap if earlier else "") + sentence.text[:start].rstrip()
-            passages.append(
-                _Passage(context, word, " " if space == " " else "", document, source.frequency[word])
-            )
+            passages.append(_Passage(context, word, " " if space == " " else "", document, source.frequency[word]))
             free = index + 1
     yield from _in_fours(sorted(passages, key=lambda p: (p.frequency, p.right, p.context)), _alike_words, rng)
 

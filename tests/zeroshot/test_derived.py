@@ -39,7 +39,6 @@ def text_of(script: str, n_documents: int, seed: int, n_sentences: int = 8) -> l
     rng = random.Random(seed)
     weights = [1 / (rank + 2) for rank in range(len(lexicon))]
 
-
     def sentence() -> str:
         return space.join(rng.choices(lexicon, weights, k=rng.randint(7, 18))).capitalize() + stop
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import regex  # type: ignore[import-untyped]
 
-TERMINAL = '.!?…؟۔।॥።፧။។。！？｡'
+TERMINAL = ".!?…؟۔।॥።፧။។。！？｡"
 CLOSING = "\"'”’»)]」』）›"
 
 _BREAK = regex.compile(
@@ -19,9 +19,7 @@ _BREAK = regex.compile(
 )
 # \p{M}: combining vowels and tone marks belong to the word. An apostrophe or hyphen joins two letters ("don't").
 _WORD = regex.compile(r"[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}_]|['’\-‑·](?=[\p{L}\p{N}]))*")
-_UNSPACED = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}][\p{M}ー]*"
-)
+_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}][\p{M}ー]*")
 
 
 def fill(documents: Iterable[str], n_bytes: int) -> Iterator[str]:

@@ -1,0 +1,116 @@
+"""Zero-shot tasks as files: for each one a YAML that lm-eval reads and a JSON-lines file with its documents.
+
+A folder of tasks works with lm-eval's own command line (`lm_eval --include_path FOLDER --tasks NAME`) as with ours.
+A document is one line, {"context": str, "choices": [str, ...], "gold": int}; `context + choices[gold]` is natural text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchsuite.errors import UserError
+
+VERSION = 1.0  # of the tasks, as lm-eval reports it
+
+
+class Document(TypedDict):
+    """One question: which of `choices` continues `context`? `gold` is the index of the right one."""
+
+    context: str
+    choices: list[str]
+    gold: int
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """A task. `mirrors`: the tasks of the original study that it stands for; `random_acc`: what guessing gets."""
+
+    name: str
+    family: str
+    mirrors: tuple[str, ...]
+    random_acc: float
+    documents: int
+    description: str
+
+
+class _Metadata(BaseModel):
+    """The part of a task's YAML that `read_tasks` needs."""
+
+    model_config = ConfigDict(extra="forbid")
+    version: float
+    family: str
+    mirrors: tuple[str, ...]
+    random_acc: float
+    documents: int
+    description: str
+
+
+def write_task(folder: Path, info: TaskInfo, rows: Sequence[Document], *, acc_norm: bool = False) -> None:
+    """Writes `<name>.jsonl` and `<name>.yaml` into `folder`; the YAML names the documents by their absolute path.
+
+    acc_norm: also report accuracy after division by the choices' length in bytes; for choices of unequal length.
+    Raises ValueError where `rows` are not `info.documents` in number or a gold index points to no choice.
+    """
+    if len(rows) != info.documents:
+        raise ValueError(f"task {info.name} announces {info.documents} documents but has {len(rows)}")
+    for row in rows:
+        if not 0 <= row["gold"] < len(row["choices"]):
+            raise ValueError(f"task {info.name}: no choice {row['gold']} in {row}")
+    folder.mkdir(parents=True, exist_ok=True)
+    data = folder.resolve() / f"{info.name}.jsonl"
+    data.write_text("".join([json.dumps(row, ensure_ascii=False) + "\n" for row in rows]), encoding="utf-8")
+    text = yaml.safe_dump(_config(info, data, acc_norm), sort_keys=False, allow_unicode=True)
+    (folder / f"{info.name}.yaml").write_text(text, encoding="utf-8")
+
+
+def _config(info: TaskInfo, data: Path, acc_norm: bool) -> dict[str, Any]:
+    metrics = ("acc", "acc_norm") if acc_norm else ("acc",)
+    return {
+        "task": info.name,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data)}},
+        "output_type": "multiple_choice",
+        "test_split": "test",
+        "doc_to_text": "context",
+        "doc_to_choice": "choices",
+        "doc_to_target": "gold",
+        "target_delimiter": "",
+        "metric_list": [{"metric": m, "aggregation": "mean", "higher_is_better": True} for m in metrics],
+        "metadata": {
+            "version": VERSION,
+            "family": info.family,
+            "mirrors": list(info.mirrors),
+            "random_acc": info.random_acc,
+            "documents": info.documents,
+            "description": info.description,
+        },
+    }
+
+
+def read_tasks(folder: Path) -> list[TaskInfo]:
+    """The tasks in `folder`, by name. Raises UserError for a folder without tasks, and for a YAML that is not one."""
+    infos = []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            config = yaml.safe_load(path.read_text(encoding="utf-8"))
+            name = str(config["task"])
+            metadata = _Metadata.model_validate(config["metadata"])
+        except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
+            raise UserError(
+                f"{path} is not a task of this project: {error}", hint="write the folder again with write_tasks"
+            ) from error
+        infos.append(
+            TaskInfo(
+                name, metadata.family, metadata.mirrors, metadata.random_acc, metadata.documents, metadata.description
+            )
+        )
+    if not infos:
+        raise UserError(f"no tasks in {folder}", hint="write some with write_tasks")
+    return infos
