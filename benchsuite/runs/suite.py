@@ -21,6 +21,7 @@ from benchsuite.runs import yaml_tree
 
 CORPUS = "corpus"  # the one axis of comparison that is not a part of the model
 WORLD = ("web_raw", "web_filtered", "curated")  # corpora of the generated world, which has tasks of its own
+DERIVED_HELDOUT_BYTES = 150_000  # of prose give each derived task a few hundred documents
 INSTALLED = ("installed", "installed-raw", "installed-filtered")
 SUFFIXES = {"k": 10**3, "M": 10**6, "G": 10**9}
 
@@ -264,7 +265,11 @@ class Suite(Section):
             notes.append("the tasks that the suite picks are the generated world's; all derived tasks are used instead")
         tasks = self.quality.tasks if first in WORLD else replace(self.quality.tasks, source="auto", names=None)
         tokenizer = replace(self.quality.tokenizer, corpora=(first,))
-        quality = replace(self.quality, variants=variants, tasks=tasks, tokenizer=tokenizer)
+        heldout = self.quality.heldout_bytes
+        if first not in WORLD and heldout < DERIVED_HELDOUT_BYTES:
+            heldout = DERIVED_HELDOUT_BYTES
+            notes.append(f"{heldout // 1000} kB of {first} are held out: tasks are made from them")
+        quality = replace(self.quality, variants=variants, tasks=tasks, tokenizer=tokenizer, heldout_bytes=heldout)
         return replace(self, baseline=replace(self.baseline, corpus=first), quality=quality), tuple(notes)
 
 

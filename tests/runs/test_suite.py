@@ -58,7 +58,8 @@ def test_installed_brings_its_own_variants(suite: Suite) -> None:
     assert changed.quality is not None
     assert changed.quality.variants["corpus"] == ("installed-raw", "installed-filtered")
     assert changed.quality.tasks.names is None, "the world's tasks do not fit other text"
-    assert len(notes) == 2
+    assert changed.quality.heldout_bytes == 150_000, "tasks are made from held-out documents"
+    assert len(notes) == 3
 
 
 def test_one_file_drops_the_comparison_of_corpora_and_says_so(suite: Suite, tmp_path: Path) -> None:
