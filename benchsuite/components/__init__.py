@@ -28,7 +28,7 @@ ENTRY_POINTS = "benchsuite.components"
 # How a variant can be computed. Variants are compared with one another at the same implementation only.
 IMPLEMENTATION_SUMMARIES: dict[str, str] = {
     "eager": "torch operators one by one; attention scores exist as a tensor",
-    "compile": "the same under torch.compile",
+    "compile": "the same under torch.compile; a whole training step with sdpa inside",
     "sdpa": "eager, with torch's scaled_dot_product_attention",
 }
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
