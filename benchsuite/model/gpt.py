@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchsuite import components
-from benchsuite.components.position_modules import Shape, rotate
+from benchsuite.components.position_modules import Position, Shape, rotate
 from benchsuite.model.spec import ModelSpec
 
 
@@ -74,6 +74,26 @@ def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
 def causal_bias(T: int, like: Tensor) -> Tensor:
     """0 where a token may look (itself and before), -inf elsewhere; (T, T) in the type and place of `like`."""
     return torch.full((T, T), -math.inf, dtype=like.dtype, device=like.device).triu(1)
+
+
+def position_inputs(
+    position: Position, positions: Tensor, x: Tensor, mask: Tensor | None = None
+) -> tuple[tuple[Tensor, Tensor] | None, Tensor | None]:
+    """The rotation and the bias that every attention layer gets, in the type of the stream x (B, T, C).
+
+    A bias of None stands for plain causal attention; any other holds the causal mask, or `mask` (see GPT.hidden).
+    """
+    rotation = position.rotation(positions)
+    if rotation is not None:  # (B, T, D) needs a place for the heads
+        cos, sin = (part.unsqueeze(-3).to(x.dtype) for part in rotation)
+        rotation = cos, sin
+    bias = position.bias(positions)
+    if mask is not None:
+        blocked = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, -math.inf)
+        bias = blocked if bias is None else bias.to(x.dtype) + blocked
+    elif bias is not None:
+        bias = bias.to(x.dtype) + causal_bias(x.shape[1], x)
+    return rotation, bias
 
 
 class Block(nn.Module):
@@ -147,16 +167,7 @@ class GPT(nn.Module):
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)
         x = self.embedding_norm(self.position.embed(self.embedding(tokens), positions))
-        rotation = self.position.rotation(positions)
-        if rotation is not None:  # (B, T, D) needs a place for the heads
-            cos, sin = (part.unsqueeze(-3).to(x.dtype) for part in rotation)
-            rotation = cos, sin
-        bias = self.position.bias(positions)
-        if mask is not None:
-            blocked = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, -math.inf)
-            bias = blocked if bias is None else bias.to(x.dtype) + blocked
-        elif bias is not None:
-            bias = bias.to(x.dtype) + causal_bias(tokens.shape[1], x)
+        rotation, bias = position_inputs(self.position, positions, x, mask)
         *earlier, last = self.blocks
         for block in earlier:
             x = block(x, rotation, bias)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from benchsuite.model import flops
-from benchsuite.model.gpt import GPT, Attention, FeedForward, causal_bias
+from benchsuite.model.gpt import GPT, Attention, FeedForward, position_inputs
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain.trainer import TrainConfig, adamw, train_step
 from benchsuite.runs.peers import PEERS, loss_function, step_function
@@ -37,12 +37,7 @@ class AttentionLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         positions = torch.arange(x.shape[1], device=x.device)
         x = self.position.embed(x, positions)
-        rotation, bias = self.position.rotation(positions), self.position.bias(positions)
-        if rotation is not None:
-            cos, sin = (part.unsqueeze(-3).to(x.dtype) for part in rotation)
-            rotation = cos, sin
-        if bias is not None:
-            bias = bias.to(x.dtype) + causal_bias(x.shape[1], x)
+        rotation, bias = position_inputs(self.position, positions, x)
         return self.attention(x, rotation, bias)
 
 
