@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quick test lint clean
+.PHONY: quick test lint wheel clean
 
 quick: $(VENV)/.installed
 	$(BIN)/benchsuite run quick
@@ -19,7 +19,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The environment is made anew when pyproject.toml changes, and left alone otherwise.
+# A wheel with the kernels inside, for machines without a compiler.
+wheel: $(VENV)/.installed-dev
+	$(BIN)/python -m benchsuite.cuda_ext.wheel dist
+
+# The environment is made anew when pyproject.toml changes, and left alone otherwise. For development it gets nvcc from
+# PyPI, for the CUDA version of its torch, unless there is one.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .
@@ -27,7 +32,8 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m benchsuite.cuda_ext.toolchain | xargs -r $(BIN)/python -m pip install --quiet
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

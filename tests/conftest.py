@@ -1,4 +1,4 @@
-"""Every test has a cache of its own, one thread, and no network."""
+"""Every test has a cache of its own, one thread, and no network. What is compiled is kept in build/kernels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("BENCHSUITE_KERNELS_CACHE", str(Path(__file__).parents[1] / "build" / "kernels"))
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 

@@ -64,4 +64,6 @@ def test_the_wheel_holds_data_and_no_tests(unpacked: Path) -> None:
     assert "benchsuite/suites/quick.yaml" in names
     assert any(name.startswith("benchsuite/reports/templates/") for name in names)
     assert "benchsuite/py.typed" in names
+    assert {"benchsuite/cuda_ext/csrc/tensor.h", "benchsuite/cuda_ext/csrc/cpu/simd.h"} <= names  # built where used
+    assert not [name for name in names if name.endswith((".so", ".o"))]
     assert not [name for name in names if "test" in name]

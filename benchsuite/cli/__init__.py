@@ -14,7 +14,7 @@ from benchsuite.errors import UserError
 
 def build_app() -> typer.Typer:
     """The Typer application with all commands."""
-    from benchsuite.cli import doctor, evaluate, peers, plan, pretrain, report, run
+    from benchsuite.cli import doctor, evaluate, kernels, peers, plan, pretrain, report, run
     from benchsuite.cli import list as list_
 
     app = typer.Typer(
@@ -51,6 +51,7 @@ def build_app() -> typer.Typer:
         ("peers", peers.command),
     ):
         app.command(name)(command)
+    app.add_typer(kernels.app, name="kernels")
     return app
 
 

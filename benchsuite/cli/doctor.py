@@ -49,8 +49,10 @@ def _checks(found: dict[str, Any]) -> list[dict[str, Any]]:
     import shutil
 
     from benchsuite.cache import cache_dir
+    from benchsuite.cuda_ext.library import status
     from benchsuite.hardware.fingerprint import version
 
+    fused, fused_why, fused_fix = status()
     identity = found["identity"]
     torch = version("torch")
     compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
@@ -60,10 +62,15 @@ def _checks(found: dict[str, Any]) -> list[dict[str, Any]]:
     rows = [
         ("eager, sdpa", torch is not None, f"torch {torch}", "pip install torch"),
         ("compile", compiler is not None, f"C++ compiler: {compiler}", "apt-get install g++"),
+        ("fused", fused, fused_why, fused_fix),
         ("cuda", False, gpus if identity["gpus"] else "no NVIDIA driver, or no GPU", ""),
         ("hub corpora", not offline, f"HF_HUB_OFFLINE is {'1' if offline else 'not set'}", "unset HF_HUB_OFFLINE"),
         ("cache", free > 1, f"{cache_dir()}, {free:.0f} GiB free", "free some space, or set BENCHSUITE_CACHE"),
         ("quiet machine", load < 0.3 * identity["cores"], f"load {load:.1f} on {identity['cores']} cores",
          "stop what else is running, or it will be in the figures"),
     ]  # fmt: skip
-    return [{"what": what, "works": ok, "why": why, "fix": "" if ok else fix} for what, ok, why, fix in rows]
+    return [
+        # What works may still lack a part, as the kernels may lack CUDA's.
+        {"what": what, "works": ok, "why": why, "fix": fix if not ok or what == "fused" else ""}
+        for what, ok, why, fix in rows
+    ]

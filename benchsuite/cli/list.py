@@ -74,7 +74,11 @@ def _implementations() -> list[dict[str, str]]:
 def _components_with(implementation: str) -> list[str]:
     from benchsuite import components
 
-    return [name for name, available in components.IMPLEMENTATIONS.items() if implementation in available]
+    return [
+        name
+        for name in components.COMPONENTS
+        if any(implementation in entry.implementations for entry in components.variants(name).values())
+    ]
 
 
 def _corpora() -> list[dict[str, str]]:

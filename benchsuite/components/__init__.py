@@ -30,10 +30,13 @@ IMPLEMENTATION_SUMMARIES: dict[str, str] = {
     "eager": "torch operators one by one; attention scores exist as a tensor",
     "compile": "the same under torch.compile; a whole training step with sdpa inside",
     "sdpa": "eager, with torch's scaled_dot_product_attention",
+    "fused": "benchsuite's own kernels, one pass over memory where the mathematics allows",
+    "folded": "sdpa, with ALiBi as one more dimension of each head instead of a bias",
 }
+# What every variant of a component has, since it needs nothing but the variant's eager formula.
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "activation": ("eager", "compile"),
-    "position": ("eager", "compile", "sdpa"),
+    "position": ("eager", "compile", "sdpa", "folded"),
     "embedding_norm": ("eager", "compile"),
 }
 COMPONENTS: dict[str, str] = {
@@ -50,7 +53,8 @@ class Variant:
     """One value of a component.
 
     `build` makes the part of the model; its arguments and result are the component's own, given in its file.
-    `gated` (activations) says that the first projection is doubled and one half gates the other.
+    `gated` (activations) says that the first projection is doubled and one half gates the other. `kernel` is the name
+    under which benchsuite's own kernels know the variant, None where they do not: then it has no `fused`.
     """
 
     component: str
@@ -59,6 +63,7 @@ class Variant:
     summary: str
     source: str
     gated: bool
+    kernel: str | None
     implementations: tuple[str, ...]
 
 
@@ -66,11 +71,18 @@ _registry: dict[tuple[str, str], Variant] = {}
 
 
 def variant(
-    component: str, name: str, *, summary: str, source: str, gated: bool = False
+    component: str,
+    name: str,
+    *,
+    summary: str,
+    source: str,
+    gated: bool = False,
+    kernel: str | None = None,
 ) -> Callable[[Factory], Factory]:
     """Registers the decorated factory or class as variant `name` of `component`.
 
-    Raises UserError for an unknown component and for a name that is taken.
+    A `kernel` gives it the implementation `fused`. Raises UserError for an unknown component and for a name that is
+    taken.
     """
     if component not in COMPONENTS:
         raise UserError(f"variant {name!r} names an unknown component {component!r}", hint=_choices(component))
@@ -82,7 +94,8 @@ def variant(
                 f"{component} {name!r} is registered twice: by {taken.build.__module__} and by {build.__module__}",
                 hint="give one of them another name",
             )
-        _registry[component, name] = Variant(component, name, build, summary, source, gated, IMPLEMENTATIONS[component])
+        ways = IMPLEMENTATIONS[component] + (("fused",) if kernel else ())
+        _registry[component, name] = Variant(component, name, build, summary, source, gated, kernel, ways)
         return build
 
     return register

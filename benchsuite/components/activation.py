@@ -17,33 +17,35 @@ if TYPE_CHECKING:
     Elementwise = Callable[[Tensor], Tensor]
 
 
-@variant("activation", "gelu", summary="x Φ(x), in its tanh form", source="arXiv:1606.08415")
+@variant("activation", "gelu", summary="x Φ(x), in its tanh form", source="arXiv:1606.08415", kernel="gelu")
 def gelu() -> Elementwise:
     from torch.nn import functional
 
     return lambda x: functional.gelu(x, approximate="tanh")
 
 
-@variant("activation", "geglu", summary="gate: GELU in its tanh form", source="arXiv:2002.05202", gated=True)
+@variant(
+    "activation", "geglu", summary="gate: GELU in its tanh form", source="arXiv:2002.05202", gated=True, kernel="geglu"
+)
 def geglu() -> Elementwise:
     return gelu()
 
 
-@variant("activation", "swiglu", summary="gate: SiLU, x σ(x)", source="arXiv:2002.05202", gated=True)
+@variant("activation", "swiglu", summary="gate: SiLU, x σ(x)", source="arXiv:2002.05202", gated=True, kernel="swiglu")
 def swiglu() -> Elementwise:
     from torch.nn import functional
 
     return functional.silu
 
 
-@variant("activation", "relu", summary="max(x, 0)", source="Nair and Hinton, ICML 2010")
+@variant("activation", "relu", summary="max(x, 0)", source="Nair and Hinton, ICML 2010", kernel="relu")
 def relu() -> Elementwise:
     from torch.nn import functional
 
     return functional.relu
 
 
-@variant("activation", "relu2", summary="max(x, 0)²", source="arXiv:2109.08668")
+@variant("activation", "relu2", summary="max(x, 0)²", source="arXiv:2109.08668", kernel="relu2")
 def relu2() -> Elementwise:
     from torch.nn import functional
 

@@ -14,14 +14,22 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@variant("embedding_norm", "off", summary="the embedding as it is", source="GPT-3, arXiv:2005.14165")
+@variant(
+    "embedding_norm", "off", summary="the embedding as it is", source="GPT-3, arXiv:2005.14165", kernel="embedding"
+)
 def off(width: int, eps: float) -> nn.Module:
     from torch import nn
 
     return nn.Identity()
 
 
-@variant("embedding_norm", "on", summary="LayerNorm on the embedding", source="BLOOM, arXiv:2211.05100")
+@variant(
+    "embedding_norm",
+    "on",
+    summary="LayerNorm on the embedding",
+    source="BLOOM, arXiv:2211.05100",
+    kernel="embedding_layer_norm",
+)
 def on(width: int, eps: float) -> nn.Module:
     from torch import nn
 

@@ -14,35 +14,65 @@ if TYPE_CHECKING:
     from benchsuite.components.position_modules import Position, Shape
 
 
-@variant("position", "none", summary="no position at all; the causal mask is the only order", source="arXiv:2210.15424")
+@variant(
+    "position",
+    "none",
+    summary="no position at all; the causal mask is the only order",
+    source="arXiv:2210.15424",
+    kernel="attention",
+)
 def none(shape: Shape) -> Position:
     from benchsuite.components.position_modules import Position
 
     return Position(shape)
 
 
-@variant("position", "learned", summary="a trained vector for each position", source="GPT-3, arXiv:2005.14165")
+@variant(
+    "position",
+    "learned",
+    summary="a trained vector for each position",
+    source="GPT-3, arXiv:2005.14165",
+    kernel="attention",
+)
 def learned(shape: Shape) -> Position:
     from benchsuite.components.position_modules import Learned
 
     return Learned(shape)
 
 
-@variant("position", "sinusoidal", summary="fixed sines and cosines added once", source="arXiv:1706.03762")
+@variant(
+    "position",
+    "sinusoidal",
+    summary="fixed sines and cosines added once",
+    source="arXiv:1706.03762",
+    kernel="attention",
+)
 def sinusoidal(shape: Shape) -> Position:
     from benchsuite.components.position_modules import Sinusoidal
 
     return Sinusoidal(shape)
 
 
-@variant("position", "rotary", summary="queries and keys turned by their position", source="arXiv:2104.09864")
+@variant(
+    "position",
+    "rotary",
+    summary="queries and keys turned by their position",
+    source="arXiv:2104.09864",
+    kernel="attention",
+)
 def rotary(shape: Shape) -> Position:
     from benchsuite.components.position_modules import Rotary
 
     return Rotary(shape)
 
 
-@variant("position", "alibi", summary="a penalty on attention, linear in distance", source="arXiv:2108.12409")
+@variant(
+    "position",
+    "alibi",
+    summary="a penalty on attention, linear in distance",
+    source="arXiv:2108.12409",
+    kernel="attention",
+)
 def alibi(shape: Shape) -> Position:
     from benchsuite.components.position_modules import ALiBi
 

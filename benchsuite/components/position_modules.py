@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,12 @@ class Position(nn.Module):
     def bias(self, positions: Tensor) -> Tensor | None:
         """What is added to the attention scores before the softmax, (..., heads, T, T); None for nothing."""
         return None
+
+    def inside(self) -> dict[str, Any] | None:
+        """The arguments by which benchsuite's attention kernel computes this scheme inside (`slopes`, `rotary_base`);
+        None if it cannot. `embed` is applied in any case."""
+        plain = type(self).rotation is Position.rotation and type(self).bias is Position.bias
+        return {} if plain else None
 
 
 class Learned(Position):
@@ -101,6 +108,9 @@ class Rotary(Position):
         angles = torch.cat((angles, angles), dim=-1)
         return angles.cos(), angles.sin()
 
+    def inside(self) -> dict[str, Any]:
+        return {"rotary_base": self.BASE}
+
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turns x (B, heads, T, head_dim) by the angles of cos and sin, (T, head_dim) or (B, 1, T, head_dim)."""
@@ -119,6 +129,9 @@ class ALiBi(Position):
     def bias(self, positions: Tensor) -> Tensor:
         distance = positions.unsqueeze(-2) - positions.unsqueeze(-1)  # (..., T, T): key place minus query place
         return self.slopes[:, None, None] * distance.unsqueeze(-3)
+
+    def inside(self) -> dict[str, Any]:
+        return {"slopes": self.slopes}
 
 
 def alibi_slopes(heads: int) -> Tensor:

@@ -38,22 +38,24 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]
 def join(run_dirs: Sequence[str | Path]) -> Fields:
     """The report of one or several runs as one JSON-ready document.
 
-    There is one row for each (component, variant, matching, implementation, scope, direction) of each run. The quality
-    of a (component, variant, matching) stands in every one of its rows; a variant without speed cases has one row
-    without speed. What was not measured is None and says why in `reason`. Numbers that are not finite become None,
-    control characters in names become spaces.
+    There is one row for each (component, variant, matching, implementation, scope, direction, shape) of each run.
+    The quality of a (component, variant, matching) stands in every one of its rows; a variant without speed cases has
+    one row without speed. What was not measured is None and says why in `reason`. Numbers that are not finite become
+    None, control characters in names become spaces.
     Raises UserError where a directory is not a run, is broken or of a newer schema, or none is given.
     """
     if not run_dirs:
         raise UserError("no run directory given", hint="benchsuite report RUN")
     runs = _named_apart([load(Path(folder)) for folder in run_dirs])
     rows, controls, tasks, training, failures, described = [], [], [], [], [], []
+    implementations: list[Fields] = []
     warnings: list[str] = []
     counts: Counter[str] = Counter()
     for run in runs:
         models = quality.models_of(run)
         judge = quality.QualityRows(models)
         rows += _rows(run, judge)
+        implementations += [_implementation(run, c) for c in run.manifest.comparisons if c.kind == "implementation"]
         controls += [_control(run, c, judge) for c in run.manifest.comparisons if c.kind == "control"]
         tasks += [{"run": run.name} | task for task in quality.task_list(models)]
         training += _training(run, models)
@@ -80,6 +82,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         "hardware": machines[0],
         "units": UNITS,
         "rows": rows,
+        "implementations": implementations,
         "controls": controls,
         "cases": dict(sorted(counts.items())),
         "failures": failures,
@@ -126,6 +129,7 @@ def _rows(run: Run, judge: quality.QualityRows) -> list[Fields]:
                 "scope": c.scope,
                 "direction": c.direction,
                 "dtype": c.dtype,
+                "shape": c.shape,
                 "speed": measured[0],
                 "memory": measured[1],
                 "quality": judged.get(_subject(c)) or quality.empty(),
@@ -133,6 +137,14 @@ def _rows(run: Run, judge: quality.QualityRows) -> list[Fields]:
         )
     place = {subject: (components.index(subject[0]), number) for number, subject in enumerate(subjects)}
     return sorted(rows, key=lambda row: place[row["component"], row["variant"], row["matching"]])
+
+
+def _implementation(run: Run, c: Comparison) -> Fields:
+    """One implementation of a variant against another of the same: what fusion buys."""
+    measured = speed.speed_and_memory(run, c)
+    named = ("component", "variant", "matching", "implementation", "scope", "direction", "dtype", "shape")
+    about = {name: getattr(c, name) for name in named}
+    return {"run": run.name, **about, "against": c.baseline, "speed": measured[0], "memory": measured[1]}
 
 
 def _subject(comparison: Comparison) -> tuple[str, str, str | None]:

@@ -39,7 +39,7 @@ class Case(_File):
 
 
 class Comparison(_File):
-    kind: Literal["speed", "quality", "control"]
+    kind: Literal["speed", "implementation", "quality", "control"]
     case: str
     base_case: str
     component: str = ""
@@ -50,6 +50,7 @@ class Comparison(_File):
     scope: str | None = None
     direction: str | None = None
     dtype: str | None = None
+    shape: str | None = None
     source: str | None = None
     name: str = ""
     expected: str = ""

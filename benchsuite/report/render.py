@@ -82,6 +82,7 @@ def _tables(document: Fields) -> Fields:
         "document": document,
         "groups": view.main_table(document),
         "speeds": view.speed_table(document),
+        "implementations": view.implementations_table(document),
         "task_tables": view.task_tables(document),
         "controls": view.controls_table(document),
         "models": view.models_table(document),

@@ -99,6 +99,26 @@ def speed_table(document: Fields) -> list[Fields]:
     ]
 
 
+def implementations_table(document: Fields) -> list[Fields]:
+    """Each implementation of a variant against the first one: what fusion buys, in time and in memory."""
+    return [
+        {
+            "run": row["run"],
+            "component": words.component_name(row["component"]),
+            "variant": words.variant_name(row["component"], row["variant"]),
+            "implementation": row["implementation"],
+            "against": row["against"],
+            "of": words.speed_of_what(row | {"implementation": None}),
+            "ratio": format.ratio(row["speed"]["ratio"], row["speed"]["low"], row["speed"]["high"]),
+            "verdict": row["speed"]["verdict"],
+            "time": format.seconds(row["speed"]["time_s"]),
+            "memory": format.ratio(row["memory"]["ratio"]),
+            "note": row["speed"]["reason"] or _flags(row["speed"]["flags"]),
+        }
+        for row in document["implementations"]
+    ]
+
+
 def task_tables(document: Fields) -> list[Fields]:
     """One table for each run with tasks: a line for each task, a cell for each variant."""
     tables = []

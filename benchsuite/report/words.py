@@ -36,7 +36,7 @@ SCOPES = {"step": "training step", "layer": "layer", "evaluate": "evaluation"}
 # What a row says about speed is the more telling the closer it is to training a model; the first match is the headline.
 _SCOPES_BY_WEIGHT = ("step", "layer", "evaluate")
 _DIRECTIONS_BY_WEIGHT = ("step", "fwd+bwd", "fwd")
-_IMPLEMENTATIONS_BY_WEIGHT = ("eager", "compile")
+_IMPLEMENTATIONS_BY_WEIGHT = ("fused", "sdpa", "eager", "compile")
 
 
 def component_name(component: str) -> str:
@@ -75,7 +75,7 @@ def speed_of_what(row: Fields) -> str:
     parts = [SCOPES.get(scope, scope) if scope else ""]
     if direction and direction != "step":
         parts.append({"fwd": "forward", "fwd+bwd": "forward + backward"}.get(direction, direction))
-    parts.append(row["implementation"] or "")
+    parts += [row["implementation"] or "", row.get("shape") or ""]
     return ", ".join(part for part in parts if part)
 
 

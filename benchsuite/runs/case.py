@@ -101,7 +101,7 @@ class Case:
 class Comparison:
     """`case` against `base_case`. `about` holds the other fields of the manifest's row, in its words."""
 
-    kind: str  # speed, quality or control
+    kind: str  # speed, implementation, quality or control
     case: str
     base_case: str
     about: dict[str, Any]

@@ -13,6 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from benchsuite.model import flops
+from benchsuite.model.spec import ModelSpec
 from benchsuite.runs.case import Case
 
 # Seconds on a common CPU core of 2020 or later. They matter only until the first job of a class has ended.
@@ -37,6 +39,31 @@ def guess(kind: str, params: dict[str, Any]) -> float:
     attention = 12 * model["layers"] * model["width"] * model["seq"]  # FLOPs a token beside 6 per weight
     limit = params.get("tasks", {}).get("limit") or 300
     return PROCESS_S + tokens * (6 * weights + attention) / TRAIN_FLOP_PER_S + EVALUATION_S * limit / 300
+
+
+# FLOP/s and bytes/s (of freshly allocated memory) of one CPU core, and of a GPU in the size of an A100: enough to tell
+# what is far too large.
+CALL_RATES = {"cpu": (5e10, 1e9), "cuda": (5e13, 1e12)}
+
+
+def guess_call(params: dict[str, Any]) -> float:
+    """Seconds that one call of a speed case may take: the larger of arithmetic and memory traffic at a modest rate."""
+    shape, device = params["shape"], params["device"]
+    sizes = {key: shape[key] for key in ("layers", "width", "heads", "vocab", "seq")}
+    variants = {**shape.get("variants", {}), params["component"]: params["variant"]}
+    spec = ModelSpec(**sizes, **variants, matching=params["matching"])
+    batch, tokens, passes = shape["batch"], shape["batch"] * spec.seq, 1 if params["direction"] == "fwd" else 3
+    if params["scope"] == "step":
+        work, traffic = flops.step_flops(spec, batch, spec.seq), 16 * flops.parameters(spec)
+    elif params["component"] == "activation":
+        work, traffic = passes * flops.ffn_flops(spec, tokens), 16 * flops.ffn_parameters(spec)
+    elif params["component"] == "position":
+        work, traffic = passes * flops.attention_flops(spec, batch, spec.seq), 16 * spec.heads * batch * spec.seq**2
+    else:
+        work, traffic = 0, 4 * passes * (4 * tokens * spec.width + spec.vocab * spec.width)
+    rate, bandwidth = CALL_RATES[device]
+    scale = params["threads"] if device == "cpu" else 1
+    return max(work / (rate * scale), traffic / (bandwidth * scale))
 
 
 class CostModel:

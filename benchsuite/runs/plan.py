@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from benchsuite import components
+from benchsuite import components, cuda_ext
 from benchsuite.cache import digest
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.hardware import fingerprint
@@ -31,11 +31,13 @@ TOKENIZER_BYTES = 2_000_000
 
 @dataclass(frozen=True)
 class Machine:
-    """What of this machine decides what can run: usable `cores`, the `device` to measure, a C++ `compiler`'s name."""
+    """What of this machine decides what can run: usable `cores`, the `device` to measure, a C++ `compiler`'s name, and
+    why there are no kernels of ours (None where there are)."""
 
     cores: int
     device: str = "cpu"
     compiler: str | None = "c++"
+    no_kernels: str | None = None
 
     @classmethod
     def here(cls, device: str = "cpu") -> Machine:
@@ -45,7 +47,7 @@ class Machine:
         if device == "cuda" and not fingerprint.gpus():
             raise UserError("no NVIDIA GPU is visible here", hint="use --device cpu; `benchsuite doctor` says more")
         compiler = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
-        return cls(fingerprint.usable_cores(), device, compiler)
+        return cls(fingerprint.usable_cores(), device, compiler, cuda_ext.unavailable_reason())
 
 
 @dataclass(frozen=True)
@@ -114,30 +116,48 @@ class _Builder:
 
     def add_speed(self, speed: Speed) -> None:
         for entry in speed.cases:
-            for implementation in entry.implementations:
+            for shape in entry.shapes or (entry.shape,):
                 for component in entry.component:
-                    self._add_speed_group(speed, entry, implementation, component)
+                    self._add_speed_group(speed, replace(entry, shape=shape, shapes=()), component)
 
-    def _add_speed_group(self, speed: Speed, entry: SpeedCase, implementation: str, component: str) -> None:
-        """The baseline of `component` and its variants, measured in one way."""
+    def _add_speed_group(self, speed: Speed, entry: SpeedCase, component: str) -> None:
+        """The baseline of `component` and its variants in all implementations, measured side by side.
+
+        Each variant is compared with the baseline in the same implementation, and each implementation of a variant
+        with the first one.
+        """
         baseline = getattr(self.suite.baseline, component)
-        base = self._speed_case(speed, entry, implementation, component, baseline, group=None)
-        for variant in self._variants(entry, component):
-            if variant == baseline:
-                self.notes.append(f"{component} {variant} is the baseline and is not compared with itself")
-                continue
-            case = self._speed_case(speed, entry, implementation, component, variant, group=base)
-            about = {
-                "component": component,
-                "variant": variant,
-                "baseline": baseline,
-                "matching": self.suite.matching,
-                "implementation": implementation,
-                "scope": entry.scope,
-                "direction": case.params["direction"],
-                "dtype": entry.dtype,
-            }
-            self._compare("speed", case, base, about)
+        first, *others = entry.implementations
+        group = None
+        for implementation in entry.implementations:
+            base = self._speed_case(speed, entry, implementation, component, baseline, group)
+            group = group or base
+            for variant in self._variants(entry, component):
+                if variant == baseline:
+                    self.notes.append(f"{component} {variant} is the baseline and is not compared with itself")
+                    continue
+                case = self._speed_case(speed, entry, implementation, component, variant, group)
+                about = self._about(entry, component, variant, implementation, case)
+                self._compare("speed", case, base, about | {"baseline": baseline})
+        for implementation in others:
+            for variant in (baseline, *self._variants(entry, component)):
+                base = self._speed_case(speed, entry, first, component, variant, group)
+                case = self._speed_case(speed, entry, implementation, component, variant, group)
+                if entry.scope == "step" or implementation in components.get(component, variant).implementations:
+                    about = self._about(entry, component, variant, implementation, case)
+                    self._compare("implementation", case, base, about | {"baseline": first})
+
+    def _about(self, entry: SpeedCase, component: str, variant: str, implementation: str, case: Case) -> dict[str, Any]:
+        return {
+            "component": component,
+            "variant": variant,
+            "matching": case.params["matching"],
+            "implementation": implementation,
+            "scope": entry.scope,
+            "direction": case.params["direction"],
+            "dtype": entry.dtype,
+            **({"shape": entry.shape.name} if entry.shape.name else {}),
+        }
 
     def _variants(self, entry: SpeedCase, component: str) -> tuple[str, ...]:
         if entry.variants == ("all",):
@@ -166,6 +186,8 @@ class _Builder:
         else:
             label += f"/{entry.direction or 'fwd+bwd'}"
             unsupported = self._unsupported_layer(implementation, component, variant)
+        if given.name:
+            label += f"/{given.name}"
         params = {
             "component": component,
             "variant": variant,
@@ -177,9 +199,11 @@ class _Builder:
             "device": self.machine.device,
             "mode": "wall",
             "threads": speed.threads or self.machine.cores,
-            "matching": self.suite.matching,
+            "matching": entry.matching or self.suite.matching,
             "sample_s": speed.sample_s,
         }
+        if unsupported is None and speed.call_limit_s is not None:
+            unsupported = _too_long(params, speed.call_limit_s)
         return self._add("speed", label, params, range(speed.replicates), speed.timeout_s, unsupported, group)
 
     def _unsupported_layer(self, implementation: str, component: str, variant: str) -> str | None:
@@ -189,14 +213,17 @@ class _Builder:
         return self._unsupported_here(implementation)
 
     def _unsupported_step(self, implementation: str, variants: dict[str, str]) -> str | None:
-        if not any(implementation in components.get(*item).implementations for item in variants.items()):
-            return f"no part of the model has an implementation {implementation!r}"
+        parts = [components.get(*item) for item in variants.items()]
+        lacking = [part for part in parts if implementation not in part.implementations]
+        if len(lacking) == len(parts) or (implementation == "fused" and lacking):
+            named = ", ".join(f"{part.component} {part.name}" for part in lacking)
+            return f"{named}: there is no implementation {implementation!r}"
         return self._unsupported_here(implementation)
 
     def _unsupported_here(self, implementation: str) -> str | None:
         if implementation == "compile" and self.machine.compiler is None:
             return "torch.compile needs a C++ compiler and there is none here (c++, g++ or clang++)"
-        return None
+        return self.machine.no_kernels if implementation == "fused" else None
 
     def add_quality(self, quality: Quality, setting: Setting) -> None:
         base = self._quality_case(quality, "baseline/quality", setting, None)
@@ -225,8 +252,9 @@ class _Builder:
 
     def _quality_case(self, quality: Quality, label: str, setting: Setting, group: Case | None) -> Case:
         ours = self.suite.baseline.corpus  # every model is evaluated on the baseline's text and tasks, whatever it read
-        train_bytes = quality.train_bytes or _round_up(BYTES_PER_TOKEN * quality.train.tokens, 100_000)
         variants = {name: getattr(setting.baseline, name) for name in components.COMPONENTS}
+        unsupported = self._unsupported_step("fused", variants) if setting.train.implementation == "fused" else None
+        train_bytes = quality.train_bytes or _round_up(BYTES_PER_TOKEN * quality.train.tokens, 100_000)
         source = quality.tasks.source
         if source == "auto":
             source = "world" if ours in WORLD else "derived"
@@ -254,7 +282,7 @@ class _Builder:
             "init_offset": setting.init_offset,
             "device": self.machine.device,
         }
-        return self._add("quality", label, params, range(quality.seeds), quality.timeout_s, None, group)
+        return self._add("quality", label, params, range(quality.seeds), quality.timeout_s, unsupported, group)
 
     def _add(
         self,
@@ -316,3 +344,13 @@ def _matches(label: str, patterns: Sequence[str]) -> bool:
 
 def _round_up(value: int, step: int) -> int:
     return -(-value // step) * step
+
+
+def _too_long(params: dict[str, Any], limit_s: float) -> str | None:
+    """Why a case is too large for this device, by a rough estimate of one call."""
+    call_s = cost.guess_call(params)
+    if call_s <= limit_s:
+        return None
+    return (
+        f"one call would take about {call_s:.2g} s on this {params['device']}; the suite's call_limit_s is {limit_s:g}"
+    )

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from benchsuite.model import flops
-from benchsuite.model.gpt import GPT, Attention, FeedForward, position_inputs
+from benchsuite.model.gpt import GPT, Attention, FeedForward, attention_inside, position_inputs
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain.trainer import TrainConfig, adamw, train_step
 from benchsuite.runs.peers import PEERS, loss_function, step_function
@@ -37,20 +37,21 @@ class AttentionLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         positions = torch.arange(x.shape[1], device=x.device)
         x = self.position.embed(x, positions)
-        rotation, bias = position_inputs(self.position, positions, x)
-        return self.attention(x, rotation, bias)
+        inside = attention_inside(self.position, self.attention.implementation)
+        rotation, bias = (None, None) if inside is not None else position_inputs(self.position, positions, x)
+        return self.attention(x, rotation, bias, inside)
 
 
 class EmbeddingLayer(nn.Module):
     """Token lookup and what follows it; (B, T) int64 to (B, T, C)."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, implementation: str) -> None:
         super().__init__()
-        whole = GPT(spec)
-        self.embedding, self.norm = whole.embedding, whole.embedding_norm
+        self.whole = GPT(replace(spec, position="none"), implementation)
+        del self.whole.blocks, self.whole.final_norm, self.whole.unembedding
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.norm(self.embedding(tokens))
+        return self.whole.embed(tokens, torch.arange(tokens.shape[1], device=tokens.device))
 
 
 @dataclass
@@ -91,15 +92,16 @@ def build(params: dict[str, Any]) -> Subject:
 
 def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     batch, device, dtype = params["shape"]["batch"], params["device"], DTYPES[params["dtype"]]
-    attention = "sdpa" if params["implementation"] == "sdpa" else "eager"
+    # A compiled layer is the compiled formula.
+    implementation = "eager" if params["implementation"] == "compile" else params["implementation"]
     module: nn.Module
     match params["component"]:
         case "activation":
-            module, work = FeedForward(spec), flops.ffn_flops(spec, batch * spec.seq)
+            module, work = FeedForward(spec, implementation), flops.ffn_flops(spec, batch * spec.seq)
         case "position":
-            module, work = AttentionLayer(spec, attention), flops.attention_flops(spec, batch, spec.seq)
+            module, work = AttentionLayer(spec, implementation), flops.attention_flops(spec, batch, spec.seq)
         case _:
-            module, work = EmbeddingLayer(spec), 0
+            module, work = EmbeddingLayer(spec, implementation), 0
     _draw_weights(module)
     module = module.to(device, dtype)
     backward = params["direction"] == "fwd+bwd"
@@ -153,12 +155,11 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
 
 
 def _eager_reference(module: nn.Module, spec: ModelSpec, params: dict[str, Any]) -> nn.Module:
-    """The same weights in float64, attention by its formula, whatever the implementation under test."""
-    reference = module
-    if isinstance(module, AttentionLayer):
-        reference = AttentionLayer(spec, "eager").to(params["device"])
-        reference.load_state_dict(module.state_dict())
-    return copy.deepcopy(reference).double()
+    """The same weights in float64, computed by the formula, whatever the implementation under test."""
+    kinds = {"activation": FeedForward, "position": AttentionLayer}
+    reference = kinds.get(params["component"], EmbeddingLayer)(spec, "eager").to(params["device"])
+    reference.load_state_dict(module.state_dict())
+    return reference.double()
 
 
 def _draw_weights(module: nn.Module) -> None:
@@ -171,8 +172,8 @@ def _draw_weights(module: nn.Module) -> None:
 def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     batch, device = params["shape"]["batch"], params["device"]
     implementation = params["implementation"]
-    # What a compiled training loop would take: scaled_dot_product_attention inside, as every peer has it.
-    model = GPT(spec, "eager" if implementation == "eager" else "sdpa").to(device)
+    # A compiled training loop has scaled_dot_product_attention inside, as every peer's.
+    model = GPT(spec, "sdpa" if implementation == "compile" else implementation).to(device)
     config = TrainConfig(tokens=1, lr=1e-4)
     tokens = torch.randint(spec.vocab, (batch, spec.seq + 1), device=device)
     reference = copy.deepcopy(GPT(spec, "eager")).double().to(device)

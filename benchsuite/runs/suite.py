@@ -86,8 +86,10 @@ class Baseline(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Shape(Section):
-    """Sizes of a speed case; what is not given is the model's, and the batch that of training."""
+    """Sizes of a speed case; what is not given is the model's, and the batch that of training. The `name` (`1b3`) is
+    for people: it is in labels and reports, and changes no case."""
 
+    name: Annotated[str, Field(pattern=r"^[\w.+-]+$")] | None = None
     batch: Count | None = None
     seq: Count | None = None
     width: Count | None = None
@@ -102,7 +104,8 @@ class SpeedCase(Section):
 
     `variants` are names, `all` (every registered variant) or `macro` (those of the quality part). `scope` is `layer`
     (the part that the component shapes) or `step` (a whole training step). The direction of a step is `step`, that of
-    a layer `fwd` or `fwd+bwd`, the default.
+    a layer `fwd` or `fwd+bwd`, the default. Several implementations are also compared with the first of them, and
+    several shapes are as many entries.
     """
 
     component: Names
@@ -112,17 +115,24 @@ class SpeedCase(Section):
     direction: Literal["fwd", "fwd+bwd", "step"] | None = None
     dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     shape: Annotated[Shape, BeforeValidator(as_shape)] = Shape()
+    shapes: tuple[Shape, ...] = ()
+    matching: Literal["iso-parameter", "iso-width"] | None = None  # default: the suite's
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed(Section):
-    """`replicates` processes for each case, each sampling for at most `sample_s`; `threads` defaults to all cores."""
+    """`replicates` processes for each case, each sampling for at most `sample_s`; `threads` defaults to all cores.
+
+    A case whose one call is expected to take longer than `call_limit_s` on this device is planned as unsupported and
+    says so: one suite then serves a laptop and a large GPU.
+    """
 
     cases: tuple[SpeedCase, ...]
     replicates: Count = 5
     sample_s: Seconds = 1.0
     timeout_s: Seconds = 120.0
     threads: Count | None = None
+    call_limit_s: Seconds | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +149,7 @@ class Train(Section):
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
     eps: Annotated[float, Field(gt=0)] = 1e-8
     clip: Annotated[float, Field(gt=0)] = 1.0
-    implementation: Literal["eager", "sdpa"] = "sdpa"
+    implementation: Literal["eager", "sdpa", "fused"] = "sdpa"
 
 
 @dataclass(frozen=True, kw_only=True)

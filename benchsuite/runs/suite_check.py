@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchsuite import components
 from benchsuite.errors import did_you_mean
-from benchsuite.runs.suite import CORPUS, Quality, Speed, Suite
+from benchsuite.runs.suite import CORPUS, Quality, Shape, Speed, Suite
 from benchsuite.runs.yaml_tree import KeyPath
 
 BYTE_VOCAB = 257  # every byte and <|endoftext|>
@@ -28,7 +28,7 @@ def problems(suite: Suite) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _speed_problems(suite: Suite, speed: Speed) -> Iterator[tuple[KeyPath, str]]:
-    known = sorted({name for group in components.IMPLEMENTATIONS.values() for name in group})
+    known = sorted(components.IMPLEMENTATION_SUMMARIES)
     for index, case in enumerate(speed.cases):
         path: KeyPath = ("speed", "cases", index)
         for component in case.component:
@@ -48,11 +48,13 @@ def _speed_problems(suite: Suite, speed: Speed) -> Iterator[tuple[KeyPath, str]]
             yield (*path, "direction"), f"{case.direction!r} is not a direction of the scope {case.scope!r}"
         if case.scope == "step" and case.dtype != "float32":
             yield (*path, "dtype"), "training steps are measured in float32 only"
-        if case.shape.width or case.shape.heads:
-            width, heads = case.shape.width or suite.model.width, case.shape.heads or suite.model.heads
-            yield from _uneven((*path, "shape"), width, heads)
-        if case.shape.batch is None and suite.quality is None:
-            yield (*path, "shape"), "batch is missing, and there is no quality part to take it from"
+        if case.shapes and case.shape != Shape():
+            yield (*path, "shapes"), "give either shape or shapes"
+        for place, shape in [("shape", case.shape)] if not case.shapes else [("shapes", s) for s in case.shapes]:
+            if shape.width or shape.heads:
+                yield from _uneven((*path, place), shape.width or suite.model.width, shape.heads or suite.model.heads)
+            if shape.batch is None and suite.quality is None:
+                yield (*path, place), "batch is missing, and there is no quality part to take it from"
 
 
 def _quality_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath, str]]:

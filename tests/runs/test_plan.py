@@ -80,7 +80,7 @@ def test_the_unchanged_step_is_one_case_for_all_components(plan: Plan) -> None:
 
 def test_comparisons_are_the_manifest_s(plan: Plan) -> None:
     rows = [comparison.to_json() for comparison in plan.comparisons]
-    assert Counter(row["kind"] for row in rows) == {"speed": 9, "quality": 4, "control": 2}
+    assert Counter(row["kind"] for row in rows) == {"speed": 9, "implementation": 3, "quality": 4, "control": 2}
     by_id = {case.id: case.label for case in plan.cases}
     quality = next(row for row in rows if row["kind"] == "quality" and row["variant"] == "alibi")
     assert by_id[quality.pop("case")] == "position/alibi/quality"
@@ -210,3 +210,63 @@ def test_planning_imports_no_torch() -> None:
         "heavy = {'torch', 'transformers', 'datasets', 'lm_eval', 'scipy'} & set(sys.modules)\nassert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def small(case: str) -> Suite:
+    return validate(parse(TEXT.split(b"speed:")[0] + f"speed:\n  call_limit_s: 30\n  cases: [{case}]\n".encode(), "f"))
+
+
+def test_implementations_of_a_variant_are_compared_with_the_first() -> None:
+    case = "{component: position, variants: [alibi], implementations: [eager, sdpa, fused], shape: {batch: 1}}"
+    plan = resolve(small(case), MACHINE)
+    label = {case.id: case.label.split("/")[1:3] for case in plan.cases}
+    rows = [
+        (*label[c.case], *label[c.base_case], c.about["baseline"])
+        for c in plan.comparisons
+        if c.kind == "implementation"
+    ]
+    assert rows == [
+        (variant, implementation, variant, "eager", "eager")
+        for implementation in ("sdpa", "fused")
+        for variant in ("learned", "alibi")
+    ]
+    assert len({case.group for case in plan.cases}) == 1, "what is compared runs side by side"
+
+
+def test_shapes_are_named_in_labels_and_comparisons_but_not_in_cases() -> None:
+    sizes = "{batch: 1, width: 16, name: wide}, {batch: 1, width: 16, seq: 4}"
+    plan = resolve(small(f"{{component: activation, variants: [swiglu], shapes: [{sizes}]}}"), MACHINE)
+    assert [case.label for case in plan.cases][:2] == [
+        f"activation/{variant}/eager/layer/fwd+bwd/wide" for variant in ("gelu", "swiglu")
+    ]
+    assert [c.about.get("shape") for c in plan.comparisons] == ["wide", None]
+    unnamed = small("{component: activation, variants: [swiglu], shape: {batch: 1, width: 16}}")
+    assert resolve(unnamed, MACHINE).cases[0].id == plan.cases[0].id
+
+
+def test_without_kernels_fused_is_unsupported_and_says_why() -> None:
+    case = "{component: activation, variants: [swiglu], implementations: [eager, fused], shape: {batch: 1}}"
+    plan = resolve(small(case), replace(MACHINE, no_kernels="no compiler: apt install g++"))
+    why = {case.label: case.unsupported for case in plan.cases}
+    assert why["activation/swiglu/fused/layer/fwd+bwd"] == "no compiler: apt install g++"
+    assert why["activation/swiglu/eager/layer/fwd+bwd"] is None
+
+
+def test_what_would_take_too_long_is_unsupported_and_says_so() -> None:
+    case = "{component: activation, variants: [swiglu], shape: {batch: 8, width: 14336, seq: 2048}}"
+    [reason] = {case.unsupported for case in resolve(small(case), MACHINE).cases}
+    assert "call_limit_s is 30" in (reason or "")
+    small_enough = "{component: activation, variants: [swiglu], shape: {batch: 1, width: 16}}"
+    assert {case.unsupported for case in resolve(small(small_enough), MACHINE).cases} == {None}
+
+
+def test_iso_width_can_be_asked_for_by_one_entry() -> None:
+    case = "{component: activation, variants: [swiglu], shape: {batch: 1}, matching: iso-width}"
+    plan = resolve(small(case), MACHINE)
+    assert {case.params["matching"] for case in plan.cases} == {"iso-width"}
+    assert plan.comparisons[0].about["matching"] == "iso-width"
+
+
+def test_shape_and_shapes_exclude_each_other() -> None:
+    with pytest.raises(UserError, match="either shape or shapes"):
+        small("{component: activation, variants: [relu], shape: {batch: 1}, shapes: [{batch: 2}]}")

@@ -1,0 +1,231 @@
+"""Builds the kernels' library: every source in parallel, each object kept by the hash of what went into it.
+
+    library = build()      # at once where nothing has changed
+
+Objects and libraries lie in kernels/ in the cache folder. Of several processes that want the same library one builds
+it, and the others wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchsuite import format
+from benchsuite.cache import write_atomically
+from benchsuite.cuda_ext import toolchain
+from benchsuite.cuda_ext.plan import Plan, Unit, isas, kernels_dir, plan, selected, source_hash
+from benchsuite.cuda_ext.toolchain import Compiler, Missing
+from benchsuite.errors import UserError
+
+NAME = "libbenchsuite.so"
+MANIFEST = "manifest.json"
+AGAIN = "`benchsuite kernels build` tries again; BENCHSUITE_KERNELS=cpu leaves the CUDA part out"
+
+Advance = Callable[[str], None]
+
+
+def build(*, cpu_only: bool = False, again: bool = False) -> Path:
+    """The library of the sources as they are, built where the cache has none; progress goes to stderr.
+
+    Sources that failed to compile are not tried a second time unless `again`. Raises UserError with the compiler's
+    first errors and the path of the whole log.
+    """
+    todo = plan(cpu_only=cpu_only)
+    library = todo.folder / NAME
+    if library.is_file():
+        return library
+    failure = None if again else failure_of(todo)
+    if failure:
+        raise UserError(failure, hint=f"these sources have failed before; {AGAIN}")
+    with _lock(todo.folder.with_suffix(".lock")):
+        if not library.is_file():
+            _compile([unit for unit in todo.units if not unit.object.is_file()], todo)
+            _install(todo)
+    return library
+
+
+def failure_of(todo: Plan) -> str | None:
+    """What the compiler said where a build of these very sources has failed before."""
+    return next((unit.failure.read_text() for unit in todo.units if unit.failure.is_file()), None)
+
+
+def manifest(todo: Plan) -> dict[str, Any]:
+    """What is in the library, written beside it."""
+    return {
+        "sources": source_hash(),
+        "families": selected() or "all",
+        "machine": platform.machine(),
+        "isas": isas(),
+        "archs": list(todo.archs),
+        "cxx": f"GCC {todo.cxx.version}",
+        "nvcc": todo.nvcc.version if isinstance(todo.nvcc, Compiler) else None,
+        "no_cuda_because": todo.nvcc.why if isinstance(todo.nvcc, Missing) else None,
+        "torch": todo.torch.version,
+        "built": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _compile(units: list[Unit], todo: Plan) -> None:
+    if not units:
+        return
+    expected = _expected(units)
+    first = sorted(units, key=lambda unit: -expected[unit.name])  # the longest first: no core waits for it at the end
+    with _progress(expected, todo) as advance, ThreadPoolExecutor(toolchain.cores()) as pool:
+        running = {pool.submit(_compile_one, unit): unit for unit in first}
+        took = {}
+        try:
+            for future in as_completed(running):
+                took[running[future].name] = future.result()
+                advance(running[future].name)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    with write_atomically(_times_file()) as temporary:
+        temporary.write_text(json.dumps({**_times(), **took}))
+
+
+def _compile_one(unit: Unit) -> float:
+    """Compiles one object into the cache; returns the seconds it took."""
+    start = time.monotonic()
+    with write_atomically(unit.object) as temporary:
+        done = subprocess.run([*unit.command, "-o", str(temporary)], capture_output=True, text=True, check=False)
+        unit.log.write_text(" ".join(unit.command) + "\n" + done.stdout + done.stderr)
+        if done.returncode != 0:
+            message = (
+                f"{unit.source.name} does not compile ({unit.name}):\n{_first(done.stderr + done.stdout, unit.log)}"
+            )
+            # Only what the compiler itself rejects will fail again; a full disk or a killed compiler may not.
+            if "error:" in done.stderr and done.returncode in (1, 2) and "No space left" not in done.stderr:
+                unit.failure.write_text(message)
+            raise UserError(message, hint=AGAIN)
+    unit.failure.unlink(missing_ok=True)
+    return time.monotonic() - start
+
+
+def _install(todo: Plan) -> None:
+    """Links, and moves the library with its manifest into place in one step."""
+    temporary = Path(tempfile.mkdtemp(prefix=".link.", dir=todo.folder.parent))
+    try:
+        objects = [str(unit.object) for unit in todo.units]
+        command = [todo.cxx.path, *objects, *todo.link, "-o", str(temporary / NAME)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            log = todo.folder.with_suffix(".log")
+            log.write_text(" ".join(command) + "\n" + done.stderr)
+            raise UserError(f"the kernels do not link:\n{_first(done.stderr, log)}", hint=AGAIN)
+        (temporary / MANIFEST).write_text(json.dumps(manifest(todo), indent=2) + "\n")
+        temporary.chmod(0o755)
+        temporary.rename(todo.folder)
+    except OSError as error:
+        if not (todo.folder / NAME).is_file():
+            raise UserError(f"the kernels cannot be put into {todo.folder}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _first(text: str, log: Path, most: int = 5) -> str:
+    """The first errors in a compiler's output, and where all of it is."""
+    signs = ("error", "undefined reference", "multiple definition")
+    lines = [line for line in text.splitlines() if any(sign in line for sign in signs)]
+    return "\n".join([f"  {line}" for line in (lines or text.splitlines())[:most]] + [f"  whole output: {log}"])
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("kernels: another process builds them; waiting", file=sys.stderr)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+# --- progress ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _progress(expected: dict[str, float], todo: Plan) -> Iterator[Advance]:
+    """Says on stderr what is built and how long it will take; on a terminal a line with the time left goes along.
+
+    The estimate rests on what each file took the last time, corrected by the pace of this build.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    workers = min(toolchain.cores(), len(expected))
+    whole = max(sum(expected.values()) / workers, *expected.values())
+    compilers = f"GCC {todo.cxx.version}" + (
+        f" and nvcc {todo.nvcc.version}" if isinstance(todo.nvcc, Compiler) else ""
+    )
+    console.print(
+        f"kernels: {len(expected)} objects with {compilers}, once; about {format.seconds(whole)}", soft_wrap=True
+    )
+    if isinstance(todo.nvcc, Missing):
+        console.print(f"kernels: without the CUDA part: {todo.nvcc.why}", soft_wrap=True)
+        if todo.nvcc.fix:
+            console.print(f"  -> {todo.nvcc.fix}", soft_wrap=True, markup=False)
+    start, left = time.monotonic(), dict(expected)
+
+    def estimate() -> str:
+        spent, done = time.monotonic() - start, sum(expected.values()) - sum(left.values())
+        pace = spent * workers / done if done else 1.0  # against what was expected
+        rest = max(0.0, max(sum(left.values()) * max(pace, 0.2) / workers, whole - spent if not done else 0.0))
+        return f"kernels: {len(expected) - len(left)} of {len(expected)}, about {format.seconds(rest)} left"
+
+    def advance(name: str) -> None:
+        left.pop(name)
+
+    if not console.is_terminal:
+        yield advance
+    else:
+        with console.status(estimate()) as status:
+            stop = threading.Event()
+
+            def tick() -> None:
+                while not stop.wait(0.5):
+                    status.update(estimate())
+
+            ticker = threading.Thread(target=tick, daemon=True)
+            ticker.start()
+            try:
+                yield advance
+            finally:
+                stop.set()
+                ticker.join()
+    console.print(f"kernels: compiled in {format.seconds(time.monotonic() - start)}")
+
+
+def _expected(units: list[Unit]) -> dict[str, float]:
+    """Seconds for each unit: what it took the last time, or a guess by its kind."""
+    known, guesses = _times(), {"ops": 8.0, "cuda": 15.0}
+    return {unit.name: known.get(unit.name, guesses.get(unit.name.split()[-1], 3.0)) for unit in units}
+
+
+def _times_file() -> Path:
+    return kernels_dir() / "seconds.json"
+
+
+def _times() -> dict[str, float]:
+    try:
+        return {str(k): float(v) for k, v in json.loads(_times_file().read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}

@@ -1,0 +1,68 @@
+// Calls a CPU function in the best of its three compilations. cpu/F.cpp is compiled for x86-64-v4, x86-64-v3 and x86-64
+// into the namespaces cpu_v4, cpu_v3 and cpu_v1; its header cpu/F.h has no include guard, declares its functions in
+//     namespace benchsuite::BENCHSUITE_ISA { void act_forward(Type type, const void* x, ...); }
+// and is read here once for each. ops/F.cpp then says
+//     #define BENCHSUITE_FAMILY "cpu/activation.h"
+//     #include "../cpu/dispatch.h"
+//     ... BENCHSUITE_CPU(act_forward)(type, x, ...);
+// Structs that go into such a call belong into benchsuite itself, in a header with a guard.
+#ifndef BENCHSUITE_DISPATCH
+#define BENCHSUITE_DISPATCH
+
+#include <cstdlib>
+#include <cstring>
+
+namespace benchsuite {
+
+enum class Isa { v1 = 1, v3 = 3, v4 = 4 };
+
+// The best of the three that this machine has.
+inline Isa machine_isa() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("x86-64-v4")) return Isa::v4;
+  if (__builtin_cpu_supports("x86-64-v3")) return Isa::v3;
+#endif
+  return Isa::v1;
+}
+
+// The same, unless the environment variable BENCHSUITE_KERNELS_ISA names a lower one (v3, v1).
+inline Isa first_isa() {
+  const char* limit = std::getenv("BENCHSUITE_KERNELS_ISA");
+  int most = limit && limit[0] == 'v' ? limit[1] - '0' : 4;
+  Isa best = machine_isa();
+  return most >= int(best) ? best : most >= 3 ? Isa::v3 : Isa::v1;
+}
+
+// The one in use; torch.ops.benchsuite.set_cpu_isa changes it, for tests.
+inline Isa& isa() {
+  static Isa value = first_isa();
+  return value;
+}
+
+}  // namespace benchsuite
+
+#if defined(__x86_64__)
+#define BENCHSUITE_CPU(name)                                  \
+  (::benchsuite::isa() == ::benchsuite::Isa::v4   ? ::benchsuite::cpu_v4::name \
+   : ::benchsuite::isa() == ::benchsuite::Isa::v3 ? ::benchsuite::cpu_v3::name \
+                                                  : ::benchsuite::cpu_v1::name)
+#else
+#define BENCHSUITE_CPU(name) ::benchsuite::cpu_v1::name
+#endif
+
+#endif  // BENCHSUITE_DISPATCH
+
+#ifdef BENCHSUITE_FAMILY
+#if defined(__x86_64__)
+#define BENCHSUITE_ISA cpu_v4
+#include BENCHSUITE_FAMILY
+#undef BENCHSUITE_ISA
+#define BENCHSUITE_ISA cpu_v3
+#include BENCHSUITE_FAMILY
+#undef BENCHSUITE_ISA
+#endif
+#define BENCHSUITE_ISA cpu_v1
+#include BENCHSUITE_FAMILY
+#undef BENCHSUITE_ISA
+#undef BENCHSUITE_FAMILY
+#endif

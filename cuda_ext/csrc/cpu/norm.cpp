@@ -1,0 +1,146 @@
+// LayerNorm on the CPU. A row is read from memory once and stays in the first-level cache for the passes over it: mean,
+// then variance about the mean (the difference of two large sums would lose it), then the result.
+#include "norm.h"
+
+#include "rows.h"
+
+namespace benchsuite {
+namespace BENCHSUITE_ISA {
+namespace {
+
+template <class T> struct Row {
+  const T *a, *b;
+  Row(const NormRows& x, int64_t r)
+      : a(as<T>(x.a) + (x.ai ? x.ai[r] : r) * x.a_stride), b(as<T>(x.b) + (x.b ? (x.bi ? x.bi[r] : r) * x.b_stride : 0)) {}
+  template <bool Two> VecFor<T> at(int64_t i, int64_t k) const {
+    VecFor<T> v = get(a + i, k);
+    return Two ? v + get(b + i, k) : v;
+  }
+};
+
+// Lanes beyond the k that count are made zero.
+template <class T> inline VecFor<T> first(VecFor<T> v, int64_t k) {
+  if (k == kLanes<T>) return v;
+  for (int64_t i = k; i < kLanes<T>; ++i) v[i] = 0;
+  return v;
+}
+
+template <class T, bool Two>
+void forward_row(const NormRows& x, int64_t r, const T* w, const T* bias, typename Compute<T>::type eps, T* y,
+                 typename Compute<T>::type* mean, typename Compute<T>::type* rstd) {
+  typedef typename Compute<T>::type S;
+  typedef VecFor<T> V;
+  Row<T> row(x, r);
+  const int64_t n = x.columns;
+  V total{};
+  for_vectors<T>(n, [&](int64_t i, int64_t k) { total += row.template at<Two>(i, k); });
+  S m = sum(total) / S(n);
+  V square{};
+  for_vectors<T>(n, [&](int64_t i, int64_t k) {
+    V d = first<T>(row.template at<Two>(i, k) - m, k);
+    square += d * d;
+  });
+  S s = S(1) / std::sqrt(sum(square) / S(n) + eps);
+  for_vectors<T>(n, [&](int64_t i, int64_t k) {
+    V v = (row.template at<Two>(i, k) - m) * s * get(w + i, k);
+    put(y + r * n + i, bias ? v + get(bias + i, k) : v, k);
+  });
+  mean[r] = m;
+  rstd[r] = s;
+}
+
+template <class T, class Out, bool Two>
+void backward_row(const NormRows& x, int64_t r, const T* dy, const T* w, typename Compute<T>::type m,
+                  typename Compute<T>::type s, Out* dx, typename Compute<T>::type* dw, typename Compute<T>::type* db) {
+  typedef typename Compute<T>::type S;
+  typedef VecFor<T> V;
+  Row<T> row(x, r);
+  const int64_t n = x.columns;
+  V plain{}, product{};
+  for_vectors<T>(n, [&](int64_t i, int64_t k) {
+    V g = get(dy + i, k), h = (row.template at<Two>(i, k) - m) * s;
+    V scaled = g * get(w + i, k);  // zero beyond k
+    plain += scaled;
+    product += scaled * h;
+    put(dw + i, get(dw + i, k) + g * h, k);
+    put(db + i, get(db + i, k) + g, k);
+  });
+  S c1 = sum(plain) / S(n), c2 = sum(product) / S(n);
+  for_vectors<T>(n, [&](int64_t i, int64_t k) {
+    V h = (row.template at<Two>(i, k) - m) * s;
+    put(dx + i, (get(dy + i, k) * get(w + i, k) - c1 - h * c2) * s, k);
+  });
+}
+
+template <class T, class Out>
+void backward_rows(const NormRows& x, const void* dy, const void* w, const void* mean, const void* rstd, void* dx,
+                   void* partial, int64_t blocks) {
+  typedef typename Compute<T>::type S;
+  const int64_t n = x.columns;
+  parallel_for(blocks, kGrain * blocks / (x.rows * n + 1), [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      S *dw = as<S>(partial) + block * 2 * n, *db = dw + n;
+      for (int64_t i = 0; i < 2 * n; ++i) dw[i] = 0;
+      for (int64_t r = block * x.rows / blocks; r < (block + 1) * x.rows / blocks; ++r) {
+        auto row = x.b ? backward_row<T, Out, true> : backward_row<T, Out, false>;
+        row(x, r, as<T>(dy) + r * n, as<T>(w), as<S>(mean)[r], as<S>(rstd)[r], as<Out>(dx) + r * n, dw, db);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void norm_forward(const NormRows& x, const void* weight, const void* bias, double eps, void* y, void* mean, void* rstd) {
+  with_type(x.type, [&](auto t) {
+    typedef decltype(t) T;
+    typedef typename Compute<T>::type S;
+    auto row = x.b ? forward_row<T, true> : forward_row<T, false>;
+    for_each_row(x.rows, x.columns, [&](int64_t r) {
+      row(x, r, as<T>(weight), as<T>(bias), S(eps), as<T>(y), as<S>(mean), as<S>(rstd));
+    });
+  });
+}
+
+void norm_backward(const NormRows& x, const void* dy, const void* weight, const void* mean, const void* rstd, void* dx,
+                   bool wide, void* partial, int64_t blocks) {
+  with_type(x.type, [&](auto t) {
+    typedef decltype(t) T;
+    typedef typename Compute<T>::type S;
+    auto rows = wide ? backward_rows<T, S> : backward_rows<T, T>;
+    rows(x, dy, weight, mean, rstd, dx, partial, blocks);
+  });
+}
+
+void norm_reduce(Type type, const void* partial, int64_t blocks, void* out, int64_t columns) {
+  with_type(type, [&](auto t) {
+    typedef decltype(t) T;
+    typedef typename Compute<T>::type S;
+    for_vectors<T>(2 * columns, [&](int64_t i, int64_t k) {
+      VecFor<T> total{};
+      for (int64_t block = 0; block < blocks; ++block) total += get(as<S>(partial) + block * 2 * columns + i, k);
+      put(as<T>(out) + i, total, k);
+    });
+  });
+}
+
+void scatter_rows(Type type, const void* rows, const int64_t* index, void* table, int64_t n, int64_t columns) {
+  with_type(type == Type::f64 ? Type::f64 : Type::f32, [&](auto t) {
+    typedef decltype(t) T;
+    if constexpr (sizeof(T) >= 4) {
+      const int64_t parts = threads();
+      parallel_for(parts, kGrain * parts / (n * columns + 1), [&](int64_t begin, int64_t end) {
+        for (int64_t r = 0; r < n; ++r) {
+          int64_t part = index[r] % parts;
+          if (part < begin || part >= end) continue;
+          T* to = as<T>(table) + index[r] * columns;
+          const T* from = as<T>(rows) + r * columns;
+          for_vectors<T>(columns, [&](int64_t i, int64_t k) { put(to + i, get(to + i, k) + get(from + i, k), k); });
+        }
+      });
+    }
+  });
+}
+
+}  // namespace BENCHSUITE_ISA
+}  // namespace benchsuite

@@ -1,0 +1,216 @@
+// layer_norm: x (..., C) with rows of any stride. embedding_layer_norm: the rows of one or two tables, normalised.
+#include "../cuda/norm.h"
+#include "../tensor.h"
+
+#define BENCHSUITE_FAMILY "cpu/norm.h"
+#include "../cpu/dispatch.h"
+
+namespace benchsuite {
+namespace {
+
+constexpr int64_t kRowsPerBlock = 32, kBlocks = 64;  // of the partial sums for weight and bias
+
+int64_t blocks_for(int64_t rows) { return std::max<int64_t>(1, std::min(kBlocks, rows / kRowsPerBlock)); }
+
+ScalarType arithmetic(const Tensor& x) {
+  return x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+}
+
+void check_affine(const Tensor& x, const Tensor& weight, const MaybeTensor& bias, int64_t columns, const char* op) {
+  require_alike(x, weight, op);
+  require_shape(weight, {columns}, op, "weight");
+  require(weight.is_contiguous(), op, ": weight is not contiguous");
+  if (!bias) return;
+  require_alike(x, *bias, op);
+  require_shape(*bias, {columns}, op, "bias");
+  require(bias->is_contiguous(), op, ": bias is not contiguous");
+}
+
+NormRows plain_rows(const Tensor& x, const Tensor& in, const char* op) {
+  Rows rows = *rows_of(in);
+  return {type_of(x, op), in.const_data_ptr(), nullptr, nullptr, nullptr, rows.stride, 0, rows.count, rows.columns};
+}
+
+void forward(const Tensor& like, const NormRows& x, const Tensor& weight, const MaybeTensor& bias, double eps, Tensor& y,
+             Tensor& mean, Tensor& rstd) {
+  if (x.rows * x.columns == 0) return;
+  if (like.is_cpu()) {
+    BENCHSUITE_CPU(norm_forward)(x, weight.const_data_ptr(), data(bias), eps, y.mutable_data_ptr(),
+                                 mean.mutable_data_ptr(), rstd.mutable_data_ptr());
+    return;
+  }
+#if BENCHSUITE_CUDA
+  OnDevice on(like);
+  cuda::norm_forward(x, weight.const_data_ptr(), data(bias), eps, y.mutable_data_ptr(), mean.mutable_data_ptr(),
+                     rstd.mutable_data_ptr(), on.stream());
+#endif
+}
+
+// Returns the gradients of weight and bias, (2, C).
+Tensor backward(const Tensor& like, const NormRows& x, const Tensor& dy, const Tensor& weight, const Tensor& mean,
+                const Tensor& rstd, Tensor& dx, bool wide) {
+  if (x.rows * x.columns == 0) return zeros({2, x.columns}, weight);
+  int64_t blocks = blocks_for(x.rows);
+  Tensor affine = empty({2, x.columns}, weight), partial = empty({blocks, 2, x.columns}, mean);
+  if (like.is_cpu()) {
+    BENCHSUITE_CPU(norm_backward)(x, dy.const_data_ptr(), weight.const_data_ptr(), mean.const_data_ptr(),
+                                  rstd.const_data_ptr(), dx.mutable_data_ptr(), wide, partial.mutable_data_ptr(), blocks);
+    BENCHSUITE_CPU(norm_reduce)(x.type, partial.const_data_ptr(), blocks, affine.mutable_data_ptr(), x.columns);
+    return affine;
+  }
+#if BENCHSUITE_CUDA
+  OnDevice on(like);
+  cuda::norm_backward(x, dy.const_data_ptr(), weight.const_data_ptr(), mean.const_data_ptr(), rstd.const_data_ptr(),
+                      dx.mutable_data_ptr(), wide, partial.mutable_data_ptr(), blocks, on.stream());
+  cuda::norm_reduce(x.type, partial.const_data_ptr(), blocks, affine.mutable_data_ptr(), x.columns, on.stream());
+#endif
+  return affine;
+}
+
+std::tuple<Tensor, Tensor, Tensor> layer_norm(const Tensor& x, const Tensor& weight, const MaybeTensor& bias, double eps) {
+  const char* op = "layer_norm";
+  require(x.dim() > 0, op, ": x has no dimension");
+  check_affine(x, weight, bias, x.size(x.dim() - 1), op);
+  Tensor in = with_rows(x), y = new_like(x);
+  NormRows rows = plain_rows(x, in, op);
+  Tensor mean = empty({rows.rows}, x, arithmetic(x)), rstd = empty({rows.rows}, x, arithmetic(x));
+  forward(x, rows, weight, bias, eps, y, mean, rstd);
+  return {y, mean, rstd};
+}
+
+void layer_norm_out(const Tensor& x, const Tensor& weight, const MaybeTensor& bias, double eps, Tensor out, Tensor mean,
+                    Tensor rstd) {
+  const char* op = "layer_norm_out";
+  require(x.dim() > 0, op, ": x has no dimension");
+  check_affine(x, weight, bias, x.size(x.dim() - 1), op);
+  require_alike(x, out, op);
+  require_same_shape(x, out, op);
+  Tensor in = with_rows(x);
+  NormRows rows = plain_rows(x, in, op);
+  for (const Tensor& t : {mean, rstd}) {
+    require_same_device(x, t, op);
+    require_shape(t, {rows.rows}, op, "mean or rstd");
+    require(t.scalar_type() == arithmetic(x) && t.is_contiguous(), op, ": mean and rstd are not float32 and contiguous");
+  }
+  require(out.is_contiguous(), op, ": out is not contiguous");
+  forward(x, rows, weight, bias, eps, out, mean, rstd);
+}
+
+std::tuple<Tensor, Tensor> layer_norm_backward(const Tensor& grad, const Tensor& x, const Tensor& weight,
+                                               const Tensor& mean, const Tensor& rstd) {
+  const char* op = "layer_norm_backward";
+  require_alike(x, grad, op);
+  require_same_shape(x, grad, op);
+  check_affine(x, weight, std::nullopt, x.size(x.dim() - 1), op);
+  Tensor in = with_rows(x), g = contiguous(grad), dx = new_like(x);
+  NormRows rows = plain_rows(x, in, op);
+  require_shape(mean, {rows.rows}, op, "mean");
+  require_shape(rstd, {rows.rows}, op, "rstd");
+  Tensor affine = backward(x, rows, g, weight, mean, rstd, dx, false);
+  return {dx, affine};
+}
+
+// --- after an embedding ---------------------------------------------------------------------------------------------
+
+// int64 indices, contiguous; on the CPU each is checked against the table, as torch's embedding does. On CUDA an index
+// outside makes the kernel read foreign memory, which torch's own device-side assert would name: check them before.
+const int64_t* indices(const Tensor& index, const Tensor& table, const char* op, const char* name) {
+  require(index.scalar_type() == ScalarType::Long, op, ": ", name, " are not int64");
+  require(index.is_contiguous(), op, ": ", name, " are not contiguous");
+  require_same_device(index, table, op);
+  const int64_t* p = static_cast<const int64_t*>(index.const_data_ptr());
+  if (!index.is_cpu()) return p;
+  for (int64_t i = 0; i < index.numel(); ++i)
+    require(p[i] >= 0 && p[i] < table.size(0), op, ": ", name, " hold ", p[i], ", the table has ", table.size(0), " rows");
+  return p;
+}
+
+NormRows embedded_rows(const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
+                       const MaybeTensor& position_table, const char* op) {
+  require(table.dim() == 2 && table.is_contiguous(), op, ": the table is not a contiguous matrix");
+  int64_t columns = table.size(1);
+  NormRows rows{type_of(table, op), table.const_data_ptr(), nullptr, indices(tokens, table, op, "tokens"), nullptr,
+                columns,            columns,                tokens.numel(), columns};
+  require(positions.has_value() == position_table.has_value(), op, ": positions and their table come together");
+  if (!positions) return rows;
+  require_alike(table, *position_table, op);
+  require(position_table->dim() == 2 && position_table->is_contiguous() && position_table->size(1) == columns, op,
+          ": the position table ", shape(*position_table), " does not fit the table ", shape(table));
+  require_same_shape(tokens, *positions, op);
+  rows.b = position_table->const_data_ptr();
+  rows.bi = indices(*positions, *position_table, op, "positions");
+  return rows;
+}
+
+std::tuple<Tensor, Tensor, Tensor> embedding_layer_norm(const Tensor& tokens, const Tensor& table,
+                                                        const MaybeTensor& positions, const MaybeTensor& position_table,
+                                                        const Tensor& weight, const MaybeTensor& bias, double eps) {
+  const char* op = "embedding_layer_norm";
+  NormRows rows = embedded_rows(tokens, table, positions, position_table, op);
+  check_affine(table, weight, bias, rows.columns, op);
+  auto sizes = tokens.sizes();
+  std::vector<int64_t> shape(sizes.begin(), sizes.end());
+  shape.push_back(rows.columns);
+  Tensor y = empty(shape, table), mean = empty({rows.rows}, table, arithmetic(table));
+  Tensor rstd = empty({rows.rows}, table, arithmetic(table));
+  forward(table, rows, weight, bias, eps, y, mean, rstd);
+  return {y, mean, rstd};
+}
+
+// The gradient of the embedded rows (N, C), in the type of the arithmetic, and those of weight and bias (2, C).
+std::tuple<Tensor, Tensor> embedding_layer_norm_backward(const Tensor& grad, const Tensor& tokens, const Tensor& table,
+                                                         const MaybeTensor& positions, const MaybeTensor& position_table,
+                                                         const Tensor& weight, const Tensor& mean, const Tensor& rstd) {
+  const char* op = "embedding_layer_norm_backward";
+  NormRows rows = embedded_rows(tokens, table, positions, position_table, op);
+  check_affine(table, weight, std::nullopt, rows.columns, op);
+  require_alike(table, grad, op);
+  require(grad.numel() == rows.rows * rows.columns, op, ": grad has shape ", shape(grad));
+  require_shape(mean, {rows.rows}, op, "mean");
+  require_shape(rstd, {rows.rows}, op, "rstd");
+  Tensor g = contiguous(grad), dx = empty({rows.rows, rows.columns}, table, arithmetic(table));
+  Tensor affine = backward(table, rows, g, weight, mean, rstd, dx, true);
+  return {dx, affine};
+}
+
+// A (count, C) table of zeros to which rows[r] is added at index[r], in the order of r: the same bits every time.
+Tensor scatter_rows(const Tensor& rows, const Tensor& index, int64_t count) {
+  const char* op = "scatter_rows";
+  require(rows.dim() == 2 && rows.is_contiguous() && index.numel() == rows.size(0), op, ": rows do not fit the index");
+  Tensor table = zeros({count, rows.size(1)}, rows);
+  const int64_t* p = indices(index, table, op, "indices");
+  require(rows.is_cpu(), op, ": works on the CPU only");
+  if (rows.numel())
+    BENCHSUITE_CPU(scatter_rows)(type_of(rows, op), rows.const_data_ptr(), p, table.mutable_data_ptr(), rows.size(0),
+                                 rows.size(1));
+  return table;
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(benchsuite, m) {
+  m.def("layer_norm(Tensor x, Tensor weight, Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)");
+  m.def("layer_norm_out(Tensor x, Tensor weight, Tensor? bias, float eps, Tensor(a!) out, Tensor(b!) mean, "
+        "Tensor(c!) rstd) -> ()");
+  m.def("layer_norm_backward(Tensor grad, Tensor x, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor)");
+  m.def("embedding_layer_norm(Tensor tokens, Tensor table, Tensor? positions, Tensor? position_table, Tensor weight, "
+        "Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)");
+  m.def("embedding_layer_norm_backward(Tensor grad, Tensor tokens, Tensor table, Tensor? positions, "
+        "Tensor? position_table, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor)");
+  m.def("scatter_rows(Tensor rows, Tensor index, int count) -> Tensor");
+}
+
+#define BENCHSUITE_IMPLEMENT(m)                                                      \
+  m.impl("layer_norm", TORCH_BOX(&layer_norm));                                      \
+  m.impl("layer_norm_out", TORCH_BOX(&layer_norm_out));                              \
+  m.impl("layer_norm_backward", TORCH_BOX(&layer_norm_backward));                    \
+  m.impl("embedding_layer_norm", TORCH_BOX(&embedding_layer_norm));                  \
+  m.impl("embedding_layer_norm_backward", TORCH_BOX(&embedding_layer_norm_backward)); \
+  m.impl("scatter_rows", TORCH_BOX(&scatter_rows))
+
+STABLE_TORCH_LIBRARY_IMPL(benchsuite, CPU, m) { BENCHSUITE_IMPLEMENT(m); }
+#if BENCHSUITE_CUDA
+STABLE_TORCH_LIBRARY_IMPL(benchsuite, CUDA, m) { BENCHSUITE_IMPLEMENT(m); }
+#endif
+
+}  // namespace benchsuite

@@ -1,0 +1,25 @@
+// What every part of the library shares: the element types of the operators.
+#pragma once
+
+#include <cstdint>
+
+namespace benchsuite {
+
+// The type in which a tensor is stored. Arithmetic is in float32, and in float64 for f64, which exists on the CPU only
+// (torch.autograd.gradcheck needs it).
+enum class Type : int32_t { f32, bf16, f16, f64 };
+
+constexpr int64_t size_of(Type type) { return type == Type::f64 ? 8 : type == Type::f32 ? 4 : 2; }
+
+// The elementwise activations; gated kinds are one of them times the other half.
+enum class Act : int32_t { gelu, gelu_erf, relu, relu2, silu };
+
+// The rows of a norm: row r is a[ai[r]] + b[bi[r]] (columns), without b where it is null, and r itself where an index is.
+struct NormRows {
+  Type type;
+  const void *a, *b;
+  const int64_t *ai, *bi;
+  int64_t a_stride, b_stride, rows, columns;
+};
+
+}  // namespace benchsuite

@@ -1,0 +1,137 @@
+"""LayerNorm, and LayerNorm right after the token embedding (and learned positions), in one pass over memory.
+
+The backward pass recomputes the normalised values from the input, or from the tables, so that neither is kept twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchsuite import cuda_ext
+
+_calls: dict[str, Callable[..., Any]] = {}
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """(x - mean) / √(variance + eps) · weight + bias over the last dimension; (..., C), contiguous. arXiv:1607.06450.
+
+    weight, bias: (C). float32, bfloat16, float16, and float64 on the CPU; arithmetic in float32, the variance about the
+    mean. The result and its gradients have the same bits for any number of threads. Raises RuntimeError for what does
+    not fit.
+    """
+    cuda_ext.load()
+    return _calls["layer_norm"](x, weight, bias, eps)[0]
+
+
+def embedding_layer_norm(
+    tokens: Tensor,
+    table: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    *,
+    positions: Tensor | None = None,
+    position_table: Tensor | None = None,
+) -> Tensor:
+    """layer_norm(table[tokens] + position_table[positions]); tokens (...) int64 to (..., C), contiguous.
+
+    table: (V, C); positions, broadcastable to the shape of tokens, and position_table (P, C) come together. Types as
+    for `layer_norm`. Gradients of the tables are dense and deterministic. Raises RuntimeError for an index outside its
+    table (checked on the CPU only) and for what does not fit.
+    """
+    cuda_ext.load()
+    if positions is not None:
+        positions = positions.expand(tokens.shape).contiguous()
+    return _calls["embedding_layer_norm"](tokens.contiguous(), table, positions, position_table, weight, bias, eps)[0]
+
+
+def register() -> None:
+    """Fake implementations and gradients; called once, when the library is loaded."""
+    fake = torch.library.register_fake
+    fake("benchsuite::layer_norm", lambda x, weight, bias, eps: (x.new_empty(x.shape), *_statistics(x, _rows(x))))
+    fake("benchsuite::layer_norm_out", lambda x, weight, bias, eps, out, mean, rstd: None)
+    fake(
+        "benchsuite::layer_norm_backward",
+        lambda grad, x, weight, mean, rstd: (x.new_empty(x.shape), weight.new_empty((2, weight.shape[0]))),
+    )
+    fake(
+        "benchsuite::embedding_layer_norm",
+        lambda tokens, table, positions, position_table, weight, bias, eps: (
+            table.new_empty((*tokens.shape, table.shape[1])),
+            *_statistics(table, tokens.numel()),
+        ),
+    )
+    fake(
+        "benchsuite::embedding_layer_norm_backward",
+        lambda grad, tokens, table, positions, position_table, weight, mean, rstd: (
+            mean.new_empty((tokens.numel(), table.shape[1])),
+            weight.new_empty((2, weight.shape[0])),
+        ),
+    )
+    fake("benchsuite::scatter_rows", lambda rows, index, count: rows.new_empty((count, rows.shape[1])))
+    from benchsuite.cuda_ext.autograd import differentiable
+
+    _calls["layer_norm"] = differentiable("layer_norm", _save, _backward)
+    _calls["embedding_layer_norm"] = differentiable("embedding_layer_norm", _save_embedding, _embedding_backward)
+
+
+def _rows(x: Tensor) -> int:
+    rows = 1
+    for size in x.shape[:-1]:
+        rows *= size
+    return rows
+
+
+def _statistics(x: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    return x.new_empty((rows,), dtype=dtype), x.new_empty((rows,), dtype=dtype)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, weight, bias, _ = inputs
+    _, mean, rstd = output
+    ctx.mark_non_differentiable(mean, rstd)
+    ctx.set_materialize_grads(False)
+    ctx.has_bias = bias is not None
+    ctx.save_for_backward(x, weight, mean, rstd)
+
+
+def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return None, None, None, None
+    x, weight, mean, rstd = ctx.saved_tensors
+    dx, affine = torch.ops.benchsuite.layer_norm_backward(grad, x, weight, mean, rstd)
+    return dx, affine[0], affine[1] if ctx.has_bias else None, None
+
+
+def _save_embedding(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    tokens, table, positions, position_table, weight, bias, _ = inputs
+    _, mean, rstd = output
+    ctx.mark_non_differentiable(mean, rstd)
+    ctx.set_materialize_grads(False)
+    ctx.has_bias = bias is not None
+    ctx.save_for_backward(tokens, table, positions, position_table, weight, mean, rstd)
+
+
+def _embedding_backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * 7
+    tokens, table, positions, position_table, *_, weight, mean, rstd = ctx.saved_tensors
+    rows, affine = torch.ops.benchsuite.embedding_layer_norm_backward(
+        grad, tokens, table, positions, position_table, weight, mean, rstd
+    )
+    dtable = _scattered(rows, tokens, table)
+    dpositions = None if positions is None else _scattered(rows, positions, position_table)
+    return None, dtable, None, dpositions, affine[0], affine[1] if ctx.has_bias else None, None
+
+
+def _scattered(rows: Tensor, index: Tensor, table: Tensor) -> Tensor:
+    """The gradient of a table (V, C) whose rows were taken at `index`."""
+    if rows.device.type == "cpu":
+        return torch.ops.benchsuite.scatter_rows(rows, index, table.shape[0]).to(table.dtype)
+    zeros = torch.zeros(table.shape, dtype=rows.dtype, device=rows.device)
+    return zeros.index_add_(0, index.flatten(), rows).to(table.dtype)

@@ -1,0 +1,266 @@
+"""The builder: what it compiles again, what it does not, and what it says when the compiler refuses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchsuite.cuda_ext import build as builder
+from benchsuite.cuda_ext import library, plan, toolchain
+from benchsuite.errors import UserError
+
+OBJECTS = {"library ops", "twice ops", "twice cpu_v4", "twice cpu_v3", "twice cpu_v1"}
+
+
+def compiled(calls: Path) -> list[str]:
+    """The sources that were compiled, and "link", in order; then the list begins anew."""
+    lines = [line.split() for line in calls.read_text().splitlines()]
+    calls.write_text("")
+    return [Path(line[line.index("-c") + 1]).name if "-c" in line else "link" for line in lines]
+
+
+def test_headers_are_found_through_other_headers_and_through_the_family_macro(csrc: Path) -> None:
+    names = {str(path.relative_to(csrc)) for path in plan.headers(csrc / "ops" / "twice.cpp")}
+    assert names == {"tensor.h", "types.h", "cpu/dispatch.h", "cpu/twice.h"}
+
+
+def test_each_source_is_one_object_and_the_cpu_part_three(csrc: Path) -> None:
+    assert {unit.name for unit in plan.plan().units} == OBJECTS
+
+
+def test_a_second_build_compiles_nothing(calls: Path) -> None:
+    first = builder.build()
+    assert sorted(compiled(calls)) == sorted(["library.cpp", "twice.cpp", *["twice.cpp"] * 3, "link"])
+    assert builder.build() == first
+    assert compiled(calls) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "again"),
+    [
+        ("ops/twice.cpp", ["twice.cpp", "link"]),
+        ("tensor.h", ["library.cpp", "twice.cpp", "link"]),
+        ("cpu/simd.h", ["twice.cpp", "twice.cpp", "twice.cpp", "link"]),
+        ("cpu/twice.h", ["twice.cpp"] * 4 + ["link"]),
+    ],
+)
+def test_what_changed_is_compiled_alone(calls: Path, csrc: Path, changed: str, again: list[str]) -> None:
+    first = builder.build()
+    compiled(calls)
+    with open(csrc / changed, "a") as file:
+        file.write("// changed\n")
+    assert builder.build() != first
+    assert sorted(compiled(calls)) == sorted(again)
+
+
+def test_flags_and_compiler_decide_too_but_not_the_folder(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = plan.plan().key
+    monkeypatch.setenv("BENCHSUITE_KERNELS_CXXFLAGS", "-g")
+    assert plan.plan().key != before
+    monkeypatch.delenv("BENCHSUITE_KERNELS_CXXFLAGS")
+    moved = csrc.with_name("elsewhere")
+    shutil.copytree(csrc, moved)
+    monkeypatch.setattr(plan, "CSRC", moved)
+    assert plan.plan().key == before
+    monkeypatch.setattr(toolchain, "find_cxx", lambda: toolchain.Compiler("/usr/bin/g++", "99.1.0"))
+    assert plan.plan().key != before
+
+
+def test_of_two_processes_one_builds(calls: Path, csrc: Path) -> None:
+    code = f"from pathlib import Path; from benchsuite.cuda_ext import build, plan; plan.CSRC = Path({str(csrc)!r})\n"
+    command = [sys.executable, "-c", code + "print(build.build())"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = {process.communicate()[0] for process in both}
+    assert len(printed) == 1
+    assert all(process.returncode == 0 for process in both)
+    assert sorted(compiled(calls)) == sorted(["library.cpp", *["twice.cpp"] * 4, "link"])
+
+
+def test_broken_source_is_told_with_its_first_error_and_tried_once(calls: Path, csrc: Path) -> None:
+    (csrc / "ops" / "twice.cpp").write_text("BROKEN\n")
+    assert library.locate() is None
+    with pytest.raises(
+        UserError, match=r"twice\.cpp does not compile.*\n.*error: 'BROKEN'.*\n.*whole output: /"
+    ) as error:
+        builder.build()
+    assert "benchsuite kernels build" in error.value.hint
+    log = Path(str(error.value.message).split("whole output: ")[1])
+    assert "BROKEN" in log.read_text()
+    compiled(calls)
+    with pytest.raises(UserError, match="BROKEN"):
+        builder.build()
+    assert "twice.cpp" not in compiled(calls)
+    with pytest.raises(UserError, match="BROKEN"):  # and a run says so before it starts
+        library.locate()
+    with pytest.raises(UserError, match="BROKEN"):
+        builder.build(again=True)
+    assert "twice.cpp" in compiled(calls)
+
+
+def test_a_compiler_that_was_killed_is_tried_again(calls: Path, csrc: Path) -> None:
+    source = csrc / "ops" / "twice.cpp"
+    good = source.read_text()
+    source.write_text("KILLED\n")
+    with pytest.raises(UserError, match="does not compile"):
+        builder.build()
+    compiled(calls)
+    with pytest.raises(UserError, match="does not compile"):
+        builder.build()
+    assert "twice.cpp" in compiled(calls)
+    source.write_text(good)
+    assert builder.build().is_file()
+    assert not list(plan.kernels_dir().rglob(".*"))  # nothing half-made lies about
+
+
+def test_some_families_can_be_built_alone(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (csrc / "ops" / "other.cpp").write_text("")
+    everything = plan.plan()
+    monkeypatch.setenv("BENCHSUITE_KERNELS_ONLY", "twice")
+    assert {unit.name for unit in plan.plan().units} == OBJECTS
+    assert plan.plan().key != everything.key
+
+
+def test_without_nvcc_the_cpu_part_is_built_and_says_so(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("BENCHSUITE_KERNELS")
+    missing = toolchain.Missing("nvcc was not found", "pip install it")
+    monkeypatch.setattr(toolchain, "find_nvcc", lambda: missing)
+    builder.build()
+    said = capsys.readouterr().err
+    assert "without the CUDA part: nvcc was not found" in said
+    assert "-> pip install it" in said
+    found = library.locate()
+    assert found is not None
+    assert found.about["archs"] == []
+    assert found.about["no_cuda_because"] == "nvcc was not found"
+    assert library.status() == (True, "library in the cache, CPU only: nvcc was not found", "pip install it")
+
+
+def test_with_nvcc_cuda_sources_are_compiled_for_the_architectures(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BENCHSUITE_KERNELS")
+    monkeypatch.setattr(toolchain, "find_nvcc", lambda: toolchain.Compiler("/x/nvcc", "13.0.88", "/x/inc", "/x/lib"))
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.6;9.0+PTX")
+    todo = plan.plan()
+    (unit,) = [unit for unit in todo.units if unit.name == "twice cuda"]
+    assert "-gencode=arch=compute_86,code=sm_86" in unit.command
+    assert "-gencode=arch=compute_90,code=[sm_90,compute_90]" in unit.command
+    assert todo.archs == ("8.6", "9.0+PTX")
+    assert all("-DBENCHSUITE_CUDA=1" in unit.command for unit in todo.units if unit.name.endswith("ops"))
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "Ampere")
+    with pytest.raises(UserError, match="TORCH_CUDA_ARCH_LIST: 'Ampere'"):
+        plan.plan()
+
+
+def test_without_a_compiler_what_was_built_before_is_used(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BENCHSUITE_KERNELS")
+    monkeypatch.setattr(toolchain, "find_nvcc", lambda: toolchain.Missing("nvcc was not found", ""))
+    built = builder.build()
+    monkeypatch.setattr(toolchain, "find_cxx", lambda: toolchain.Missing("no C++ compiler", "apt-get install g++"))
+    found = library.locate(build_allowed=True)
+    assert found is not None
+    assert found.path == built
+    shutil.rmtree(plan.kernels_dir("libraries"))
+    with pytest.raises(UserError, match="no C\\+\\+ compiler") as error:
+        library.locate(build_allowed=True)
+    assert error.value.hint == "apt-get install g++"
+
+
+@pytest.mark.parametrize(
+    ("changes", "taken"), [({}, True), ({"sources": "others"}, False), ({"machine": "abacus"}, False)]
+)
+def test_a_prebuilt_library_is_taken_if_it_is_of_these_sources(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], taken: bool
+) -> None:
+    import json
+
+    monkeypatch.delenv("BENCHSUITE_KERNELS")
+    prebuilt = tmp_path / "lib"
+    prebuilt.mkdir()
+    (prebuilt / builder.NAME).touch()
+    about = {**builder.manifest(plan.plan(cpu_only=True)), **changes}
+    (prebuilt / builder.MANIFEST).write_text(json.dumps(about))
+    monkeypatch.setattr(library, "PREBUILT", prebuilt)
+    found = library.locate()
+    assert (found is not None and found.origin == "wheel") is taken
+
+
+def test_an_older_torch_is_told_which_one_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(toolchain, "find_torch", lambda: toolchain.Torch(tmp_path, "2.9.1+cpu", None))
+    with pytest.raises(UserError, match=r"need torch 2\.10 or later, and this is 2\.9\.1") as error:
+        library.locate()
+    assert error.value.hint == "pip install 'torch>=2.10'"
+
+
+# --- with the real compiler ---------------------------------------------------------------------------------------
+
+RUN = """
+import sys, torch
+from pathlib import Path
+from benchsuite.cuda_ext import build, plan
+plan.CSRC = Path(sys.argv[1])
+torch.ops.load_library(str(build.build()))
+ops = torch.ops.benchsuite
+print(ops.cpu_isa())
+for isa in ("v4", "v3", "v1"):
+    ops.set_cpu_isa(isa)
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        for n in (0, 1, 17, 1001):
+            x = torch.randn(n).to(dtype)
+            assert torch.equal(ops.twice(x), 2 * x), (isa, dtype, n)
+for bad, why in ((torch.arange(3), "Long is not among"), (torch.randn(4)[::2], "twice: x has gaps, shape (2)")):
+    try:
+        ops.twice(bad)
+    except RuntimeError as error:
+        assert why in str(error), error
+    else:
+        raise AssertionError(why)
+"""
+
+
+def test_a_family_compiles_loads_and_agrees_on_every_instruction_set(csrc: Path) -> None:
+    environment = {**os.environ, "BENCHSUITE_KERNELS_ISA": "v3"}
+    command = [sys.executable, "-c", RUN, str(csrc)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("v3", "v1")
+    assert "kernels: 5 objects with GCC" in done.stderr
+
+
+@pytest.mark.skipif(isinstance(toolchain.find_nvcc(), toolchain.Missing), reason="no nvcc for torch's CUDA version")
+def test_nvcc_compiles_for_three_generations_and_reports_registers(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BENCHSUITE_KERNELS")
+    monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
+    builder.build()
+    (unit,) = [unit for unit in plan.plan().units if unit.name == "twice cuda"]
+    report = unit.log.read_text()
+    for arch in ("sm_80", "sm_90", "sm_100"):
+        assert f"for '{arch}'" in report
+    assert report.count("registers") == 3
+
+
+def weak_symbols(objects: list[Path]) -> list[str]:
+    """Symbols that the linker may take from any object, by name, without those that name one instruction set."""
+    found = []
+    for path in objects:
+        text = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
+        names = [line.split()[-1] for line in text.splitlines() if line.split()[-2] in ("W", "V", "u")]
+        found += [name for name in names if not any(isa in name for isa in plan.ISAS)]
+    return found
+
+
+def test_no_object_offers_wide_instructions_to_the_others(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inline function of the standard library, compiled for AVX-512, must not be the one that every CPU calls."""
+    with open(csrc / "cpu" / "twice.cpp", "a") as file:
+        file.write("#include <vector>\ntemplate class std::vector<float>;\n")
+    builder.build()
+    bad = [unit.object for unit in plan.plan().units if unit.name == "twice cpu_v4"]
+    assert any("vector" in name for name in weak_symbols(bad))
+    monkeypatch.undo()
+    builder.build()
+    assert weak_symbols([unit.object for unit in plan.plan().units if unit.name.split()[-1] in plan.ISAS]) == []

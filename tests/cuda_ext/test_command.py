@@ -1,0 +1,69 @@
+"""`benchsuite kernels build` and `info`, as a person types them, on the library without any operator family."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    chosen = {"BENCHSUITE_KERNELS": "cpu", "BENCHSUITE_KERNELS_ONLY": "none", "COLUMNS": "200"}
+    return {**os.environ, **chosen, "BENCHSUITE_KERNELS_CACHE": str(tmp_path / "kernels")}
+
+
+def kernels(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchsuite", "kernels", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def test_info_says_what_will_be_and_after_build_what_is(env: dict[str, str], tmp_path: Path) -> None:
+    before = kernels("info", env=env)
+    assert "no library: the first use builds it" in before.stdout
+    assert not list(tmp_path.rglob("*.so"))
+
+    built = kernels("build", env=env)
+    library = Path(built.stdout.strip())
+    assert library.is_file()
+    assert "1 objects with GCC" in built.stderr
+    assert "without the CUDA part: it was left out on request" in built.stderr
+
+    found = json.loads(kernels("info", "--json", env=env).stdout)
+    assert found["library"]["path"] == str(library)
+    assert found["library"]["origin"] == "cache"
+    assert found["library"]["archs"] == []
+    assert found["operators"] == ["cpu_isa", "has_cuda", "set_cpu_isa"]
+    assert found["isa"] in found["library"]["isas"]
+    assert found["compilers"]["g++"]["version"]
+    after = kernels("info", env={**env, "BENCHSUITE_KERNELS_ISA": "v1"}).stdout
+    assert "in use cpu_v1" in after
+    assert "CUDA: none: it was left out on request" in after
+
+
+def test_build_is_quiet_when_there_is_nothing_to_do_and_clean_begins_anew(env: dict[str, str], tmp_path: Path) -> None:
+    first = kernels("build", env=env)
+    again = kernels("build", env=env)
+    assert (again.stdout, again.stderr) == (first.stdout, "")
+    (tmp_path / "kernels" / "objects" / "old.o").touch()
+    clean = kernels("build", "--clean", env=env)
+    assert clean.stdout == first.stdout
+    assert "1 objects with GCC" in clean.stderr
+    assert not (tmp_path / "kernels" / "objects" / "old.o").exists()
+
+
+def test_without_a_compiler_build_fails_with_the_way_out_and_info_tells_it(env: dict[str, str], tmp_path: Path) -> None:
+    env |= {"PATH": str(tmp_path)}
+    failed = kernels("build", env=env)
+    assert failed.returncode == 2
+    assert failed.stderr == (
+        "benchsuite: the kernels cannot be built: no C++ compiler: g++ is not on PATH\n  -> apt-get install g++\n"
+    )
+    found = json.loads(kernels("info", "--json", env=env).stdout)
+    assert found["library"] is None
+    assert "no C++ compiler" in found["unavailable"]
+    assert "no C++ compiler" in kernels("info", env=env).stdout
