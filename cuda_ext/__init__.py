@@ -52,6 +52,16 @@ def load() -> Library:
     return library
 
 
+def prepare() -> None:
+    """Builds the library where it must be, and loads nothing: before processes start whose time is measured.
+
+    Raises UserError as `load` does.
+    """
+    from benchsuite.cuda_ext.library import locate
+
+    locate(build_allowed=True)
+
+
 @functools.cache
 def unavailable_reason() -> str | None:
     """Why the operators cannot run here and the way out, or None where they can.

@@ -17,15 +17,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchsuite import format
 from benchsuite.cache import write_atomically
 from benchsuite.cuda_ext import toolchain
 from benchsuite.cuda_ext.plan import Plan, Unit, isas, kernels_dir, plan, selected, source_hash
@@ -35,8 +33,6 @@ from benchsuite.errors import UserError
 NAME = "libbenchsuite.so"
 MANIFEST = "manifest.json"
 AGAIN = "`benchsuite kernels build` tries again; BENCHSUITE_KERNELS=cpu leaves the CUDA part out"
-
-Advance = Callable[[str], None]
 
 
 def build(*, cpu_only: bool = False, again: bool = False) -> Path:
@@ -52,10 +48,13 @@ def build(*, cpu_only: bool = False, again: bool = False) -> Path:
     failure = None if again else failure_of(todo)
     if failure:
         raise UserError(failure, hint=f"these sources have failed before; {AGAIN}")
-    with _lock(todo.folder.with_suffix(".lock")):
-        if not library.is_file():
-            _compile([unit for unit in todo.units if not unit.object.is_file()], todo)
-            _install(todo)
+    try:
+        with _lock(todo.folder.with_suffix(".lock")):
+            if not library.is_file():
+                _compile([unit for unit in todo.units if not unit.object.is_file()], todo)
+                _install(todo)
+    except OSError as error:
+        raise UserError(f"the kernels cannot be put into {kernels_dir()}: {error.strerror}") from error
     return library
 
 
@@ -85,13 +84,16 @@ def _compile(units: list[Unit], todo: Plan) -> None:
         return
     expected = _expected(units)
     first = sorted(units, key=lambda unit: -expected[unit.name])  # the longest first: no core waits for it at the end
-    with _progress(expected, todo) as advance, ThreadPoolExecutor(toolchain.cores()) as pool:
+    from benchsuite.cuda_ext.progress import progress
+
+    with progress(expected, todo) as estimate, ThreadPoolExecutor(toolchain.cores()) as pool:
         running = {pool.submit(_compile_one, unit): unit for unit in first}
         took = {}
         try:
             for future in as_completed(running):
-                took[running[future].name] = future.result()
-                advance(running[future].name)
+                name = running[future].name
+                took[name] = future.result()
+                estimate.ready(name, took[name])
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -105,10 +107,10 @@ def _compile_one(unit: Unit) -> float:
     with write_atomically(unit.object) as temporary:
         done = subprocess.run([*unit.command, "-o", str(temporary)], capture_output=True, text=True, check=False)
         unit.log.write_text(" ".join(unit.command) + "\n" + done.stdout + done.stderr)
+        if unit.changed():
+            raise UserError(f"{unit.source.name} or a header of it was changed while it was compiled", hint="try again")
         if done.returncode != 0:
-            message = (
-                f"{unit.source.name} does not compile ({unit.name}):\n{_first(done.stderr + done.stdout, unit.log)}"
-            )
+            message = f"{unit.source.name} does not compile ({unit.name}):\n{_first(done.stderr, unit.log)}"
             # Only what the compiler itself rejects will fail again; a full disk or a killed compiler may not.
             if "error:" in done.stderr and done.returncode in (1, 2) and "No space left" not in done.stderr:
                 unit.failure.write_text(message)
@@ -131,9 +133,6 @@ def _install(todo: Plan) -> None:
         (temporary / MANIFEST).write_text(json.dumps(manifest(todo), indent=2) + "\n")
         temporary.chmod(0o755)
         temporary.rename(todo.folder)
-    except OSError as error:
-        if not (todo.folder / NAME).is_file():
-            raise UserError(f"the kernels cannot be put into {todo.folder}: {error.strerror}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -157,61 +156,6 @@ def _lock(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-# --- progress ----------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _progress(expected: dict[str, float], todo: Plan) -> Iterator[Advance]:
-    """Says on stderr what is built and how long it will take; on a terminal a line with the time left goes along.
-
-    The estimate rests on what each file took the last time, corrected by the pace of this build.
-    """
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
-    workers = min(toolchain.cores(), len(expected))
-    whole = max(sum(expected.values()) / workers, *expected.values())
-    compilers = f"GCC {todo.cxx.version}" + (
-        f" and nvcc {todo.nvcc.version}" if isinstance(todo.nvcc, Compiler) else ""
-    )
-    console.print(
-        f"kernels: {len(expected)} objects with {compilers}, once; about {format.seconds(whole)}", soft_wrap=True
-    )
-    if isinstance(todo.nvcc, Missing):
-        console.print(f"kernels: without the CUDA part: {todo.nvcc.why}", soft_wrap=True)
-        if todo.nvcc.fix:
-            console.print(f"  -> {todo.nvcc.fix}", soft_wrap=True, markup=False)
-    start, left = time.monotonic(), dict(expected)
-
-    def estimate() -> str:
-        spent, done = time.monotonic() - start, sum(expected.values()) - sum(left.values())
-        pace = spent * workers / done if done else 1.0  # against what was expected
-        rest = max(0.0, max(sum(left.values()) * max(pace, 0.2) / workers, whole - spent if not done else 0.0))
-        return f"kernels: {len(expected) - len(left)} of {len(expected)}, about {format.seconds(rest)} left"
-
-    def advance(name: str) -> None:
-        left.pop(name)
-
-    if not console.is_terminal:
-        yield advance
-    else:
-        with console.status(estimate()) as status:
-            stop = threading.Event()
-
-            def tick() -> None:
-                while not stop.wait(0.5):
-                    status.update(estimate())
-
-            ticker = threading.Thread(target=tick, daemon=True)
-            ticker.start()
-            try:
-                yield advance
-            finally:
-                stop.set()
-                ticker.join()
-    console.print(f"kernels: compiled in {format.seconds(time.monotonic() - start)}")
 
 
 def _expected(units: list[Unit]) -> dict[str, float]:

@@ -24,12 +24,20 @@ QUIET_V4 = ("-Wno-uninitialized", "-Wno-uninitialized")
 
 @dataclass(frozen=True)
 class Unit:
-    """One object to be: `command` gets `-o FILE` at its end; `key` names all that decides its content."""
+    """One object to be: `command` gets `-o FILE` at its end; `key` names all that decides its content.
+
+    `inputs` are the source and the headers of ours, each with the hash of its content.
+    """
 
     name: str
     source: Path
     command: tuple[str, ...]
     key: str
+    inputs: tuple[tuple[Path, str], ...]
+
+    def changed(self) -> bool:
+        """Whether a file has another content than when the key was made."""
+        return any(not path.is_file() or _content(path) != content for path, content in self.inputs)
 
     @property
     def object(self) -> Path:
@@ -150,12 +158,14 @@ def _content(path: Path) -> str:
 
 def _portable(command: tuple[str, ...] | list[str]) -> list[str]:
     """A command without the folders of this machine, so that two checkouts share what is the same."""
-    return [part.replace(str(CSRC), ".") for part in command if not part.startswith(("-L", "/"))]
+    own = ("-L", "-ffile-prefix-map", "/")
+    return [part.replace(str(CSRC), ".") for part in command if not part.startswith(own)]
 
 
 def _unit(name: str, source: Path, command: list[str], versions: list[str]) -> Unit:
-    texts = [[path.name, _content(path)] for path in [source, *headers(source)]]
-    return Unit(name, source, tuple(command), digest([_portable(command), versions, texts], 24))
+    inputs = tuple((path, _content(path)) for path in [source, *headers(source)])
+    key = digest([_portable(command), versions, [[path.name, content] for path, content in inputs]], 24)
+    return Unit(name, source, tuple(command), key, inputs)
 
 
 def _extra() -> list[str]:
@@ -175,7 +185,7 @@ def _cpu_unit(source: Path, isa: str, cxx: Compiler) -> Unit:
 def _operator_unit(source: Path, cxx: Compiler, torch: Torch, cuda: bool) -> Unit:
     target = f"-DTORCH_TARGET_VERSION=0x{TORCH_TARGET[0]:02x}{TORCH_TARGET[1]:02x}000000000000"
     command = [cxx.path, *COMMON, "-O2", _prefix(), target, f"-DBENCHSUITE_CUDA={int(cuda)}", f"-I{CSRC}"]
-    command += ["-isystem", str(torch.include), *_extra(), "-c", str(source)]
+    command += [f"-ffile-prefix-map={torch.root}=torch", "-isystem", str(torch.include), *_extra(), "-c", str(source)]
     return _unit(f"{source.stem} ops", source, command, [cxx.version, torch.version])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -107,3 +108,66 @@ def _info() -> dict[str, Any]:
 def _about(library: Library) -> dict[str, Any]:
     size = library.path.stat().st_size
     return {"path": str(library.path), "origin": library.origin, "bytes": size, **library.about}
+
+
+@app.command("check")
+def check_command(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help=".cu or .ptx files; all of benchsuite's own where none is named.")
+    ] = None,
+    archs: Annotated[str, typer.Option("--archs", help="Architectures to compile for.")] = "sm_80,sm_90,sm_100",
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Compile CUDA code and say what each kernel takes: registers, spills, shared memory, occupancy.
+
+    Exits with 5 where a kernel of benchsuite's own spills registers.
+    """
+    from dataclasses import asdict
+
+    from benchsuite.cuda_ext.plan import sources
+    from benchsuite.cuda_ext.resources import resources
+    from benchsuite.errors import UserError
+
+    for file in files or []:
+        if not file.is_file() or file.suffix not in (".cu", ".ptx"):
+            raise UserError(f"{file} is not a .cu or .ptx file")
+    names = [name for name in archs.split(",") if name]
+    rows = [
+        {"file": file.name, **asdict(row)} for file in files or sources("cuda", ".cu") for row in resources(file, names)
+    ]
+    spilling = [row for row in rows if row["spill_stores"] or row["spill_loads"]]
+    if json_:
+        import json
+
+        print(json.dumps({"kernels": rows, "spilling": len(spilling)}, indent=2))
+    else:
+        _show(rows)
+    if spilling and not files:
+        first = spilling[0]
+        raise UserError(f"{first['kernel']} spills registers on {first['arch']}", exit_code=5)
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from benchsuite import format
+
+    heads = ("kernel", "on", "registers", "spills", "stack", "shared", "block", "occupancy")
+    table = Table(*heads, box=None, header_style="bold", pad_edge=False)
+    table.columns[0].overflow = "fold"
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in rows:
+        spills, full = row["spill_stores"] + row["spill_loads"], row["occupancy"]
+        table.add_row(
+            row["kernel"],
+            row["arch"],
+            str(row["registers"]),
+            f"[red]{format.bytes_(spills)}[/red]" if spills else "0",
+            format.bytes_(row["stack"]),
+            format.bytes_(row["shared"]),
+            str(row["threads"] or "not stated"),
+            "unknown" if full is None else f"{full:.0%}",
+        )
+    Console().print(table)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchsuite.cuda_ext import build as builder
-from benchsuite.cuda_ext import library, plan, toolchain
+from benchsuite.cuda_ext import library, plan, progress, toolchain
 from benchsuite.errors import UserError
 
 OBJECTS = {"library ops", "twice ops", "twice cpu_v4", "twice cpu_v3", "twice cpu_v1"}
@@ -115,6 +115,44 @@ def test_a_compiler_that_was_killed_is_tried_again(calls: Path, csrc: Path) -> N
     source.write_text(good)
     assert builder.build().is_file()
     assert not list(plan.kernels_dir().rglob(".*"))  # nothing half-made lies about
+
+
+def test_a_source_that_changes_under_the_compiler_is_not_kept(
+    calls: Path, csrc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    todo = plan.plan()
+    monkeypatch.setattr(builder, "plan", lambda **_: todo)
+    with open(csrc / "cpu" / "simd.h", "a") as file:
+        file.write("// changed between hash and compilation\n")
+    with pytest.raises(UserError, match=r"twice\.cpp or a header of it was changed"):
+        builder.build()
+    assert not [unit for unit in todo.units if "cpu_" in unit.name and unit.object.is_file()]
+    assert builder.failure_of(todo) is None
+
+
+def test_a_folder_that_cannot_be_written_is_named(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(builder, "write_atomically", full)
+    with pytest.raises(UserError, match=r"cannot be put into /.*kernels: No space left"):
+        builder.build()
+
+
+def test_the_estimate_follows_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(toolchain, "cores", lambda: 2)
+    estimate = progress.Estimate({"a": 10.0, "b": 10.0, "c": 10.0, "d": 6.0})
+    assert str(estimate) == "kernels: 0 of 4, about 18.0 s left"
+    now[0] += 8
+    assert str(estimate) == "kernels: 0 of 4, about 10.0 s left"
+    now[0] += 12
+    estimate.ready("a", 20.0)  # twice as long as expected: so will the others be
+    assert str(estimate) == "kernels: 1 of 4, about 26.0 s left"
+    for name in "bcd":
+        estimate.ready(name, 20.0)
+    assert str(estimate) == "kernels: 4 of 4, about 0.0 s left"
 
 
 def test_some_families_can_be_built_alone(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def test_info_says_what_will_be_and_after_build_what_is(env: dict[str, str], tmp
     built = kernels("build", env=env)
     library = Path(built.stdout.strip())
     assert library.is_file()
-    assert "1 objects with GCC" in built.stderr
+    assert "1 object with GCC" in built.stderr
     assert "without the CUDA part: it was left out on request" in built.stderr
 
     found = json.loads(kernels("info", "--json", env=env).stdout)
@@ -52,7 +52,7 @@ def test_build_is_quiet_when_there_is_nothing_to_do_and_clean_begins_anew(env: d
     (tmp_path / "kernels" / "objects" / "old.o").touch()
     clean = kernels("build", "--clean", env=env)
     assert clean.stdout == first.stdout
-    assert "1 objects with GCC" in clean.stderr
+    assert "1 object with GCC" in clean.stderr
     assert not (tmp_path / "kernels" / "objects" / "old.o").exists()
 
 
@@ -67,3 +67,15 @@ def test_without_a_compiler_build_fails_with_the_way_out_and_info_tells_it(env: 
     assert found["library"] is None
     assert "no C++ compiler" in found["unavailable"]
     assert "no C++ compiler" in kernels("info", env=env).stdout
+
+
+def test_asking_and_preparing_import_no_torch(env: dict[str, str]) -> None:
+    code = (
+        "import sys; from benchsuite import cuda_ext\n"
+        "assert 'benchsuite.cuda_ext.build' not in sys.modules\n"
+        "assert cuda_ext.unavailable_reason() is None\n"
+        "cuda_ext.prepare(); assert 'torch' not in sys.modules\n"
+        "cuda_ext.load(); import torch; print(torch.ops.benchsuite.has_cuda())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == "False\n", done.stderr

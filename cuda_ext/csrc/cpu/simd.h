@@ -170,6 +170,11 @@ template <class V> inline auto largest(V v) {
   return top;
 }
 
+#if defined(__AVX512F__)
+inline float sum(Vec v) { return _mm512_reduce_add_ps(__m512(v)); }
+inline float largest(Vec v) { return _mm512_reduce_max_ps(__m512(v)); }
+#endif
+
 // e^x to about 1 ulp: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial of degree 6 in r (coefficients of Cephes' expf)
 // and n put into the exponent. Below -87.3 the result is 0, above 88.7 infinity.
 inline Vec exp(Vec x) {
