@@ -79,6 +79,9 @@ def test_the_report_is_read_with_spills_and_the_block_of_the_right_kernel() -> N
         (168, 0, 128, "sm_90", 0.1875),
         (255, 0, 128, "sm_80", 0.125),
         (16, 0, 32, "sm_80", 0.5),  # 32 blocks at most
+        (88, 0, 32, "sm_80", 0.3125),  # 2816 registers for a warp: 23 would fit, but warps come in fours
+        (81, 0, 32, "sm_80", 0.3125),  # 81 registers count as 88
+        (32, 32 * 1024, 256, "sm_80", 0.5),  # five blocks of 32 KiB would fit, without the system's 1 KiB each
         (32, 40 * 1024, 256, "sm_80", 0.5),
         (32, 40 * 1024, 256, "sm_90", 0.625),
         (32, 0, 1024, "sm_89", 2 / 3),

@@ -100,6 +100,16 @@ def test_nvcc_must_fit_torchs_cuda(empty: Path, monkeypatch: pytest.MonkeyPatch,
         assert found.why.startswith(f"torch 2.14.1+cu130 is for CUDA 13.0, but {nvcc} ")
 
 
+def test_nvcc_of_an_earlier_minor_release_is_refused(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvcc = toolkit(empty / "home", "13.0")
+    monkeypatch.setenv("CUDA_HOME", str(empty / "home"))
+    monkeypatch.setattr(toolchain, "find_torch", lambda: Torch(empty, "2.15.0+cu132", "13.2"))
+    found = toolchain.find_nvcc()
+    assert isinstance(found, Missing)
+    assert found.why == f"torch 2.15.0+cu132 is for CUDA 13.2, but {nvcc} is CUDA 13.0"
+    assert "nvidia-cuda-nvcc==13.2.*" in found.fix
+
+
 def test_a_wrong_nvcc_on_path_does_not_hide_the_right_one(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toolkit(empty / "old", "11.8")
     right = toolkit(empty / "site" / "cu13", "13.0")

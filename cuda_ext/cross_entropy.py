@@ -1,0 +1,106 @@
+"""Cross-entropy fused with the projection onto the vocabulary, a chunk of rows at a time.
+
+The logits of a whole batch never exist. A chunk's are computed by torch's matrix product, turned into the gradient in
+place, and used at once for the gradients of input and weight, which therefore come out of the forward pass; the
+backward pass only scales them (as Liger Kernel does, arXiv:2410.10989).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchsuite import cuda_ext
+
+# Bytes of a chunk's logits: large enough that a pass over the weight's gradient for each chunk is cheap beside the
+# products, small beside that gradient itself.
+CHUNK_BYTES = 2**25
+
+_calls: dict[str, Callable[..., Any]] = {}
+
+
+def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, ignore_index: int = -100) -> Tensor:
+    """The mean cross-entropy in nats of softmax(x · weightᵀ) for targets (N) int64; x (N, C), weight (V, C); a scalar.
+
+    Targets of `ignore_index` do not count; without any other the mean is NaN, as torch's. float32, bfloat16, float16
+    (the weight's gradient is summed in float32), and float64 on the CPU. The result is float32 or float64. Raises
+    RuntimeError for a target that is no class (checked on the CPU) and for what does not fit.
+    """
+    cuda_ext.load()
+    gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    return _calls["linear_cross_entropy"](x, weight, targets, ignore_index, gradient)[0]
+
+
+def register() -> None:
+    """The chunked operator itself, fake implementations and gradients; called once, when the library is loaded."""
+    fake = torch.library.register_fake
+    fake(
+        "benchsuite::cross_entropy_rows_",
+        lambda logits, targets, ignore, scale, gradient: logits.new_empty(targets.shape, dtype=_arithmetic(logits)),
+    )
+    torch.library.impl("benchsuite::linear_cross_entropy", ("cpu", "cuda"))(_chunked)
+    fake(
+        "benchsuite::linear_cross_entropy",
+        lambda x, weight, targets, ignore, gradient: (
+            x.new_empty((), dtype=_arithmetic(x)),
+            x.new_empty(x.shape if gradient else (0,)),
+            weight.new_empty(weight.shape if gradient else (0,)),
+        ),
+    )
+    from benchsuite.cuda_ext.autograd import differentiable
+
+    _calls["linear_cross_entropy"] = differentiable("linear_cross_entropy", _save, _backward)
+
+
+def _arithmetic(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def _chunked(x: Tensor, weight: Tensor, targets: Tensor, ignore: int, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, and the gradients of x and weight (empty tensors where none are wanted)."""
+    if x.dim() != 2 or weight.dim() != 2 or x.shape[1] != weight.shape[1] or targets.shape != x.shape[:1]:
+        shapes = f"{tuple(x.shape)}, {tuple(weight.shape)} and {tuple(targets.shape)}"
+        raise RuntimeError(f"linear_cross_entropy: x (N, C), weight (V, C) and targets (N) have shapes {shapes}")
+    N, V = x.shape[0], weight.shape[0]
+    rows = max(1, min(N, CHUNK_BYTES // max(1, V * x.element_size())))
+    targets = targets.contiguous()
+    count = (targets != ignore).sum()
+    # On the CPU the mean's factor goes into the gradient at once; on CUDA reading it would wait for the device.
+    scale = 1 / max(1, int(count)) if x.device.type == "cpu" else 1.0
+    logits = x.new_empty((rows, V))
+    losses = x.new_empty((N,), dtype=_arithmetic(x))
+    dx = x.new_empty(x.shape if gradient else (0,))
+    dweight = torch.zeros_like(weight, dtype=_arithmetic(x)) if gradient else weight.new_empty((0,))
+    for first in range(0, N, rows):
+        chunk = slice(first, min(first + rows, N))
+        part = logits[: chunk.stop - first]
+        torch.mm(x[chunk], weight.t(), out=part)
+        losses[chunk] = torch.ops.benchsuite.cross_entropy_rows_(part, targets[chunk], ignore, scale, gradient)
+        if gradient:
+            torch.mm(part, weight, out=dx[chunk])
+            if dweight.dtype == part.dtype:
+                dweight.addmm_(part.t(), x[chunk])
+            else:
+                dweight += part.t() @ x[chunk]
+    if gradient and x.device.type != "cpu":
+        dx, dweight = dx / count, dweight / count
+    return losses.sum() / count, dx, dweight.to(weight.dtype)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    _, dx, dweight = output
+    ctx.mark_non_differentiable(dx, dweight)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(dx, dweight)
+
+
+def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * 5
+    dx, dweight = ctx.saved_tensors
+    if grad.device.type != "cpu" or torch.compiler.is_compiling() or float(grad) != 1:
+        dx, dweight = dx * grad.to(dx.dtype), dweight * grad.to(dweight.dtype)
+    return dx, dweight, None, None, None
