@@ -30,10 +30,10 @@ def attention(
     """softmax(scale · q·k + slope · (key place − query place)) · v, for q (B, H, Tq, D), k and v (B, H, Tk, D).
 
     The queries are the last Tq of Tk places, and a causal one sees its own and earlier places. slopes: (H) float32,
-    ALiBi's (arXiv:2108.12409). rotary_base: turns q and k by their places first (arXiv:2104.09864, halves against each
-    other). scale: 1/√D by default. Any strides with a contiguous last dimension; float32, bfloat16, float16, and float64
-    on the CPU; arithmetic in float32. The result (B, H, Tq, D) lies in memory as (B, Tq, H, D). It and its gradients
-    have the same bits for any number of threads. Raises RuntimeError for what does not fit.
+    ALiBi's (arXiv:2108.12409). rotary_base: turns q and k by their places first (arXiv:2104.09864, halves against
+    each other). scale: 1/√D by default. Any strides with a contiguous last dimension; float32, bfloat16, float16, and
+    float64 on the CPU; arithmetic in float32. The result (B, H, Tq, D) lies in memory as (B, Tq, H, D). It and its
+    gradients have the same bits for any number of threads. Raises RuntimeError for what does not fit.
     """
     cuda_ext.load()
     cos, sin = _angles(k.shape[2], q.shape[3], rotary_base, q)

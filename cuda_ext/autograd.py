@@ -1,7 +1,7 @@
 """How an operator gets its gradient: once for torch.library, once on a short path for eager mode.
 
-torch.library's own autograd wrapper is Python that costs tens of µs a call, more than a small operator takes. Eager code
-therefore goes through a torch.autograd.Function with the same two functions; torch.compile, and whoever calls
+torch.library's own autograd wrapper is Python that costs tens of µs a call, more than a small operator takes. Eager
+code therefore goes through a torch.autograd.Function with the same two functions; torch.compile, and whoever calls
 torch.ops.benchsuite directly, gets torch.library's.
 """
 

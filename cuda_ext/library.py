@@ -51,11 +51,10 @@ def locate(*, build_allowed: bool = False) -> Library | None:
             return cached
         raise
     if build_allowed:
-        build()
-    else:
-        failure = failure_of(todo)
-        if failure:
-            raise UserError(failure, hint="`benchsuite kernels build` tries again")
+        return _usable(build().parent, "cache")
+    failure = failure_of(todo)
+    if failure:
+        raise UserError(failure, hint="`benchsuite kernels build` tries again")
     return _usable(todo.folder, "cache")
 
 

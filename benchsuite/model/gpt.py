@@ -1,19 +1,44 @@
 """The model: a GPT-3-style decoder whose activation, position scheme and embedding norm are components.
 
 Reads top to bottom: feed-forward, attention, block, model. Shapes: B sequences of T tokens, width C, H heads of size D.
+
+One model, several implementations, which change speed and not results:
+`eager` is the formula; `sdpa` has torch's scaled_dot_product_attention; `fused` has benchsuite's kernels for
+activation, norms, embedding, attention and loss; `folded` is sdpa with ALiBi as one more dimension of each head.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from benchsuite import components
-from benchsuite.components.position_modules import Position, Shape, rotate
+from benchsuite.components.position_modules import Learned, Position, Shape, rotate
+from benchsuite.cuda_ext.activation import act, glu
+from benchsuite.cuda_ext.attention import attention_qkv
+from benchsuite.cuda_ext.cross_entropy import linear_cross_entropy
+from benchsuite.cuda_ext.norm import embedding_layer_norm, layer_norm
+from benchsuite.model.folded import folded_attention
 from benchsuite.model.spec import ModelSpec
+
+IMPLEMENTATIONS = ("eager", "sdpa", "fused", "folded")
+
+
+class LayerNorm(nn.LayerNorm):
+    """torch's LayerNorm, by its own code or by benchsuite's kernel."""
+
+    def __init__(self, spec: ModelSpec, implementation: str) -> None:
+        super().__init__(spec.width, eps=spec.norm_eps)
+        self.fused = implementation == "fused"
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.fused:
+            return layer_norm(x, self.weight, self.bias, self.eps)
+        return super().forward(x)
 
 
 class FeedForward(nn.Module):
@@ -21,17 +46,20 @@ class FeedForward(nn.Module):
     itself.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, implementation: str = "eager") -> None:
         super().__init__()
         activation = components.get("activation", spec.activation)
         self.act = activation.build()
         self.gated = activation.gated
+        self.kernel = activation.kernel if implementation == "fused" else None
         self.up = nn.Linear(spec.width, (2 if self.gated else 1) * spec.d_ff)
         self.down = nn.Linear(spec.d_ff, spec.width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.up(x)
-        if self.gated:
+        if self.kernel:
+            x = glu(x, self.kernel) if self.gated else act(x, self.kernel)
+        elif self.gated:
             gate, x = x.chunk(2, dim=-1)
             x = self.act(gate) * x
         else:
@@ -40,18 +68,34 @@ class FeedForward(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal self-attention, (B, T, C) to itself. `implementation` is `eager` (scores exist as a tensor) or `sdpa`."""
+    """Causal self-attention, (B, T, C) to itself; rotation and bias are those of `position_inputs`.
+
+    `inside`, a position scheme's own `Position.inside()`, stands for both where the positions are 0..T-1 and the mask
+    is causal: `fused` and `folded` compute the scheme from it. Without it they are `sdpa`.
+    """
 
     def __init__(self, spec: ModelSpec, implementation: str) -> None:
         super().__init__()
         self.heads = spec.heads
         self.qkv = nn.Linear(spec.width, 3 * spec.width)
         self.out = nn.Linear(spec.width, spec.width)
-        self.attend = {"eager": attend_eager, "sdpa": attend_sdpa}[implementation]
+        self.implementation = implementation
+        self.attend = attend_eager if implementation == "eager" else attend_sdpa
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, bias: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        bias: Tensor | None,
+        inside: dict[str, Any] | None = None,
+    ) -> Tensor:
         B, T, C = x.shape
-        q, k, v = self.qkv(x).view(B, T, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        qkv = self.qkv(x).view(B, T, 3, self.heads, C // self.heads)
+        if inside is not None and self.implementation == "fused":
+            return self.out(attention_qkv(qkv, **inside))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        if inside is not None:
+            return self.out(folded_attention(q, k, v, **inside).transpose(1, 2).reshape(B, T, C))
         if rotation is not None:
             q, k = rotate(q, *rotation), rotate(k, *rotation)
         return self.out(self.attend(q, k, v, bias).transpose(1, 2).reshape(B, T, C))
@@ -96,27 +140,40 @@ def position_inputs(
     return rotation, bias
 
 
+def attention_inside(position: Position, implementation: str) -> dict[str, Any] | None:
+    """What the attention of this implementation computes inside instead of taking rotation and bias; see Attention."""
+    inside = position.inside() if implementation in ("fused", "folded") else None
+    if implementation == "folded" and "slopes" not in (inside or ()):
+        return None  # nothing to fold: plain sdpa
+    return inside
+
+
 class Block(nn.Module):
     """Pre-LN: each half adds to the residual stream what it computes from the normalised stream."""
 
     def __init__(self, spec: ModelSpec, implementation: str) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(spec.width, eps=spec.norm_eps)
+        self.attention_norm = LayerNorm(spec, implementation)
         self.attention = Attention(spec, implementation)
-        self.ffn_norm = nn.LayerNorm(spec.width, eps=spec.norm_eps)
-        self.ffn = FeedForward(spec)
+        self.ffn_norm = LayerNorm(spec, implementation)
+        self.ffn = FeedForward(spec, implementation)
 
     def forward(
-        self, x: Tensor, rotation: tuple[Tensor, Tensor] | None, bias: Tensor | None, at: Tensor | None = None
+        self,
+        x: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        bias: Tensor | None,
+        inside: dict[str, Any] | None = None,
+        at: Tensor | None = None,
     ) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rotation, bias)
+        x = x + self.attention(self.attention_norm(x), rotation, bias, inside)
         if at is not None:  # no token needs another one's feed-forward block
             x = x.flatten(0, 1)[at]
         return x + self.ffn(self.ffn_norm(x))
 
 
 class GPT(nn.Module):
-    """The decoder of `spec`. `implementation` chooses how attention is computed; it changes speed, not results.
+    """The decoder of `spec`, computed by one of IMPLEMENTATIONS; raises ValueError for one that a variant lacks.
 
     Weights start normal with std 1/√width, the projections into the residual stream smaller by √(2 · layers),
     embeddings with 0.02. GPT-3 takes 0.02 throughout, which is 1/√width at its sizes; at width 96 it would be five
@@ -126,15 +183,17 @@ class GPT(nn.Module):
     def __init__(self, spec: ModelSpec, implementation: str = "sdpa") -> None:
         super().__init__()
         self.spec = spec
+        self.implementation = implementation
         self.embedding = nn.Embedding(spec.vocab, spec.width)
         self.position = components.get("position", spec.position).build(Shape(spec.width, spec.heads, spec.seq))
         self.embedding_norm = components.get("embedding_norm", spec.embedding_norm).build(spec.width, spec.norm_eps)
         self.blocks = nn.ModuleList(Block(spec, implementation) for _ in range(spec.layers))
-        self.final_norm = nn.LayerNorm(spec.width, eps=spec.norm_eps)
+        self.final_norm = LayerNorm(spec, implementation)
         self.unembedding = nn.Linear(spec.width, spec.vocab, bias=False)
         if spec.tied:
             self.unembedding.weight = self.embedding.weight
         self.apply(self._initialise)
+        check_implementation(spec, implementation)
 
     def _initialise(self, module: nn.Module) -> None:
         if isinstance(module, nn.Embedding) or module is self.unembedding:
@@ -164,14 +223,32 @@ class GPT(nn.Module):
         look; causal if not given. at: indices (N) into the flattened B · T tokens; then the result is theirs alone,
         (N, C). All three exist for evaluation, where the choices of one document share its context.
         """
+        inside = None
+        if positions is None and mask is None:
+            inside = attention_inside(self.position, self.implementation)
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)
-        x = self.embedding_norm(self.position.embed(self.embedding(tokens), positions))
-        rotation, bias = position_inputs(self.position, positions, x, mask)
+        x = self.embed(tokens, positions)
+        rotation, bias = (None, None) if inside is not None else position_inputs(self.position, positions, x, mask)
         *earlier, last = self.blocks
         for block in earlier:
-            x = block(x, rotation, bias)
-        return self.final_norm(last(x, rotation, bias, at))
+            x = block(x, rotation, bias, inside)
+        return self.final_norm(last(x, rotation, bias, inside, at))
+
+    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """The residual stream before the first block, (B, T, C)."""
+        norm, position = self.embedding_norm, self.position
+        learned = isinstance(position, Learned)
+        if (
+            self.implementation == "fused"
+            and isinstance(norm, nn.LayerNorm)
+            and (learned or type(position).embed is Position.embed)
+        ):
+            places, table = (positions, position.table.weight) if learned else (None, None)
+            return embedding_layer_norm(
+                tokens, self.embedding.weight, norm.weight, norm.bias, norm.eps, positions=places, position_table=table
+            )
+        return norm(position.embed(self.embedding(tokens), positions))
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) in float32 of hidden states (..., C)."""
@@ -183,4 +260,16 @@ class GPT(nn.Module):
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats of targets (B, T) given tokens (B, T); a target of -100 does not count."""
+        if self.implementation == "fused":
+            return linear_cross_entropy(self.hidden(tokens).flatten(0, 1), self.unembedding.weight, targets.flatten())
         return functional.cross_entropy(self(tokens).flatten(0, 1), targets.flatten())
+
+
+def check_implementation(spec: ModelSpec, implementation: str) -> None:
+    """Raises ValueError where a part of `spec` cannot be computed in this way."""
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f"unknown implementation {implementation!r}; choose from {', '.join(IMPLEMENTATIONS)}")
+    for component in components.COMPONENTS if implementation == "fused" else ():
+        variant = components.get(component, getattr(spec, component))
+        if implementation not in variant.implementations:
+            raise ValueError(f"{component} {variant.name} has no implementation {implementation!r}")

@@ -79,3 +79,17 @@ def test_asking_and_preparing_import_no_torch(env: dict[str, str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_doctor_has_a_line_for_the_kernels(env: dict[str, str], tmp_path: Path) -> None:
+    def fused(**more: str) -> dict[str, object]:
+        command = [sys.executable, "-m", "benchsuite", "doctor", "--json"]
+        done = subprocess.run(command, env={**env, **more}, capture_output=True, text=True, check=True)
+        return next(row for row in json.loads(done.stdout)["checks"] if row["what"] == "fused")
+
+    assert fused()["works"]
+    assert "the first use builds it" in str(fused()["why"])
+    without = fused(PATH=str(tmp_path))
+    assert not without["works"]
+    assert "no C++ compiler" in str(without["why"])
+    assert without["fix"] == "apt-get install g++"
