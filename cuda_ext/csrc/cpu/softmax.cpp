@@ -1,0 +1,74 @@
+// What the mask hides is neither read nor exponentiated. A row stays in the first-level cache for its three passes.
+#include "softmax.h"
+
+#include "rows.h"
+
+namespace benchsuite {
+namespace BENCHSUITE_ISA {
+namespace {
+
+template <class S> inline typename VecOf<S>::type lanes() {
+  typename VecOf<S>::type v{};
+  for (int i = 0; i < kLanes<S>; ++i) v[i] = S(i);
+  return v;
+}
+
+inline int64_t seen(bool causal, int64_t row, int64_t Tq, int64_t Tk) { return causal ? Tk - Tq + row + 1 : Tk; }
+
+template <class T> void zero(T* p, int64_t n) {
+  for_vectors<T>(n, [&](int64_t i, int64_t k) { put(p + i, VecFor<T>{}, k); });
+}
+
+template <class T, class S = typename Compute<T>::type>
+void softmax_row(const T* s, T* p, int64_t n, S scale, S slope, S first) {
+  typedef VecFor<T> V;
+  const V lane = lanes<S>();
+  auto score = [&](int64_t i, int64_t k) {
+    V v = get(s + i, k) * scale + (lane + S(i)) * slope + first;
+    return k == kLanes<T> ? v : lane < V{} + S(k) ? v : V{} - S(INFINITY);
+  };
+  V top = V{} - S(INFINITY);
+  for_vectors<T>(n, [&](int64_t i, int64_t k) { top = max(top, score(i, k)); });
+  const S most = largest(top);
+  V added{};
+  for_vectors<T>(n, [&](int64_t i, int64_t k) { added += exp(score(i, k) - most); });
+  const S factor = S(1) / sum(added);
+  for_vectors<T>(n, [&](int64_t i, int64_t k) { put(p + i, exp(score(i, k) - most) * factor, k); });
+}
+
+}  // namespace
+
+void alibi_softmax_forward(Type type, const void* s, const float* slopes, double scale, bool causal, void* p, int64_t heads,
+                           int64_t H, int64_t Tq, int64_t Tk) {
+  with_type(type, [&](auto t) {
+    typedef decltype(t) T;
+    typedef typename Compute<T>::type S;
+    for_each_row(heads * Tq, Tk, [&](int64_t r) {
+      const int64_t row = r % Tq, n = seen(causal, row, Tq, Tk);
+      const S slope = slopes ? S(slopes[r / Tq % H]) : S(0);
+      softmax_row(as<T>(s) + r * Tk, as<T>(p) + r * Tk, n, S(scale), slope, -slope * S(Tk - Tq + row));
+      zero(as<T>(p) + r * Tk + n, Tk - n);
+    });
+  });
+}
+
+void alibi_softmax_backward(Type type, const void* dp, const void* p, double scale, bool causal, void* ds, int64_t heads,
+                            int64_t Tq, int64_t Tk) {
+  with_type(type, [&](auto t) {
+    typedef decltype(t) T;
+    typedef typename Compute<T>::type S;
+    for_each_row(heads * Tq, Tk, [&](int64_t r) {
+      const int64_t n = seen(causal, r % Tq, Tq, Tk);
+      const T *g = as<T>(dp) + r * Tk, *y = as<T>(p) + r * Tk;
+      T* out = as<T>(ds) + r * Tk;
+      VecFor<T> both{};
+      for_vectors<T>(n, [&](int64_t i, int64_t k) { both += get(g + i, k) * get(y + i, k); });
+      const S total = sum(both);
+      for_vectors<T>(n, [&](int64_t i, int64_t k) { put(out + i, (get(g + i, k) - total) * get(y + i, k) * S(scale), k); });
+      zero(out + n, Tk - n);
+    });
+  });
+}
+
+}  // namespace BENCHSUITE_ISA
+}  // namespace benchsuite
