@@ -24,12 +24,20 @@ if TYPE_CHECKING:
 FAMILIES = ("activation", "norm", "rotary", "softmax", "attention", "cross_entropy")
 
 
-@functools.cache
 def load() -> Library:
     """Loads the library once, built first where need be, and registers the operator families.
 
     Raises UserError, with the way out, where there is no library and none can be built, or where it does not load.
     """
+    return _load()
+
+
+# torch.compile takes what load() returns while it traces as a constant, and does not look inside.
+load._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@functools.cache
+def _load() -> Library:
     import torch
 
     from benchsuite.cuda_ext.library import locate

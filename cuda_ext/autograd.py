@@ -23,7 +23,6 @@ def differentiable(
     """
     op = getattr(torch.ops.benchsuite, name).default
     torch.library.register_autograd(f"benchsuite::{name}", backward, setup_context=setup_context)
-    once = torch.autograd.function.once_differentiable
 
     def below(*args: Any) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
@@ -34,7 +33,12 @@ def differentiable(
         setup_context(ctx, args, output)
         return output
 
-    members = {"forward": staticmethod(forward), "backward": staticmethod(once(backward))}
+    def once(ctx: Any, *grads: Any) -> Any:
+        if grad_enabled():  # someone builds a graph of the backward pass
+            raise RuntimeError(f"{name}: benchsuite's kernels cannot be differentiated twice")
+        return backward(ctx, *grads)
+
+    members = {"forward": staticmethod(forward), "backward": staticmethod(once)}
     function = type(name, (torch.autograd.Function,), members)
     compiling, grad_enabled = torch.compiler.is_compiling, torch.is_grad_enabled
 

@@ -101,13 +101,19 @@ def plan(*, cpu_only: bool = False) -> Plan:
         raise UserError(f"the kernels cannot be built: torch {torch.version} has no stable ABI", hint=newer_torch())
     if cpu_only or os.environ.get("BENCHSUITE_KERNELS") == "cpu":
         nvcc = Missing("it was left out on request", "")
-    cuda = isinstance(nvcc, Compiler)
+    kernels = sources("cuda", ".cu")
+    if isinstance(nvcc, Compiler) and not kernels:
+        nvcc = Missing("there are no CUDA sources", "")
     archs: list[str] = []
     units: list[Unit] = []
     if isinstance(nvcc, Compiler):
         archs = toolchain.archs(nvcc)
-        units += [_cuda_unit(source, cxx, nvcc, archs) for source in sources("cuda", ".cu")]
-    units += [_operator_unit(source, cxx, torch, cuda) for source in [*sources("ops", ".cpp"), CSRC / "library.cpp"]]
+        units += [_cuda_unit(source, cxx, nvcc, archs) for source in kernels]
+    else:
+        kernels = []
+    for source in sources("ops", ".cpp"):  # a family without a .cu has its CPU part alone
+        units.append(_operator_unit(source, cxx, torch, any(_is_of(kernel, source.stem) for kernel in kernels)))
+    units.append(_operator_unit(CSRC / "library.cpp", cxx, torch, bool(kernels)))
     units += [_cpu_unit(source, isa, cxx) for source in sources("cpu", ".cpp") for isa in isas()]
     return Plan(tuple(units), tuple(_link(torch, nvcc)), tuple(archs), torch, cxx, nvcc)
 
@@ -115,12 +121,16 @@ def plan(*, cpu_only: bool = False) -> Plan:
 def sources(folder: str, suffix: str) -> list[Path]:
     """The sources in csrc/`folder`, or those of the families that BENCHSUITE_KERNELS_ONLY names: F.* and F_*.*."""
     only, found = selected(), sorted((CSRC / folder).glob(f"*{suffix}"))
-    return [p for p in found if not only or any(p.stem == name or p.stem.startswith(f"{name}_") for name in only)]
+    return [path for path in found if not only or any(_is_of(path, name) for name in only)]
 
 
 def selected() -> list[str]:
     """The families in BENCHSUITE_KERNELS_ONLY; none means all."""
     return [name for name in os.environ.get("BENCHSUITE_KERNELS_ONLY", "").split(",") if name]
+
+
+def _is_of(source: Path, family: str) -> bool:
+    return source.stem == family or source.stem.startswith(f"{family}_")
 
 
 def isas() -> list[str]:

@@ -190,6 +190,9 @@ def test_with_nvcc_cuda_sources_are_compiled_for_the_architectures(csrc: Path, m
     assert "-gencode=arch=compute_90,code=[sm_90,compute_90]" in unit.command
     assert todo.archs == ("8.6", "9.0+PTX")
     assert all("-DBENCHSUITE_CUDA=1" in unit.command for unit in todo.units if unit.name.endswith("ops"))
+    (csrc / "ops" / "other.cpp").write_text("// has no CUDA source\n")
+    (other,) = [unit for unit in plan.plan().units if unit.name == "other ops"]
+    assert "-DBENCHSUITE_CUDA=0" in other.command
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "Ampere")
     with pytest.raises(UserError, match="TORCH_CUDA_ARCH_LIST: 'Ampere'"):
         plan.plan()

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchsuite.cuda_ext import toolchain
+from benchsuite.cuda_ext.plan import plan
+from benchsuite.cuda_ext.toolchain import Missing
 from benchsuite.cuda_ext.wheel import make_wheel
 
 # Another release and another build than the one the library is compiled against; where pip cannot get it, the test
@@ -35,7 +36,7 @@ print(torch.__version__, torch.ops.benchsuite.has_cuda())
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    cpu_only = isinstance(toolchain.find_nvcc(), toolchain.Missing) or os.environ.get("BENCHSUITE_KERNELS") == "cpu"
+    cpu_only = isinstance(plan().nvcc, Missing)
     return make_wheel(tmp_path_factory.mktemp("dist"), cpu_only=cpu_only)
 
 
