@@ -67,7 +67,8 @@ class Plan:
 
     @property
     def key(self) -> str:
-        return digest([[unit.key for unit in self.units], _portable(self.link)], 24)
+        without = self.nvcc.why if isinstance(self.nvcc, Missing) else ""  # for the manifest beside it says so
+        return digest([[unit.key for unit in self.units], _portable(self.link), without], 24)
 
     @property
     def folder(self) -> Path:

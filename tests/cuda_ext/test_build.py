@@ -168,7 +168,7 @@ def test_without_nvcc_the_cpu_part_is_built_and_says_so(
 ) -> None:
     monkeypatch.delenv("BENCHSUITE_KERNELS")
     missing = toolchain.Missing("nvcc was not found", "pip install it")
-    monkeypatch.setattr(toolchain, "find_nvcc", lambda: missing)
+    monkeypatch.setattr(toolchain, "find_nvcc", lambda: missing)  # looked up at each call
     builder.build()
     said = capsys.readouterr().err
     assert "without the CUDA part: nvcc was not found" in said
@@ -178,6 +178,8 @@ def test_without_nvcc_the_cpu_part_is_built_and_says_so(
     assert found.about["archs"] == []
     assert found.about["no_cuda_because"] == "nvcc was not found"
     assert library.status() == (True, "library in the cache, CPU only: nvcc was not found", "pip install it")
+    missing = toolchain.Missing("nvcc is too old", "pip install a newer one")
+    assert library.locate() is None  # the reason that is told is never yesterday's
 
 
 def test_with_nvcc_cuda_sources_are_compiled_for_the_architectures(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,10 @@ def test_torch_compile_takes_it_whole() -> None:
     ("call", "message"),
     [
         (lambda t: linear_cross_entropy(torch.randn(2, 3), torch.randn(4, 5), t), r"have shapes \(2, 3\), \(4, 5\)"),
-        (lambda t: linear_cross_entropy(torch.randn(2, 3), torch.randn(4, 3), t + 3), "target 4 is not among 4 classes"),
+        (
+            lambda t: linear_cross_entropy(torch.randn(2, 3), torch.randn(4, 3), t + 3),
+            "target 4 is not among 4 classes",
+        ),
         (lambda t: linear_cross_entropy(torch.randn(2, 3), torch.randn(4, 3), t.int()), "not int64"),
     ],
 )

@@ -85,7 +85,10 @@ def test_embedding_layer_norm_is_the_formula(dtype: torch.dtype) -> None:
 def test_a_token_that_comes_often_gathers_all_its_gradients() -> None:
     tokens, table, w = torch.zeros(500, dtype=torch.int64), torch.randn(2, 16), torch.randn(16)
     check(
-        lambda t, w: embedding_layer_norm(tokens, t, w), lambda t, w: formula(F.embedding(tokens, t), w), [table, w], 1e-4
+        lambda t, w: embedding_layer_norm(tokens, t, w),
+        lambda t, w: formula(F.embedding(tokens, t), w),
+        [table, w],
+        1e-4,
     )
 
 
