@@ -39,7 +39,7 @@ def differentiable(
         return backward(ctx, *grads)
 
     members = {"forward": staticmethod(forward), "backward": staticmethod(once)}
-    function = type(name, (torch.autograd.Function,), members)
+    function: Any = type(name, (torch.autograd.Function,), members)
     compiling, grad_enabled = torch.compiler.is_compiling, torch.is_grad_enabled
 
     def call(*args: Any) -> Any:

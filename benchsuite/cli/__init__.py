@@ -14,7 +14,7 @@ from benchsuite.errors import UserError
 
 def build_app() -> typer.Typer:
     """The Typer application with all commands."""
-    from benchsuite.cli import doctor, evaluate, kernels, peers, plan, pretrain, report, run
+    from benchsuite.cli import doctor, evaluate, kernels, peers, plan, pretrain, report, run, selftest
     from benchsuite.cli import list as list_
 
     app = typer.Typer(
@@ -49,6 +49,7 @@ def build_app() -> typer.Typer:
         ("pretrain", pretrain.command),
         ("evaluate", evaluate.command),
         ("peers", peers.command),
+        ("selftest", selftest.command),
     ):
         app.command(name)(command)
     app.add_typer(kernels.app, name="kernels")

@@ -106,6 +106,10 @@ def _execute(resolved: Plan, store: Store, console: Console, jobs: int, memory: 
         text = f"this machine is {busy:.0f}% busy with other work, which will show in the speeds"
         store.log(text)
         console.print(f"note: {text}", markup=False)
+    if any(_uses_kernels(case.params) for case in resolved.cases if case.unsupported is None):
+        from benchsuite import cuda_ext
+
+        cuda_ext.prepare()  # a build must not fall into a measured process
     network = any('"hub:' in json.dumps(case.params) for case in resolved.cases)
     place = workers.make(preload, network=network)
     display = progress.observer(console)
@@ -113,6 +117,10 @@ def _execute(resolved: Plan, store: Store, console: Console, jobs: int, memory: 
         Scheduler(resolved.cases, store, place, display, jobs=jobs, memory_limit_bytes=memory, stop=stop).run()
     finally:
         display.close()
+
+
+def _uses_kernels(params: dict[str, Any]) -> bool:
+    return "fused" in (params.get("implementation"), params.get("train", {}).get("implementation"))
 
 
 def _busy_percent() -> float:

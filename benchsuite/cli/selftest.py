@@ -1,0 +1,70 @@
+"""`benchsuite selftest`: every operator checked against float64, then timed beside its rivals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+EXIT_FAILED, EXIT_INTERRUPTED = 5, 130
+
+
+def command(
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    quick: Annotated[bool, typer.Option("--quick", help="A few shapes only: under a minute.")] = False,
+    check_only: Annotated[bool, typer.Option("--check-only", help="Check, time nothing.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Operators by glob pattern: swiglu, 'attention*'.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for selftest.json and .md.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Check every custom operator against float64, and time it beside eager, torch.compile and torch's own.
+
+    Some minutes on two CPU cores. Exit code 5 if an operator is wrong; a wrong operator is not timed.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from benchsuite.errors import UserError
+    from benchsuite.report import selftest as page
+    from benchsuite.runs import selftest
+
+    if device not in ("cpu", "cuda"):
+        raise UserError(f"unknown device {device!r}", hint="choose from: cpu, cuda")
+    document: dict[str, Any] = {}
+    interrupted = False
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("starting", total=None)
+        try:
+            for now in selftest.run(
+                device,
+                quick=quick,
+                only=tuple(only or ()),
+                check_only=check_only,
+                say=lambda text, done, total: progress.update(bar, description=text, completed=done, total=total),
+            ):
+                document = now
+        except KeyboardInterrupt:
+            interrupted = True
+    words = ["benchsuite", "selftest", "--device", device]
+    words += ["--quick"] * quick + ["--check-only"] * check_only + [part for p in only or () for part in ("--only", p)]
+    document = {"command": words, "interrupted": interrupted, **document}
+    if output is not None:
+        from benchsuite.cache import write_atomically
+
+        for name, text in (
+            ("selftest.json", json.dumps(document, indent=1) + "\n"),
+            ("selftest.md", page.markdown(document)),
+        ):
+            with write_atomically(output / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+    if json_:
+        print(json.dumps(document, indent=1))
+    else:
+        page.show(document, Console(highlight=False))
+    if interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if any(row["status"] != "ok" for row in document["checks"]):
+        raise typer.Exit(EXIT_FAILED)
