@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchsuite import components
 from benchsuite.components.position_modules import alibi_slopes
 from benchsuite.errors import UserError
-from benchsuite.model import flops
+from benchsuite.model import flops, gpt
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 
@@ -67,16 +67,54 @@ def test_swiglu_at_the_published_width_is_iso_parameter() -> None:
     assert abs(flops.ffn_parameters(gated) / flops.ffn_parameters(plain) - 1) < 2e-3
 
 
-@pytest.mark.parametrize("position", POSITIONS)
-def test_eager_and_sdpa_agree(position: str) -> None:
-    spec = ModelSpec(**SHAPE, position=position)  # type: ignore[arg-type]
-    eager, sdpa = GPT(spec, "eager"), GPT(spec, "sdpa")
-    sdpa.load_state_dict(eager.state_dict())
-    torch.testing.assert_close(eager(tokens()), sdpa(tokens()), atol=1e-5, rtol=0)
+@pytest.mark.parametrize("implementation", ["sdpa", "folded", "fused"])
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.activation}-{s.position}-{s.embedding_norm}-{s.matching}")
+def test_every_implementation_gives_the_loss_and_the_gradients_of_eager(spec: ModelSpec, implementation: str) -> None:
+    exact, model = GPT(spec, "eager").double(), GPT(spec, implementation)
+    model.load_state_dict(exact.state_dict())
+    inputs, targets = tokens(), tokens().flip(1)
+    want, got = exact.loss(inputs, targets), model.loss(inputs, targets)
+    torch.testing.assert_close(got.double(), want, atol=1e-5, rtol=0)
+    want.backward()
+    got.backward()
+    for (name, a), b in zip(exact.named_parameters(), model.parameters(), strict=True):
+        assert a.grad is not None, name
+        assert b.grad is not None, name
+        torch.testing.assert_close(b.grad.double(), a.grad, atol=1e-4 * float(a.grad.abs().max()) + 1e-9, rtol=0)
+
+
+def test_fused_and_folded_are_not_eager_in_disguise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the eager formula ran")
+
+    spec = ModelSpec(**SHAPE, position="alibi", activation="swiglu", embedding_norm="on")  # type: ignore[arg-type]
+    fused, folded = GPT(spec, "fused"), GPT(spec, "folded")
+    for name in ("attend_eager", "attend_sdpa", "position_inputs"):
+        monkeypatch.setattr(gpt, name, never)
+    folded.loss(tokens(), tokens())
+    for name in ("layer_norm", "embedding", "cross_entropy", "silu"):
+        monkeypatch.setattr(torch.nn.functional, name, never)
+    fused.loss(tokens(), tokens())
+
+
+def test_an_implementation_that_a_variant_lacks_is_refused() -> None:
+    @components.variant("activation", "test_only", summary="", source="")
+    def build() -> object:
+        return torch.nn.functional.mish
+
+    try:
+        spec = ModelSpec(**SHAPE, activation="test_only")  # type: ignore[arg-type]
+        GPT(spec, "sdpa")
+        with pytest.raises(ValueError, match="activation test_only has no implementation 'fused'"):
+            GPT(spec, "fused")
+        with pytest.raises(ValueError, match="unknown implementation 'fuse'"):
+            GPT(spec, "fuse")
+    finally:
+        del components._registry["activation", "test_only"]
 
 
 @pytest.mark.parametrize("position", POSITIONS)
-@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "folded", "fused"])
 def test_no_token_sees_the_future(position: str, implementation: str) -> None:
     model = GPT(ModelSpec(**SHAPE, position=position), implementation)  # type: ignore[arg-type]
     x = tokens()
@@ -87,9 +125,10 @@ def test_no_token_sees_the_future(position: str, implementation: str) -> None:
 
 
 @pytest.mark.parametrize("position", POSITIONS)
-def test_a_tree_mask_scores_branches_as_if_each_stood_alone(position: str) -> None:
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "folded", "fused"])
+def test_a_tree_mask_scores_branches_as_if_each_stood_alone(position: str, implementation: str) -> None:
     """Two continuations of one context in one sequence, each with its own positions, give what two sequences give."""
-    model = GPT(ModelSpec(**SHAPE, position=position))  # type: ignore[arg-type]
+    model = GPT(ModelSpec(**SHAPE, position=position), implementation)  # type: ignore[arg-type]
     context, left, right = tokens(1, 5), tokens(1, 8)[:, 5:], tokens(1, 9)[:, 7:]
     tree = torch.cat((context, left, right), dim=1)
     positions = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 7, 5, 6]])

@@ -5,6 +5,7 @@ import pytest
 
 from benchsuite.errors import UserError
 from benchsuite.report.join import CURVE_POINTS, join
+from benchsuite.report.render import render
 
 from .make_run import make_run
 
@@ -235,3 +236,32 @@ def test_tasks_at_chance_are_known(document):
     tasks = {task["name"]: task["baselines"]["baseline/quality"] for task in document["tasks"]}
     assert tasks["word_in_context"]["above_chance"] is False
     assert tasks["cloze"]["above_chance"] is True
+
+
+def test_implementations_of_a_variant_stand_in_a_table_of_their_own(small, edit):
+    def add(manifest):
+        by_label = {case["label"]: case["id"] for case in manifest["cases"]}
+        row = next(c for c in manifest["comparisons"] if c["variant"] == "swiglu" and c["implementation"] == "eager")
+        case, base = (by_label[f"activation/swiglu/{way}/layer/fwd+bwd"] for way in ("compile", "eager"))
+        about = {"kind": "implementation", "implementation": "compile", "baseline": "eager", "shape": "1b3"}
+        manifest["comparisons"].append(
+            {**row, **about, "scope": "layer", "direction": "fwd+bwd", "case": case, "base_case": base}
+        )
+
+    before = join([small])
+    document = join([edit(small, manifest=add)])
+    assert document["rows"] == before["rows"]
+    [row] = document["implementations"]
+    assert (row["variant"], row["implementation"], row["against"], row["shape"]) == (
+        "swiglu",
+        "compile",
+        "eager",
+        "1b3",
+    )
+    ratios = [row_of(document, "swiglu", "layer", way)["speed"]["tokens_per_s"] for way in ("compile", "eager")]
+    assert row["speed"]["ratio"] == pytest.approx(ratios[0] / ratios[1], rel=0.2)
+    for name in ("md", "html"):
+        page = render(document, name)
+        assert "What fusion buys" in page
+        assert "forward + backward, 1b3" in page
+    assert "What fusion buys" not in render(before, "md")

@@ -20,6 +20,13 @@ CASES = [
     for component in components.COMPONENTS
     for variant in components.variants(component)
 ]
+CASES += [
+    (component, name, implementation)
+    for implementation in ("fused", "folded")
+    for component in components.COMPONENTS
+    for name, variant in components.variants(component).items()
+    if implementation in variant.implementations
+]
 
 
 def params(**changes: Any) -> dict[str, Any]:
@@ -62,8 +69,10 @@ def test_every_layer_is_right_and_measured(component: str, variant: str, impleme
     assert result["compile_s"] is None
 
 
-def test_a_training_step_is_right_and_counts_its_flops() -> None:
-    result = speed.measure(params(scope="step", direction="step", component="position", variant="alibi"))
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "folded", "fused"])
+def test_a_training_step_is_right_and_counts_its_flops(implementation: str) -> None:
+    case = params(scope="step", direction="step", component="position", variant="alibi", implementation=implementation)
+    result = speed.measure(case)
     spec = ModelSpec(**{k: v for k, v in SHAPE.items() if k != "batch"}, position="alibi")
     assert result["flops"] == flops.step_flops(spec, 2, 16)
     assert result["tflop_per_s"] == pytest.approx(result["flops"] / result["time_s"] / 1e12)

@@ -1,0 +1,177 @@
+"""Memory that remembers: bounds, alignment, which bytes were ever written, and who touched them last.
+
+Global buffers are numpy arrays put at addresses of their own with gaps between, so that an access past an end meets
+nothing. Shared memory is one row of bytes for each block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+
+NOBODY, MANY = -1, -2
+GAP = 4096  # bytes between buffers
+
+
+class PTXFault(RuntimeError):  # noqa: N818 - a fault, as a GPU reports one
+    """A kernel did what a GPU would punish, now or some day; the message says where."""
+
+
+class MemoryFault(PTXFault):
+    """Out of bounds, misaligned, or a read of what nobody wrote."""
+
+
+class RaceFault(PTXFault):
+    """Two threads touch a byte, one of them writing, with nothing that orders them."""
+
+
+class SyncFault(PTXFault):
+    """A barrier or a shuffle that not all reach."""
+
+
+@dataclass
+class Buffer:
+    """One array in global memory. `written` and `readers`, `writers` (blocks) are one entry a byte."""
+
+    name: str
+    address: int
+    data: Bytes
+    written: NDArray[np.bool_]
+    writers: NDArray[np.int32] = field(init=False)
+    readers: NDArray[np.int32] = field(init=False)
+    read: NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.writers = np.full(self.data.size, NOBODY, np.int32)
+        self.readers = np.full(self.data.size, NOBODY, np.int32)
+        self.read = np.zeros(self.data.size, np.bool_)
+
+
+class GlobalMemory:
+    """The buffers of one launch."""
+
+    def __init__(self) -> None:
+        self.buffers: list[Buffer] = []
+        self._next = 1 << 20
+
+    def put(self, name: str, array: NDArray, *, initialised: bool = True, offset: int = 0) -> int:
+        """Copies `array` in and returns the address of its byte `offset`; addresses are multiples of 256."""
+        data = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8).copy()
+        buffer = Buffer(name, self._next, data, np.full(data.size, initialised))
+        self.buffers.append(buffer)
+        self._next = (self._next + data.size + GAP + 255) // 256 * 256
+        return buffer.address + offset
+
+    def find(self, addresses: Ints, size: int) -> list[tuple[Buffer, NDArray[np.bool_]]]:
+        """The buffers that hold `size` bytes at each address, with the accesses that fall into each. Raises
+        MemoryFault."""
+        if (addresses % size).any():
+            at = int(addresses[addresses % size != 0][0])
+            raise MemoryFault(f"misaligned: {size} bytes at {at:#x} ({self.nearest(at)})")
+        left = np.ones(len(addresses), np.bool_)
+        found = []
+        for buffer in self.buffers:
+            inside = (addresses >= buffer.address) & (addresses + size <= buffer.address + buffer.data.size)
+            if inside.any():
+                found.append((buffer, inside))
+                left &= ~inside
+        if left.any():
+            at = int(addresses[left][0])
+            raise MemoryFault(f"out of bounds: {size} bytes at {at:#x} ({self.nearest(at)})")
+        return found
+
+    def nearest(self, address: int) -> str:
+        """Where an address lies in words: "x + 128 of 96 bytes"."""
+        below = [b for b in self.buffers if b.address <= address]
+        if not below:
+            return "below every buffer"
+        return f"{below[-1].name} + {address - below[-1].address} of {below[-1].data.size} bytes"
+
+    def load(self, addresses: Ints, size: int, blocks: Ints) -> tuple[Bytes, list[tuple[Buffer, int]]]:
+        """(accesses, size) bytes, and how many bytes came from which buffer."""
+        out = np.empty((len(addresses), size), np.uint8)
+        moved = []
+        for buffer, inside in self.find(addresses, size):
+            index = (addresses[inside] - buffer.address)[:, None] + np.arange(size)
+            if not buffer.written[index].all():
+                raise MemoryFault(
+                    f"{buffer.name} is read where nobody wrote, byte {int(index[~buffer.written[index]][0])}"
+                )
+            writers, who = buffer.writers[index], blocks[inside][:, None]
+            if ((writers != NOBODY) & (writers != who)).any():
+                raise RaceFault(f"{buffer.name}: a block reads what another block wrote in the same launch")
+            readers = buffer.readers[index]
+            buffer.readers[index] = np.where((readers == NOBODY) | (readers == who), who, MANY)
+            buffer.read[index] = True
+            out[inside] = buffer.data[index]
+            moved.append((buffer, index.size))
+        return out, moved
+
+    def store(self, addresses: Ints, values: Bytes, blocks: Ints) -> list[tuple[Buffer, int]]:
+        size = values.shape[1]
+        moved = []
+        for buffer, inside in self.find(addresses, size):
+            index = (addresses[inside] - buffer.address)[:, None] + np.arange(size)
+            who = blocks[inside][:, None]
+            for others, verb in ((buffer.writers[index], "wrote"), (buffer.readers[index], "read")):
+                if ((others != NOBODY) & (others != who)).any():
+                    raise RaceFault(f"{buffer.name}: a block writes what another block {verb} in the same launch")
+            if len(np.unique(addresses[inside])) != inside.sum():
+                raise RaceFault(f"{buffer.name}: threads of one instruction write the same bytes")
+            buffer.writers[index] = who
+            buffer.written[index] = True
+            buffer.data[index] = values[inside]
+            moved.append((buffer, index.size))
+        return moved
+
+
+class SharedMemory:
+    """One row of bytes for each block, with the thread that wrote each byte, and that read it, since the barrier."""
+
+    def __init__(self, blocks: int, size: int) -> None:
+        self.size = size
+        self.data = np.zeros((blocks, size), np.uint8)
+        self.written = np.zeros((blocks, size), np.bool_)
+        self.writers = np.full((blocks, size), NOBODY, np.int32)
+        self.readers = np.full((blocks, size), NOBODY, np.int32)
+
+    def _index(self, addresses: Ints, size: int, blocks: Ints) -> tuple[Ints, Ints]:
+        if (addresses % size).any():
+            raise MemoryFault(f"misaligned: {size} bytes at shared {int(addresses[addresses % size != 0][0])}")
+        if (addresses < 0).any() or (addresses + size > self.size).any():
+            outside = addresses[(addresses < 0) | (addresses + size > self.size)]
+            raise MemoryFault(f"out of bounds: {size} bytes at shared {int(outside[0])} of {self.size}")
+        return blocks[:, None], addresses[:, None] + np.arange(size)
+
+    def load(self, addresses: Ints, size: int, blocks: Ints, threads: Ints) -> Bytes:
+        at = self._index(addresses, size, blocks)
+        if not self.written[at].all():
+            raise MemoryFault(f"shared memory is read where nobody wrote, byte {int(at[1][~self.written[at]][0])}")
+        writers, who = self.writers[at], threads[:, None]
+        if ((writers != NOBODY) & (writers != who)).any():
+            raise RaceFault("shared memory: a thread reads what another wrote, without a barrier between")
+        readers = self.readers[at]
+        self.readers[at] = np.where((readers == NOBODY) | (readers == who), who, MANY)
+        return np.asarray(self.data[at])
+
+    def store(self, addresses: Ints, values: Bytes, blocks: Ints, threads: Ints) -> None:
+        at = self._index(addresses, values.shape[1], blocks)
+        who = threads[:, None]
+        for others, verb in ((self.writers[at], "wrote"), (self.readers[at], "read")):
+            if ((others != NOBODY) & (others != who)).any():
+                raise RaceFault(f"shared memory: a thread writes what another {verb}, without a barrier between")
+        pairs = blocks.astype(np.int64) * (self.size + 1) + addresses
+        if len(np.unique(pairs)) != len(pairs):
+            raise RaceFault("shared memory: threads of one instruction write the same bytes")
+        self.writers[at] = who
+        self.written[at] = True
+        self.data[at] = values
+
+    def barrier(self, blocks: NDArray) -> None:
+        self.writers[blocks] = NOBODY
+        self.readers[blocks] = NOBODY
