@@ -74,13 +74,15 @@ def test_every_implementation_gives_the_loss_and_the_gradients_of_eager(spec: Mo
     model.load_state_dict(exact.state_dict())
     inputs, targets = tokens(), tokens().flip(1)
     want, got = exact.loss(inputs, targets), model.loss(inputs, targets)
-    torch.testing.assert_close(got.double(), want, atol=1e-5, rtol=0)
+    torch.testing.assert_close(got.double(), want.double(), atol=1e-5, rtol=0)
     want.backward()
     got.backward()
-    for (name, a), b in zip(exact.named_parameters(), model.parameters(), strict=True):
-        assert a.grad is not None, name
+    exact_gradients = [p.grad for p in exact.parameters() if p.grad is not None]
+    largest = max(float(g.abs().max()) for g in exact_gradients)  # of all: some gradients are zero but for rounding
+    assert len(exact_gradients) == len(list(model.parameters()))
+    for (name, b), a in zip(model.named_parameters(), exact_gradients, strict=True):
         assert b.grad is not None, name
-        torch.testing.assert_close(b.grad.double(), a.grad, atol=1e-4 * float(a.grad.abs().max()) + 1e-9, rtol=0)
+        torch.testing.assert_close(b.grad.double(), a, atol=2e-6 * largest + 1e-4 * float(a.abs().max()), rtol=0)
 
 
 def test_fused_and_folded_are_not_eager_in_disguise(monkeypatch: pytest.MonkeyPatch) -> None:
