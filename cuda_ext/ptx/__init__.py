@@ -13,7 +13,8 @@ UnknownInstruction and is never skipped. Not interpreted yet: tensor cores (mma,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ __all__ = [
     "Program",
     "RaceFault",
     "Result",
+    "Struct",
     "SyncFault",
     "Uninitialised",
     "UnknownInstruction",
@@ -56,20 +58,29 @@ class Uninitialised:
 
 @dataclass(frozen=True)
 class View:
-    """A pointer into the array that is argument number `argument`, so many bytes from its start."""
+    """A pointer into a buffer of the launch, or into the array that is argument number so and so, `offset` bytes on."""
 
-    argument: int
-    offset: int
+    buffer: str | int
+    offset: int = 0
 
 
-Argument = NDArray[Any] | Uninitialised | View | int | float | bytes | None
+@dataclass(frozen=True)
+class Struct:
+    """An argument passed by value whose members all take 8 bytes: pointers (None is null), integers and float64."""
+
+    members: tuple[View | int | float | None, ...]
+
+
+Buffer = NDArray[Any] | Uninitialised
+Argument = Buffer | View | Struct | int | float | bytes | None
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a launch left: `arrays` by the number of the argument, and the counters (buffers are named "0", "1", …)."""
+    """What a launch left: `arrays` by the number of the argument or by the buffer's name, and the counters, whose
+    buffers are named "0", "1", … or as they were given."""
 
-    arrays: dict[int, NDArray[Any]]
+    arrays: dict[str | int, NDArray[Any]]
     counters: Counters
 
 
@@ -84,7 +95,8 @@ class Program:
         found = [kernel for name, kernel in self.kernels.items() if all(part in name for part in parts)]
         if len(found) != 1:
             names = [kernel.name for kernel in found] or list(self.kernels)
-            raise LookupError(f"{len(found)} kernels have {' and '.join(parts)} in their names; there are {names}")
+            shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+            raise LookupError(f"{len(found)} kernels have {' and '.join(parts)} in their names; there are {shown}")
         return found[0]
 
     def launch(
@@ -94,33 +106,45 @@ class Program:
         block: Sequence[int],
         arguments: Sequence[Argument],
         shared: int = 0,
+        buffers: Mapping[str, Buffer] | None = None,
     ) -> Result:
-        """Runs a kernel on a grid of blocks. `None` is a null pointer, `shared` the bytes of dynamic shared memory."""
+        """Runs a kernel on a grid of blocks. `None` is a null pointer, `shared` the bytes of dynamic shared memory;
+        `buffers` are arrays that views point into."""
         kernel = self.find(*([name] if isinstance(name, str) else name))
-        memory, addresses, values = GlobalMemory(), {}, []
-        shapes: dict[int, tuple[tuple[int, ...], Any]] = {}
-        for number, argument in enumerate(arguments):
-            if isinstance(argument, Uninitialised):
-                empty = np.zeros(argument.shape, argument.dtype)
-                addresses[number] = memory.put(str(number), empty, initialised=False)
-                shapes[number] = argument.shape, argument.dtype
-            elif isinstance(argument, np.ndarray):
-                addresses[number] = memory.put(str(number), argument)
-                shapes[number] = argument.shape, argument.dtype
-        for number, argument in enumerate(arguments):
-            if number in addresses:
-                values.append(addresses[number])
-            elif isinstance(argument, View):
-                values.append(addresses[argument.argument] + argument.offset)
-            else:
-                values.append(0 if argument is None else argument)
-        machine = Machine(kernel, memory, _three(grid), _three(block), values, shared)
-        counters = machine.run()
+        memory = GlobalMemory()
+        given: dict[str | int, Buffer] = {**(buffers or {})}
+        given |= {n: a for n, a in enumerate(arguments) if isinstance(a, np.ndarray | Uninitialised)}
+        addresses = {key: _put(memory, str(key), buffer) for key, buffer in given.items()}
+
+        def value(number: int, argument: Argument) -> int | float | bytes:
+            match argument:
+                case np.ndarray() | Uninitialised():
+                    return addresses[number]
+                case View(buffer, offset):
+                    return addresses[buffer] + offset
+                case Struct(members):
+                    return b"".join(_eight(value(number, member)) for member in members)
+                case None:
+                    return 0
+            return argument
+
+        values = [value(number, argument) for number, argument in enumerate(arguments)]
+        counters = Machine(kernel, memory, _three(grid), _three(block), values, shared).run()
         left = {
-            number: buffer.data.view(shapes[number][1]).reshape(shapes[number][0])
-            for number, buffer in zip(addresses, memory.buffers, strict=True)
+            key: held.data.view(buffer.dtype).reshape(buffer.shape)
+            for (key, buffer), held in zip(given.items(), memory.buffers, strict=True)
         }
         return Result(left, counters)
+
+
+def _put(memory: GlobalMemory, name: str, buffer: Buffer) -> int:
+    if isinstance(buffer, Uninitialised):
+        return memory.put(name, np.zeros(buffer.shape, buffer.dtype), initialised=False)
+    return memory.put(name, buffer)
+
+
+def _eight(value: int | float | bytes) -> bytes:
+    return struct.pack("<d", value) if isinstance(value, float) else struct.pack("<q", value)
 
 
 def _three(sizes: Sequence[int]) -> tuple[int, int, int]:

@@ -13,19 +13,24 @@ WARP, SECTOR, BANKS, BANK_BYTES = 32, 32, 32, 4
 
 @dataclass
 class Counters:
-    """Bytes that instructions moved, by (buffer, "read" or "write"); sectors of global accesses and the fewest that
-    could have carried their bytes; passes of shared accesses beyond the first; instructions by opcode (of threads)."""
+    """Bytes that instructions moved, by (buffer, "read" or "write"); by buffer the sectors of global accesses and the
+    fewest that could have carried their bytes; passes of shared accesses beyond the first; instructions by opcode (of threads)."""
 
     bytes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    sectors: int = 0
-    ideal_sectors: int = 0
+    sectors: Counter[str] = field(default_factory=Counter)
+    ideal_sectors: Counter[str] = field(default_factory=Counter)
     bank_conflicts: int = 0
     instructions: Counter[str] = field(default_factory=Counter)
 
     @property
     def sector_efficiency(self) -> float:
         """1 where every 32-byte sector that moved was wholly used (a warp's access taken as one request)."""
-        return self.ideal_sectors / self.sectors if self.sectors else 1.0
+        return self.ideal_sectors.total() / self.sectors.total() if self.sectors else 1.0
+
+    def efficiency(self, *names: str) -> float:
+        """The same of the accesses to some buffers."""
+        sectors = sum(self.sectors[name] for name in names)
+        return sum(self.ideal_sectors[name] for name in names) / sectors if sectors else 1.0
 
     def read(self, name: str) -> int:
         return self.bytes[name, "read"]
@@ -33,13 +38,14 @@ class Counters:
     def written(self, name: str) -> int:
         return self.bytes[name, "write"]
 
-    def global_access(self, warps: NDArray, addresses: NDArray, size: int) -> None:
+    def global_access(self, name: str, how: str, warps: NDArray, addresses: NDArray, size: int) -> None:
+        self.bytes[name, how] += len(addresses) * size
         first, last = addresses // SECTOR, (addresses + size - 1) // SECTOR
         touched = np.concatenate([warps * (1 << 44) + first, warps * (1 << 44) + last])
-        self.sectors += len(np.unique(touched))
+        self.sectors[name] += len(np.unique(touched))
         moved = np.unique(warps * (1 << 44) + addresses)  # lanes that read one address share it
         _, accesses = np.unique(moved >> 44, return_counts=True)
-        self.ideal_sectors += int((-(-accesses * size // SECTOR)).sum())
+        self.ideal_sectors[name] += int((-(-accesses * size // SECTOR)).sum())
 
     def shared_access(self, warps: NDArray, lanes: NDArray, addresses: NDArray, size: int) -> None:
         """8-byte accesses go by half-warps and 16-byte ones by quarters; one word for several lanes is one access."""

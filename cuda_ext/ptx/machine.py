@@ -23,6 +23,8 @@ Array = NDArray[Any]
 Step = Callable[[NDArray[np.int64]], None]
 RUNNING, WAITING, DONE = 0, 1, 2
 CACHE_HINTS = {"nc", "ca", "cg", "cs", "cv", "lu", "wb", "wt", "global", "shared", "param", "L1::no_allocate"}
+# What does more than to compute registers from registers.
+ACTS = {"ret", "exit", "bra", "bar", "barrier", "ld", "st", "shfl"}
 CONVERT_FLOATS = {"bf16", "f16", "f32", "f64"}
 
 
@@ -51,6 +53,7 @@ class Machine:
         self.registers = {name: np.zeros(count, TYPES[f"b{_bits(kind)}"] if kind != "pred" else np.bool_)
                           for name, kind in kernel.registers.items()}  # fmt: skip
         self.set = {name: np.zeros(count, np.bool_) for name in kernel.registers}
+        self.strict = True  # whether an operand that was never set is a fault, for what is decoded now
         self.special = self._special(grid, block)
         self.parameters = {p.name: _bytes(p.type, p.size, v) for p, v in zip(kernel.parameters, arguments, strict=True)}
         self.steps = [self._guarded(instruction) for instruction in kernel.instructions]
@@ -107,16 +110,45 @@ class Machine:
     # --- decoding ---------------------------------------------------------------------------------------------------
 
     def _guarded(self, instruction: Instruction) -> Step:
-        step, opcode, guard = self._decode(instruction), instruction.op[0], instruction.guard
+        opcode, guard = instruction.op[0], instruction.guard
+        predicate = self._read(guard[0], "pred") if guard else None
+        step = self._decode(instruction) if opcode in ACTS else self._computes(instruction)
 
         def counted(active: NDArray[np.int64]) -> None:
-            if guard is not None:
-                active = active[self._read(guard[0], "pred")(active) != guard[1]]
+            if predicate is not None and guard is not None:
+                active = active[predicate(active) != guard[1]]
             if len(active):
                 self.counters.instructions[opcode] += len(active)
                 step(active)
 
         return counted
+
+    def _computes(self, instruction: Instruction) -> Step:
+        """A step from registers to registers. Of what was never set it makes what is not set: the compiler computes
+        ahead what it then does not use. Only what such a value decides, addresses or leaves behind is a fault."""
+        self.strict = False
+        step = self._decode(instruction)
+        self.strict = True
+        operands = [re.split(r"[|,]", operand.strip("{}!")) for operand in instruction.operands]
+        targets = [self.set[name] for name in operands[0] if name in self.set]
+        sources = [[self.set[name] for name in names if name in self.set] for names in operands[1:]]
+        every = [known for part in sources for known in part]
+        chosen = self.registers[operands[3][0]] if instruction.op[0] == "selp" else None
+
+        def computed(active: NDArray[np.int64]) -> None:
+            known = np.ones(len(active), np.bool_)
+            if chosen is None:
+                for source in every:
+                    known &= source[active]
+            else:
+                a, b = (part[0][active] if part else known for part in sources[:2])
+                known = np.where(chosen[active], a, b) & sources[2][0][active]
+            step(active)
+            if not known.all():
+                for target in targets:
+                    target[active] = known
+
+        return computed
 
     def _decode(self, instruction: Instruction) -> Step:
         op, operands = instruction.op, instruction.operands
@@ -149,10 +181,10 @@ class Machine:
         """The values of an operand, as the type `kind`."""
         dtype = TYPES["b16" if kind == "bf16" else kind]
         if name in self.registers:
-            register, known = self.registers[name], self.set[name]
+            register, known, strict = self.registers[name], self.set[name], self.strict
 
             def from_register(active: NDArray[np.int64]) -> Array:
-                if not known[active].all():
+                if strict and not known[active].all():
                     raise MemoryFault(f"register {name} is read before it is set")
                 values = register[active]
                 if values.dtype == dtype or dtype == np.bool_:
@@ -229,11 +261,10 @@ class Machine:
                 else:
                     self.shared.store(addresses, raw, block, self.thread[active])
                     moved = []
-            for buffer, count in moved:
-                self.counters.bytes[buffer.name, "read" if loads else "write"] += count
-            if space == "global":
-                self.counters.global_access(warp, addresses, total)
-            else:
+            for buffer, inside in moved:
+                how = "read" if loads else "write"
+                self.counters.global_access(buffer.name, how, warp[inside], addresses[inside], total)
+            if space == "shared":
                 self.counters.shared_access(warp, self.lane[active], addresses, total)
 
         writes = [self._write(name, kind) for name in names] if loads else []

@@ -52,6 +52,9 @@ class Buffer:
         self.read = np.zeros(self.data.size, np.bool_)
 
 
+Touched = tuple[Buffer, NDArray[np.bool_]]  # and the accesses that fell into it
+
+
 class GlobalMemory:
     """The buffers of one launch."""
 
@@ -67,7 +70,7 @@ class GlobalMemory:
         self._next = (self._next + data.size + GAP + 255) // 256 * 256
         return buffer.address + offset
 
-    def find(self, addresses: Ints, size: int) -> list[tuple[Buffer, NDArray[np.bool_]]]:
+    def find(self, addresses: Ints, size: int) -> list[Touched]:
         """The buffers that hold `size` bytes at each address, with the accesses that fall into each. Raises
         MemoryFault."""
         if (addresses % size).any():
@@ -92,8 +95,8 @@ class GlobalMemory:
             return "below every buffer"
         return f"{below[-1].name} + {address - below[-1].address} of {below[-1].data.size} bytes"
 
-    def load(self, addresses: Ints, size: int, blocks: Ints) -> tuple[Bytes, list[tuple[Buffer, int]]]:
-        """(accesses, size) bytes, and how many bytes came from which buffer."""
+    def load(self, addresses: Ints, size: int, blocks: Ints) -> tuple[Bytes, list[Touched]]:
+        """(accesses, size) bytes, and which accesses went to which buffer."""
         out = np.empty((len(addresses), size), np.uint8)
         moved = []
         for buffer, inside in self.find(addresses, size):
@@ -109,10 +112,10 @@ class GlobalMemory:
             buffer.readers[index] = np.where((readers == NOBODY) | (readers == who), who, MANY)
             buffer.read[index] = True
             out[inside] = buffer.data[index]
-            moved.append((buffer, index.size))
+            moved.append((buffer, inside))
         return out, moved
 
-    def store(self, addresses: Ints, values: Bytes, blocks: Ints) -> list[tuple[Buffer, int]]:
+    def store(self, addresses: Ints, values: Bytes, blocks: Ints) -> list[Touched]:
         size = values.shape[1]
         moved = []
         for buffer, inside in self.find(addresses, size):
@@ -126,7 +129,7 @@ class GlobalMemory:
             buffer.writers[index] = who
             buffer.written[index] = True
             buffer.data[index] = values[inside]
-            moved.append((buffer, index.size))
+            moved.append((buffer, inside))
         return moved
 
 

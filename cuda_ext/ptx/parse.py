@@ -61,7 +61,9 @@ def parse(text: str) -> dict[str, Kernel]:
     """The kernels of a PTX module by name. Raises PTXSyntaxError."""
     text = re.sub(r"/\*.*?\*/", lambda m: "\n" * m[0].count("\n"), text, flags=re.S)
     text = re.sub(r"//[^\n]*", "", text)
-    module_shared = list(re.finditer(r"^\s*\.extern\s+(\.shared[^;]*);", text, re.M))
+    outside = re.findall(
+        r"^\s*(\.extern\s+|\.weak\s+|\.visible\s+|\.common\s+|)(\.shared[^;]*);", _top_level(text), re.M
+    )
     if re.search(r"^\s*(?:\.(?:visible|weak)\s+)?\.func\b", text, re.M):
         raise PTXSyntaxError("functions that are not kernels are not supported: inline them")
     kernels = {}
@@ -70,13 +72,27 @@ def parse(text: str) -> dict[str, Kernel]:
         opening = text.index("{", end)
         kernel = Kernel(match[1], [_parameter(p) for p in text[match.end() : end].split(",") if p.strip()])
         line = text.count("\n", 0, opening) + 1
-        _Body(kernel).read(text[opening + 1 : _closing(text, opening)], line)
-        for extern in module_shared:
-            found = _SHARED.match(" ".join(extern[1].split()))
-            if found and kernel.dynamic is None:
+        body, inner = _Body(kernel), text[opening + 1 : _closing(text, opening)]
+        for linkage, declaration in outside:  # those of template functions are the module's, and of those who name them
+            found = _SHARED.match(" ".join(declaration.split()))
+            if found is None or not re.search(rf"(?<![\w$]){re.escape(found[3])}(?![\w$])", inner):
+                continue
+            if linkage.strip() == ".extern":
                 kernel.dynamic = found[3]
+            else:
+                body.shared(" ".join(declaration.split()), line)
+        body.read(inner, line)
         kernels[kernel.name] = kernel
     return kernels
+
+
+def _top_level(text: str) -> str:
+    """The text without what stands in braces."""
+    depth, kept = 0, []
+    for part in re.split(r"([{}])", text):
+        depth += {"{": 1, "}": -1}.get(part, 0)
+        kept.append(part if depth == 0 and part != "}" else "")
+    return "".join(kept)
 
 
 def _parameter(text: str) -> Parameter:
@@ -148,7 +164,7 @@ class _Body:
         elif text.startswith(".reg"):
             self._registers(text, line)
         elif text.startswith(".shared"):
-            self._shared(text, line)
+            self.shared(text, line)
         elif text.startswith("."):
             raise PTXSyntaxError(f"line {line}: {text} is not supported")
         else:
@@ -169,7 +185,7 @@ class _Body:
                 self.scopes[-1][name] = unique
                 self.kernel.registers[unique] = match[1]
 
-    def _shared(self, text: str, line: int) -> None:
+    def shared(self, text: str, line: int) -> None:
         match = _SHARED.match(text)
         if match is None:
             raise PTXSyntaxError(f"line {line}: {text} is not supported")

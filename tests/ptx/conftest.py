@@ -11,7 +11,7 @@ from benchsuite.cuda_ext.plan import CSRC
 from benchsuite.cuda_ext.ptx import Program, compile_ptx, load
 from benchsuite.cuda_ext.ptx.parse import parse
 
-KERNELS = Path(__file__).parent / "kernels"
+KERNELS = Path(__file__).parent / "sources"
 
 
 def needs_nvcc() -> None:
@@ -35,3 +35,27 @@ def small(small_ptx: str) -> Program:
 def activation() -> Program:
     needs_nvcc()
     return load(CSRC / "cuda" / "activation.cu")
+
+
+@pytest.fixture(scope="session")
+def norm() -> Program:
+    needs_nvcc()
+    return load(CSRC / "cuda" / "norm.cu")
+
+
+@pytest.fixture(scope="session")
+def softmax() -> Program:
+    needs_nvcc()
+    return load(CSRC / "cuda" / "softmax.cu")
+
+
+@pytest.fixture(scope="session")
+def rotary() -> Program:
+    needs_nvcc()
+    return load(CSRC / "cuda" / "rotary.cu")
+
+
+@pytest.fixture(scope="session")
+def cross_entropy() -> Program:
+    needs_nvcc()
+    return load(CSRC / "cuda" / "cross_entropy.cu")

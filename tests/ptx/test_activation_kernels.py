@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from benchsuite.cuda_ext.ptx import MemoryFault, Program, Result, Uninitialised, View, from_bf16, to_bf16
+from benchsuite.cuda_ext.ptx import MemoryFault, Program, Result, Uninitialised, View
+from tests.ptx.kernels import TYPES, Array, close, draw, values
 
-Array = NDArray[Any]
-# By type: its mangled name, elements in 16 bytes, the largest error relative to the largest value.
-TYPES = {"float32": ("f", 4, 2e-6), "bfloat16": ("13__nv_bfloat16", 8, 6e-3), "float16": ("6__half", 8, 8e-4)}
 SHAPES = [(1, 1), (1, 37), (3, 64), (2, 600), (5, 8), (70, 16)]
 
 
@@ -43,18 +38,6 @@ SLOPES = {
 }
 
 
-def stored(x: Array, dtype: str) -> Array:
-    return to_bf16(x) if dtype == "bfloat16" else x.astype(dtype)
-
-
-def values(x: Array, dtype: str) -> Array:
-    return (from_bf16(x) if dtype == "bfloat16" else x).astype(np.float64)
-
-
-def draw(shape: tuple[int, ...], dtype: str) -> Array:
-    return stored(np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32) * 2, dtype)
-
-
 def launch(
     program: Program, kernel: str, function: str, dtype: str, wide: bool, columns: int, arguments: list
 ) -> Result:
@@ -66,11 +49,6 @@ def launch(
     rows = arguments[-2]
     name = [f"{kernel}_kernel", f"I{mangled}NS0_{len(function)}{function}ELi{lanes}E"]
     return program.launch(name, (min(2, -(-packs // width)), min(rows, 3)), (width,), arguments)
-
-
-def close(got: Array, want: Array, dtype: str) -> None:
-    limit = TYPES[dtype][2] * max(1.0, float(np.abs(want).max()))
-    assert float(np.abs(values(got, dtype) - want).max()) <= limit
 
 
 @pytest.mark.parametrize("dtype", TYPES)

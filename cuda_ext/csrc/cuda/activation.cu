@@ -17,36 +17,12 @@ template <int N, class One> __device__ __forceinline__ void for_packs(int64_t ro
       one(r, i, columns - i < N ? int(columns - i) : N);
 }
 
-template <class T, int N> __device__ __forceinline__ void read(const T* p, int n, float (&x)[N]) {
-  if (n == N) {
-    Pack<T, N> pack = *reinterpret_cast<const Pack<T, N>*>(p);
-#pragma unroll
-    for (int j = 0; j < N; ++j) x[j] = widen(pack.v[j]);
-  } else {
-#pragma unroll
-    for (int j = 0; j < N; ++j) x[j] = j < n ? widen(p[j]) : 0.f;
-  }
-}
-
 template <class T, int N> __device__ __forceinline__ void add(const T* p, int n, float (&x)[N]) {
   if (!p) return;
   float b[N];
   read(p, n, b);
 #pragma unroll
   for (int j = 0; j < N; ++j) x[j] += b[j];
-}
-
-template <class T, int N> __device__ __forceinline__ void write(T* p, int n, const float (&x)[N]) {
-  if (n == N) {
-    Pack<T, N> pack;
-#pragma unroll
-    for (int j = 0; j < N; ++j) pack.v[j] = narrow<T>(x[j]);
-    *reinterpret_cast<Pack<T, N>*>(p) = pack;
-  } else {
-#pragma unroll
-    for (int j = 0; j < N; ++j)
-      if (j < n) p[j] = narrow<T>(x[j]);
-  }
 }
 
 // Bytes: reads rows * columns (and bias), writes rows * columns, each sizeof(T).
@@ -114,9 +90,6 @@ __global__ void glu_backward_kernel(const T* grad, const T* gate, const T* up, i
     write(dup + r * d_stride + i, n, a);
   });
 }
-
-template <class T> const T* as(const void* p) { return static_cast<const T*>(p); }
-template <class T> T* as(void* p) { return static_cast<T*>(p); }
 
 }  // namespace
 

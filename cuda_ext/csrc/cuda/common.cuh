@@ -25,7 +25,7 @@ template <> __device__ __forceinline__ bf16 narrow<bf16>(float x) { return __flo
 template <> __device__ __forceinline__ f16 narrow<f16>(float x) { return __float2half_rn(x); }
 
 // N elements that one thread reads or writes at once: 16 bytes, or one element where rows are not aligned for more.
-template <class T, int N> struct alignas(N * sizeof(T)) Pack {
+template <class T, int N> struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Pack {
   T v[N];
 };
 template <class T> constexpr int kLanes = 16 / sizeof(T);
@@ -35,6 +35,34 @@ __device__ __forceinline__ float exp(float x) { return __expf(x); }
 __device__ __forceinline__ float erfc(float x) { return ::erfcf(x); }
 
 template <class T> bool aligned(const T* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+template <class T> __host__ __device__ const T* as(const void* p) { return static_cast<const T*>(p); }
+template <class T> __host__ __device__ T* as(void* p) { return static_cast<T*>(p); }
+
+// A pack of a row, `n` of its N elements, as float32; zeros beyond.
+template <class T, int N> __device__ __forceinline__ void read(const T* p, int n, float (&x)[N]) {
+  if (n == N) {
+    Pack<T, N> pack = *reinterpret_cast<const Pack<T, N>*>(p);
+#pragma unroll
+    for (int j = 0; j < N; ++j) x[j] = widen(pack.v[j]);
+  } else {
+#pragma unroll
+    for (int j = 0; j < N; ++j) x[j] = j < n ? widen(p[j]) : 0.f;
+  }
+}
+
+template <class T, int N> __device__ __forceinline__ void write(T* p, int n, const float (&x)[N]) {
+  if (n == N) {
+    Pack<T, N> pack;
+#pragma unroll
+    for (int j = 0; j < N; ++j) pack.v[j] = narrow<T>(x[j]);
+    *reinterpret_cast<Pack<T, N>*>(p) = pack;
+  } else {
+#pragma unroll
+    for (int j = 0; j < N; ++j)
+      if (j < n) p[j] = narrow<T>(x[j]);
+  }
+}
 
 inline void check_launch() {
   cudaError_t error = cudaGetLastError();

@@ -1,4 +1,6 @@
 // layer_norm: x (..., C) with rows of any stride. embedding_layer_norm: the rows of one or two tables, normalised.
+#include <algorithm>
+
 #include "../cuda/norm.h"
 #include "../tensor.h"
 
@@ -8,9 +10,11 @@
 namespace benchsuite {
 namespace {
 
-constexpr int64_t kRowsPerBlock = 32, kBlocks = 64;  // of the partial sums for weight and bias
-
-int64_t blocks_for(int64_t rows) { return std::max<int64_t>(1, std::min(kBlocks, rows / kRowsPerBlock)); }
+// Blocks of rows with partial sums for weight and bias: enough for the device, few enough that the sums are little
+// beside the rows; on the CPU not by the number of threads, so that they always have the same bits.
+int64_t blocks_for(const Tensor& like, int64_t rows) {
+  return like.is_cpu() ? std::clamp<int64_t>(rows / 32, 1, 64) : std::clamp<int64_t>(rows / 16, 1, 528);
+}
 
 ScalarType arithmetic(const Tensor& x) {
   return x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
@@ -50,7 +54,7 @@ void forward(const Tensor& like, const NormRows& x, const Tensor& weight, const 
 Tensor backward(const Tensor& like, const NormRows& x, const Tensor& dy, const Tensor& weight, const Tensor& mean,
                 const Tensor& rstd, Tensor& dx, bool wide) {
   if (x.rows * x.columns == 0) return zeros({2, x.columns}, weight);
-  int64_t blocks = blocks_for(x.rows);
+  int64_t blocks = blocks_for(like, x.rows);
   Tensor affine = empty({2, x.columns}, weight), partial = empty({blocks, 2, x.columns}, mean);
   if (like.is_cpu()) {
     BENCHSUITE_CPU(norm_backward)(x, dy.const_data_ptr(), weight.const_data_ptr(), mean.const_data_ptr(),

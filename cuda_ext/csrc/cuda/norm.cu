@@ -1,0 +1,245 @@
+// LayerNorm: one block has one row at a time, read once; mean, then variance about the mean, from registers.
+#include "norm.h"
+
+#include "rows.cuh"
+
+namespace benchsuite {
+namespace cuda {
+namespace {
+
+// Packs that a thread keeps of a row. A backward kernel keeps as much again of dy, of the weight and of two sums, so it
+// has fewer threads, with more registers each: 8 elements of rows up to kNarrow columns, which then fit (no Rest), else 16
+// or, with a second table, 8.
+template <int N, bool Two> constexpr int kForward = N == 1 ? 4 : (Two ? 8 : 16) / N;
+constexpr int kBackwardThreads = 512, kNarrow = 8 * kBackwardThreads;
+template <int N> constexpr int kForwardThreads = N > 1 ? kMaxThreads : 512;
+
+template <class T> __device__ __forceinline__ const T* start(const void* table, const int64_t* index, int64_t stride, int64_t r) {
+  return as<T>(table) + (index ? index[r] : r) * stride;
+}
+
+// Bytes: reads rows * columns (twice with a second table) and the weights a block needs, writes rows * columns and 8 rows.
+template <class T, int N, bool Two>
+__global__ void __launch_bounds__(kForwardThreads<N>)
+    norm_forward_kernel(NormRows x, const T* weight, const T* bias, float eps, T* y, float* mean, float* rstd) {
+  constexpr int P = kForward<N, Two>;
+  const int n = int(x.columns);
+  for (int64_t r = blockIdx.x; r < x.rows; r += gridDim.x) {
+    const T *a = start<T>(x.a, x.ai, x.a_stride, r), *b = Two ? start<T>(x.b, x.bi, x.b_stride, r) : nullptr;
+    auto load = [&](int i, float(&v)[N]) {
+      read(a + i, N, v);
+      if (Two) {
+        float w[N];
+        read(b + i, N, w);
+#pragma unroll
+        for (int j = 0; j < N; ++j) v[j] += w[j];
+      }
+    };
+    Row<N, P> row;
+    row.fill(n, load);
+    float total = 0.f, square = 0.f;
+    row.each(n, load, [&](int, const float(&v)[N]) {
+#pragma unroll
+      for (int j = 0; j < N; ++j) total += v[j];
+    });
+    const float m = reduce<Sum>(total) / float(n);
+    row.each(n, load, [&](int, const float(&v)[N]) {
+#pragma unroll
+      for (int j = 0; j < N; ++j) square += (v[j] - m) * (v[j] - m);
+    });
+    const float s = rsqrtf(reduce<Sum>(square) / float(n) + eps);
+    row.each(n, load, [&](int i, const float(&v)[N]) {
+      float w[N], b[N], out[N];
+      read(weight + i, N, w);
+      if (bias) read(bias + i, N, b);
+#pragma unroll
+      for (int j = 0; j < N; ++j) out[j] = (v[j] - m) * s * w[j] + (bias ? b[j] : 0.f);
+      write(y + r * x.columns + i, N, out);
+    });
+    if (threadIdx.x == 0) {
+      mean[r] = m;
+      rstd[r] = s;
+    }
+  }
+}
+
+// Block k has the rows k * rows / blocks to (k + 1) * rows / blocks, whose sums for weight and bias it keeps in registers
+// and leaves in partial (blocks, 2, columns); always the same order of additions.
+// Bytes: reads 2 * rows * columns and 8 rows, writes rows * columns (float32 if Out is) and the partial sums.
+template <class T, class Out, int N, int P, bool Rest, bool Two>
+__global__ void __launch_bounds__(kBackwardThreads)
+    norm_backward_kernel(NormRows x, const T* dy, const T* weight, const float* mean, const float* rstd, Out* dx,
+                         float* partial) {
+  const int n = int(x.columns);
+  const int64_t first = int64_t(blockIdx.x) * x.rows / gridDim.x;
+  const int64_t last = int64_t(blockIdx.x + 1) * x.rows / gridDim.x;
+  float *dweight = partial + int64_t(blockIdx.x) * 2 * n, *dbias = dweight + n;
+  float w[P][N], dw[P][N], db[P][N];
+  for_row<N, P, Rest>(n, [&](int i, int p) {
+    float zero[N] = {};
+    if (p < P) {
+      read(weight + i, N, w[p]);
+#pragma unroll
+      for (int j = 0; j < N; ++j) dw[p][j] = db[p][j] = 0.f;
+    } else {
+      write(dweight + i, N, zero);
+      write(dbias + i, N, zero);
+    }
+  });
+  for (int64_t r = first; r < last; ++r) {
+    const float m = mean[r], s = rstd[r];
+    const T *a = start<T>(x.a, x.ai, x.a_stride, r), *b = Two ? start<T>(x.b, x.bi, x.b_stride, r) : nullptr;
+    auto load = [&](int i, float(&h)[N]) {  // the normalised values
+      read(a + i, N, h);
+      if (Two) {
+        float c[N];
+        read(b + i, N, c);
+#pragma unroll
+        for (int j = 0; j < N; ++j) h[j] += c[j];
+      }
+#pragma unroll
+      for (int j = 0; j < N; ++j) h[j] = (h[j] - m) * s;
+    };
+    float h[P][N], g[P][N], sums[2] = {0.f, 0.f};
+    for_row<N, P, Rest>(n, [&](int i, int p) {
+      if (p < P) {
+        load(i, h[p]);
+        read(dy + r * n + i, N, g[p]);
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          dw[p][j] += g[p][j] * h[p][j];
+          db[p][j] += g[p][j];
+          sums[0] += g[p][j] * w[p][j];
+          sums[1] += g[p][j] * w[p][j] * h[p][j];
+        }
+        return;
+      }
+      float hh[N], gg[N], ww[N], dd[N], bb[N];
+      load(i, hh);
+      read(dy + r * n + i, N, gg);
+      read(weight + i, N, ww);
+      read(dweight + i, N, dd);
+      read(dbias + i, N, bb);
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        dd[j] += gg[j] * hh[j];
+        bb[j] += gg[j];
+        sums[0] += gg[j] * ww[j];
+        sums[1] += gg[j] * ww[j] * hh[j];
+      }
+      write(dweight + i, N, dd);
+      write(dbias + i, N, bb);
+    });
+    reduce<Sum>(sums);
+    const float c1 = sums[0] / float(n), c2 = sums[1] / float(n);
+    for_row<N, P, Rest>(n, [&](int i, int p) {
+      float out[N];
+      if (p < P) {
+#pragma unroll
+        for (int j = 0; j < N; ++j) out[j] = (g[p][j] * w[p][j] - c1 - h[p][j] * c2) * s;
+      } else {
+        float hh[N], gg[N], ww[N];
+        load(i, hh);
+        read(dy + r * n + i, N, gg);
+        read(weight + i, N, ww);
+#pragma unroll
+        for (int j = 0; j < N; ++j) out[j] = (gg[j] * ww[j] - c1 - hh[j] * c2) * s;
+      }
+      write(dx + r * n + i, N, out);
+    });
+  }
+  for_row<N, P, Rest>(n, [&](int i, int p) {
+    if (p == P) return;
+    write(dweight + i, N, dw[p]);
+    write(dbias + i, N, db[p]);
+  });
+}
+
+constexpr int kReducers = 8;
+
+// out (columns) = the sum of partial (blocks, columns): kReducers threads a column, then one.
+template <class T> __global__ void norm_reduce_kernel(const float* partial, int64_t blocks, T* out, int64_t columns) {
+  __shared__ float sums[kReducers][kWarp];
+  const int64_t i = int64_t(blockIdx.x) * kWarp + threadIdx.x;
+  float total = 0.f;
+  if (i < columns)
+    for (int64_t b = threadIdx.y; b < blocks; b += kReducers) total += partial[b * columns + i];
+  sums[threadIdx.y][threadIdx.x] = total;
+  __syncthreads();
+  if (threadIdx.y || i >= columns) return;
+#pragma unroll
+  for (int k = 1; k < kReducers; ++k) total += sums[k][threadIdx.x];
+  out[i] = narrow<T>(total);
+}
+
+// Whether all rows of x begin at 16 bytes and are whole packs of N; weights and outputs come from torch's allocator, or
+// as views that may begin anywhere.
+template <int N> bool whole_packs(const NormRows& x) {
+  return aligned(x.a) && aligned(x.b) && x.columns % N == 0 && (x.rows == 1 || x.a_stride % N == 0) && x.b_stride % N == 0;
+}
+
+}  // namespace
+
+void norm_forward(const NormRows& x, const void* weight, const void* bias, double eps, void* y, void* mean, void* rstd,
+                  void* stream) {
+  with_type(x.type, [&](auto t) {
+    typedef decltype(t) T;
+    constexpr int N = kLanes<T>;
+    auto launch = [&](auto kernel, unsigned threads) {
+      kernel<<<row_blocks(x.rows), threads, 0, cudaStream_t(stream)>>>(x, as<T>(weight), as<T>(bias), float(eps), as<T>(y),
+                                                                       as<float>(mean), as<float>(rstd));
+    };
+    auto with = [&](auto lanes, auto two) {
+      constexpr int L = decltype(lanes)::value;
+      constexpr bool Two = decltype(two)::value;
+      launch(norm_forward_kernel<T, L, Two>, row_threads(x.columns, L, kForward<L, Two>, kForwardThreads<L>));
+    };
+    if (whole_packs<N>(x) && aligned(weight) && aligned(bias) && aligned(y))
+      x.b ? with(Constant<N>{}, Constant<true>{}) : with(Constant<N>{}, Constant<false>{});
+    else
+      x.b ? with(Constant<1>{}, Constant<true>{}) : with(Constant<1>{}, Constant<false>{});
+    check_launch();
+  });
+}
+
+void norm_backward(const NormRows& x, const void* dy, const void* weight, const void* mean, const void* rstd, void* dx,
+                   bool wide, void* partial, int64_t blocks, void* stream) {
+  with_type(x.type, [&](auto t) {
+    typedef decltype(t) T;
+    constexpr int N = kLanes<T>;
+    auto with = [&](auto out, auto lanes, auto packs, auto rest, auto two) {
+      typedef decltype(out) Out;
+      constexpr int L = decltype(lanes)::value, P = decltype(packs)::value;
+      constexpr bool Rest = decltype(rest)::value, Two = decltype(two)::value;
+      unsigned threads = row_threads(x.columns, L, P, kBackwardThreads);
+      norm_backward_kernel<T, Out, L, P, Rest, Two><<<unsigned(blocks), threads, 0, cudaStream_t(stream)>>>(
+          x, as<T>(dy), as<T>(weight), as<float>(mean), as<float>(rstd), as<Out>(dx), as<float>(partial));
+      check_launch();
+    };
+    auto with_packs = [&](auto out, auto two) {
+      if (!(whole_packs<N>(x) && aligned(weight) && aligned(dy) && aligned(dx) && aligned(partial)))
+        with(out, Constant<1>{}, Constant<2>{}, Constant<true>{}, two);
+      else if (x.columns <= kNarrow)
+        with(out, Constant<N>{}, Constant<8 / N>{}, Constant<false>{}, two);
+      else
+        with(out, Constant<N>{}, Constant<(decltype(two)::value ? 8 : 16) / N>{}, Constant<true>{}, two);
+    };
+    // A second table, and a gradient in float32, belong to the embedding.
+    if (x.b) with_packs(float{}, Constant<true>{});
+    else if (wide) with_packs(float{}, Constant<false>{});
+    else with_packs(T{}, Constant<false>{});
+  });
+}
+
+void norm_reduce(Type type, const void* partial, int64_t blocks, void* out, int64_t columns, void* stream) {
+  with_type(type, [&](auto t) {
+    typedef decltype(t) T;
+    const int64_t both = 2 * columns;
+    norm_reduce_kernel<T><<<unsigned((both + kWarp - 1) / kWarp), dim3(kWarp, kReducers), 0, cudaStream_t(stream)>>>(
+        as<float>(partial), blocks, as<T>(out), both);
+    check_launch();
+  });
+}
+
+}  // namespace cuda
+}  // namespace benchsuite

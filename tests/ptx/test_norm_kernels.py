@@ -1,0 +1,159 @@
+"""The norms' CUDA kernels, executed: against float64, each row read once, sums in one order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchsuite.cuda_ext.ptx import Buffer, Program, Result, Struct, Uninitialised, View
+from tests.ptx.kernels import TYPES, Array, close, draw, row_threads, values
+
+EPS = 1e-5
+# (rows, columns, whether rows are whole packs): tiny, odd, several warps, more than the registers of a block hold.
+SHAPES = [(1, 1, False), (3, 37, False), (2, 64, True), (5, 768, True), (1, 700, False)]
+
+
+def rows_of(x: Array, table: bool = False, second: bool = False, rows: int | None = None) -> Struct:
+    """NormRows of x (rows, columns), or of the rows of one or two tables."""
+    columns, element = x.shape[1], {"float32": 0, "uint16": 1, "float16": 2}[x.dtype.name]
+    return Struct(
+        (
+            element,
+            View("x"),
+            View("y") if second else None,
+            View("index") if table else None,
+            View("index") if second else None,
+            columns,
+            columns if second else 0,
+            len(x) if rows is None else rows,
+            columns,
+        )
+    )
+
+
+def forward(program: Program, x: Array, dtype: str, wide: bool, w: Array, b: Array | None, **more: Array) -> Result:
+    mangled, lanes, _ = TYPES[dtype]
+    lanes, second = lanes if wide else 1, "y" in more
+    rows = len(more["index"]) if "index" in more else len(x)
+    packs = 4 if lanes == 1 else (8 if second else 16) // lanes
+    threads = row_threads(x.shape[1], lanes, packs, 1024 if lanes > 1 else 512)
+    name = f"norm_forward_kernelI{mangled}Li{lanes}ELb{int(second)}E"
+    struct = rows_of(x, "index" in more, second, rows)
+    outputs = [Uninitialised((rows, x.shape[1]), x.dtype), *[Uninitialised((rows,), np.float32)] * 2]
+    return program.launch(name, (min(rows, 3),), (threads,), [struct, w, b, EPS, *outputs], buffers={"x": x, **more})
+
+
+def exact(x: Array) -> tuple[Array, Array]:
+    return (x - x.mean(1, keepdims=True)), 1 / np.sqrt(x.var(1, keepdims=True) + EPS)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_the_forward_pass_reads_each_row_once(norm: Program, dtype: str) -> None:
+    for rows, columns, wide in SHAPES:
+        x, w, b = draw((rows, columns), dtype), draw((columns,), dtype), draw((columns,), dtype, 1)
+        result = forward(norm, x, dtype, wide, w, b)
+        centred, rstd = exact(values(x, dtype))
+        close(result.arrays[4], centred * rstd * values(w, dtype) + values(b, dtype), dtype, 2)
+        np.testing.assert_allclose(result.arrays[5], values(x, dtype).mean(1), atol=1e-5)
+        np.testing.assert_allclose(result.arrays[6], rstd[:, 0], rtol=1e-4)
+        assert result.counters.read("x") == result.counters.written("4") == x.nbytes
+        if wide:
+            assert result.counters.sector_efficiency > 0.9
+        assert result.counters.bank_conflicts == 0
+
+
+def test_the_variance_is_taken_about_the_mean(norm: Program) -> None:
+    x = draw((2, 256), "float32") * np.float32(1e-2) + np.float32(1e3)
+    result = forward(norm, x, "float32", True, np.ones(256, np.float32), None)
+    centred, rstd = exact(x.astype(np.float64))
+    np.testing.assert_allclose(
+        result.arrays[4], centred * rstd, atol=2e-2
+    )  # x itself is rounded to 6e-5, sigma is 2e-2
+
+
+def test_rows_longer_than_the_registers_are_read_again(norm: Program) -> None:
+    x = draw((1, 4100), "float32")[:, 1:]  # unaligned: single elements, 4 of them for each of 512 threads
+    result = forward(norm, x.copy(), "float32", False, np.ones(4099, np.float32), None)
+    centred, rstd = exact(x.astype(np.float64))
+    close(result.arrays[4], centred * rstd, "float32", 2)
+    assert x.nbytes < result.counters.read("x") <= 3 * x.nbytes
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_rows_of_two_tables(norm: Program, dtype: str) -> None:
+    table, places = draw((9, 64), dtype), draw((9, 64), dtype, 1)
+    index, w = np.array([3, 0, 8, 3, 5]), draw((64,), dtype, 2)
+    result = forward(norm, table, dtype, True, w, None, index=index, y=places)
+    centred, rstd = exact(values(table, dtype)[index] + values(places, dtype)[index])
+    close(result.arrays[4], centred * rstd * values(w, dtype), dtype, 2)
+    one = forward(norm, table, dtype, True, w, None, index=index)
+    centred, rstd = exact(values(table, dtype)[index])
+    close(one.arrays[4], centred * rstd * values(w, dtype), dtype, 2)
+
+
+def backward(
+    program: Program,
+    x: Array,
+    dy: Array,
+    w: Array,
+    dtype: str,
+    lanes: int,
+    packs: int,
+    rest: bool,
+    out: str,
+    blocks: int,
+) -> Result:
+    exact_x = values(x, dtype)
+    centred, rstd = exact(exact_x)
+    mean = exact_x.mean(1).astype(np.float32)
+    name = f"norm_backward_kernelI{TYPES[dtype][0]}{out}Li{lanes}ELi{packs}ELb{int(rest)}ELb0E"
+    threads = row_threads(x.shape[1], lanes, packs, 512)
+    kind = np.float32 if out == "f" else x.dtype
+    outputs: list[Buffer] = [Uninitialised(x.shape, kind), Uninitialised((blocks, 2, x.shape[1]), np.float32)]
+    arguments = [rows_of(x), dy, w, mean, rstd[:, 0].astype(np.float32), *outputs]
+    return program.launch(name, (blocks,), (threads,), arguments, buffers={"x": x})
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize(("rows", "columns", "blocks"), [(7, 64, 2), (3, 37, 3), (4, 520, 1), (1, 1, 1)])
+def test_the_backward_pass(norm: Program, dtype: str, rows: int, columns: int, blocks: int) -> None:
+    mangled, lanes, _ = TYPES[dtype]
+    wide = columns % lanes == 0
+    x, dy, w = draw((rows, columns), dtype), draw((rows, columns), dtype, 1), draw((columns,), dtype, 2)
+    # Rows that fit into registers, and those with a rest (one that is empty here).
+    kinds = [(lanes, 8 // lanes, False), (lanes, 16 // lanes, True)] if wide else [(1, 2, True)]
+    for (lanes_, packs, rest), out in zip(kinds, ("S3_" if dtype != "float32" else "f",) * 2, strict=False):
+        result = backward(norm, x, dy, w, dtype, lanes_, packs, rest, out, blocks)
+        centred, rstd = exact(values(x, dtype))
+        h, g = centred * rstd, values(dy, dtype) * values(w, dtype)
+        want = (g - g.mean(1, keepdims=True) - h * (g * h).mean(1, keepdims=True)) * rstd
+        if columns == 1:
+            want = np.zeros_like(want)
+        close(result.arrays[5], want, "float32" if out == "f" else dtype, 8)
+        partial = result.arrays[6].astype(np.float64).sum(0)
+        np.testing.assert_allclose(partial[0], (values(dy, dtype) * h).sum(0), atol=1e-4)
+        np.testing.assert_allclose(partial[1], values(dy, dtype).sum(0), atol=1e-4)
+        if wide:
+            assert result.counters.read("x") == result.counters.read("1") == x.nbytes
+        assert result.counters.written("5") == result.arrays[5].nbytes
+        assert result.counters.bank_conflicts == 0
+
+
+def test_a_backward_row_longer_than_the_registers(norm: Program) -> None:
+    x, dy, w = (draw(shape, "float32", n) for n, shape in enumerate([(3, 2051), (3, 2051), (2051,)]))
+    result = backward(norm, x, dy, w, "float32", 1, 2, True, "f", 2)  # 512 threads keep 2 elements each
+    centred, rstd = exact(x.astype(np.float64))
+    h, g = centred * rstd, dy.astype(np.float64) * w
+    close(result.arrays[5], (g - g.mean(1, keepdims=True) - h * (g * h).mean(1, keepdims=True)) * rstd, "float32", 8)
+    np.testing.assert_allclose(result.arrays[6].sum(0)[0], (dy * h).sum(0), atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_partial_sums_are_added_up(norm: Program, dtype: str) -> None:
+    partial = draw((19, 70), "float32")
+    out = Uninitialised((70,), np.uint16 if dtype == "bfloat16" else dtype)
+    name = f"norm_reduce_kernelI{TYPES[dtype][0]}E"
+    result = norm.launch(name, (3,), (32, 8), [partial, 19, out, 70])
+    close(result.arrays[2], partial.astype(np.float64).sum(0), dtype, 2)
+    assert result.counters.read("0") == partial.nbytes
+    assert result.counters.bank_conflicts == 0
