@@ -8,7 +8,7 @@
 Arrays are copied in and come back in `arrays`. bfloat16 is uint16 (`to_bf16`, `from_bf16`). Every access is checked:
 bounds, alignment, reads of what nobody wrote, races in shared memory between barriers and between blocks, barriers and
 shuffles that not all reach. What a GPU would punish raises PTXFault; an instruction that is not interpreted raises
-UnknownInstruction and is never skipped. Not interpreted yet: tensor cores (mma, ldmatrix), cp.async, atomics, votes.
+UnknownInstruction and is never skipped.
 """
 
 from __future__ import annotations

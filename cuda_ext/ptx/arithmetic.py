@@ -97,6 +97,50 @@ def _maximum(a: Array, b: Array) -> Array:
     return np.fmax(a, b) if a.dtype.kind == "f" else np.maximum(a, b)
 
 
+def _bits(a: Array) -> Array:
+    """(n, bits) of each number, the lowest first."""
+    return np.unpackbits(np.ascontiguousarray(a)[:, None].view(np.uint8), axis=1, bitorder="little")
+
+
+def _insert(a: Array, b: Array, position: Array, length: Array) -> Array:
+    """The lowest `length` bits of a at `position` of b; both go by their lowest eight bits, as the hardware has it."""
+    at, bits = np.arange(a.dtype.itemsize * 8)[None, :], _bits(a)
+    start, count = (position & 255).astype(np.int64)[:, None], (length & 255).astype(np.int64)[:, None]
+    inside = (at >= start) & (at < start + count)
+    shifted = np.take_along_axis(bits, np.clip(at - start, 0, bits.shape[1] - 1), 1)
+    return np.packbits(np.where(inside, shifted, _bits(b)), axis=1, bitorder="little").view(a.dtype)[:, 0]
+
+
+def _extract(a: Array, position: Array, length: Array) -> Array:
+    """`length` bits of a from `position`, with their sign for signed types; the sign is the highest bit that exists."""
+    width = a.dtype.itemsize * 8
+    at, bits = np.arange(width)[None, :], _bits(a)
+    start, count = (position & 255).astype(np.int64)[:, None], (length & 255).astype(np.int64)[:, None]
+    taken = np.take_along_axis(bits, np.clip(at + start, 0, width - 1), 1) * (at + start < width)
+    last = np.take_along_axis(bits, np.clip(start + count - 1, 0, width - 1), 1)
+    fill = np.where((a.dtype.kind == "i") & (count > 0), last, 0)
+    inside = (at < count) & ((at + start < width) | (a.dtype.kind == "u"))
+    return np.packbits(np.where(inside, taken, fill).astype(np.uint8), axis=1, bitorder="little").view(a.dtype)[:, 0]
+
+
+def _permute(a: Array, b: Array, selector: Array) -> Array:
+    """Four bytes of the eight of a and b, each by four bits of the selector; the fourth bit repeats the byte's sign."""
+    source = np.ascontiguousarray(np.stack([a, b], 1)).view(np.uint8)
+    choices = (selector[:, None] >> np.arange(0, 16, 4, dtype=np.uint32)) & np.uint32(15)
+    bytes_ = np.take_along_axis(source, (choices & np.uint32(7)).astype(np.int64), 1)
+    signed = np.where(bytes_ & 0x80, np.uint8(255), np.uint8(0))
+    return np.ascontiguousarray(np.where(choices & np.uint32(8), signed, bytes_)).view(np.uint32)[:, 0]
+
+
+def _logic(a: Array, b: Array, c: Array, table: Array) -> Array:
+    """Any function of three bits, whose results are the bits of `table`."""
+    out = np.zeros_like(a)
+    for row in range(8):
+        x, y, z = (v if row >> place & 1 else ~v for v, place in ((a, 2), (b, 1), (c, 0)))
+        out |= np.where(table >> np.uint32(row) & np.uint32(1), x & y & z, np.uint32(0))
+    return out
+
+
 def _exact(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return lambda a: function(a.astype(np.float64)).astype(a.dtype)
 
@@ -154,6 +198,22 @@ def operation(op: tuple[str, ...]) -> tuple[Callable[..., Array], tuple[str, ...
             return lambda a, b, c: a * b + c, (kind, kind, kind), kind
         case "fma", []:
             return _fma, (kind, kind, kind), kind
+        case "bfi", []:
+            return _insert, (kind, kind, "u32", "u32"), kind
+        case "bfe", []:
+            return _extract, (kind, "u32", "u32"), kind
+        case "prmt", [] if kind == "b32":
+            return _permute, (kind, kind, "u32"), kind
+        case "lop3", [] if kind == "b32":
+            return _logic, (kind, kind, kind, "u32"), kind
+        case "popc", []:
+            return lambda a: _bits(a).sum(1).astype(np.uint32), (kind,), "u32"
+        case "clz", []:
+            return lambda a: np.argmax(np.pad(_bits(a)[:, ::-1], ((0, 0), (0, 1)), constant_values=1), 1).astype(
+                np.uint32
+            ), (kind,), "u32"
+        case "brev", []:
+            return lambda a: np.packbits(_bits(a)[:, ::-1], axis=1, bitorder="little").view(a.dtype)[:, 0], (kind,), kind
         case "shl", []:
             return lambda a, b: _shift(a, b, True), (kind, "u32"), kind
         case "shr", []:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchsuite.cuda_ext.ptx import warp
 from benchsuite.cuda_ext.ptx.arithmetic import COMPARE, TYPES, UnknownInstruction, operation
 from benchsuite.cuda_ext.ptx.counters import WARP, Counters
-from benchsuite.cuda_ext.ptx.memory import GlobalMemory, MemoryFault, PTXFault, SharedMemory, SyncFault
+from benchsuite.cuda_ext.ptx.memory import Copies, GlobalMemory, MemoryFault, PTXFault, SharedMemory, SyncFault
 from benchsuite.cuda_ext.ptx.parse import Instruction, Kernel
 
 Array = NDArray[Any]
@@ -24,7 +25,7 @@ Step = Callable[[NDArray[np.int64]], None]
 RUNNING, WAITING, DONE = 0, 1, 2
 CACHE_HINTS = {"nc", "ca", "cg", "cs", "cv", "lu", "wb", "wt", "global", "shared", "param", "L1::no_allocate"}
 # What does more than to compute registers from registers.
-ACTS = {"ret", "exit", "bra", "bar", "barrier", "ld", "st", "shfl"}
+ACTS = {"ret", "exit", "bra", "bar", "barrier", "ld", "st", "cp", "shfl", "vote", "ldmatrix", "mma"}
 CONVERT_FLOATS = {"bf16", "f16", "f32", "f64"}
 
 
@@ -49,13 +50,19 @@ class Machine:
         self.warp = self.block * self.warps + self.thread // WARP
         self.lane = self.thread % WARP
         self.shared = SharedMemory(self.blocks, kernel.shared_bytes + shared)
+        self.copies = Copies(count)
         self.pc, self.state = np.zeros(count, np.int64), np.zeros(count, np.int8)
         self.registers = {name: np.zeros(count, TYPES[f"b{_bits(kind)}"] if kind != "pred" else np.bool_)
                           for name, kind in kernel.registers.items()}  # fmt: skip
         self.set = {name: np.zeros(count, np.bool_) for name in kernel.registers}
         self.strict = True  # whether an operand that was never set is a fault, for what is decoded now
         self.special = self._special(grid, block)
-        self.parameters = {p.name: _bytes(p.type, p.size, v) for p, v in zip(kernel.parameters, arguments, strict=True)}
+        self.parameters, held = {}, b""  # where each begins, and the bytes of all
+        for parameter, argument in zip(kernel.parameters, arguments, strict=True):
+            self.parameters[parameter.name] = len(held)
+            value = _bytes(parameter.type, parameter.size, argument)
+            held += value.ljust(-(-len(value) // 16) * 16, b"\0")
+        self.held = np.frombuffer(held, np.uint8)
         self.steps = [self._guarded(instruction) for instruction in kernel.instructions]
 
     def _special(self, grid: tuple[int, int, int], block: tuple[int, int, int]) -> dict[str, Array]:
@@ -111,7 +118,7 @@ class Machine:
 
     def _guarded(self, instruction: Instruction) -> Step:
         opcode, guard = instruction.op[0], instruction.guard
-        predicate = self._read(guard[0], "pred") if guard else None
+        predicate = self.reads(guard[0], "pred") if guard else None
         step = self._decode(instruction) if opcode in ACTS else self._computes(instruction)
 
         def counted(active: NDArray[np.int64]) -> None:
@@ -170,14 +177,22 @@ class Machine:
                 return self._compare(op, operands)
             case "selp":
                 return self._select(op, operands)
+            case "cp" if op[1] == "async":
+                return self._copy_async(op, operands)
             case "shfl":
-                return self._shuffle(op, operands)
+                return warp.shuffle(self, op, operands)
+            case "vote":
+                return warp.vote(self, op, operands)
+            case "ldmatrix":
+                return warp.load_matrices(self, op, operands)
+            case "mma":
+                return warp.multiply(self, op, operands)
         function, kinds, result = operation(op)
-        reads = [self._read(name, kind) for name, kind in zip(operands[1:], kinds, strict=True)]
-        write = self._write(operands[0], result)
+        reads = [self.reads(name, kind) for name, kind in zip(operands[1:], kinds, strict=True)]
+        write = self.writes(operands[0], result)
         return lambda active: write(active, function(*(read(active) for read in reads)))
 
-    def _read(self, name: str, kind: str) -> Callable[[NDArray[np.int64]], Array]:
+    def reads(self, name: str, kind: str) -> Callable[[NDArray[np.int64]], Array]:
         """The values of an operand, as the type `kind`."""
         dtype = TYPES["b16" if kind == "bf16" else kind]
         if name in self.registers:
@@ -200,10 +215,10 @@ class Machine:
         if name in self.kernel.shared or name == self.kernel.dynamic:
             offset = self.kernel.shared[name][0] if name in self.kernel.shared else self.kernel.shared_bytes
             return lambda active: np.full(len(active), offset, dtype)
-        constant = _constant(name, dtype)
+        constant = self.parameters[name] if name in self.parameters else _constant(name, dtype)
         return lambda active: np.full(len(active), constant, dtype)
 
-    def _write(self, name: str, kind: str) -> Callable[[NDArray[np.int64], Array], None]:
+    def writes(self, name: str, kind: str) -> Callable[[NDArray[np.int64], Array], None]:
         register, known = self.registers[name], self.set[name]
 
         def to_register(active: NDArray[np.int64], values: Array) -> None:
@@ -232,18 +247,15 @@ class Machine:
         size = TYPES[kind].itemsize
         place, values = (operands[1], operands[0]) if loads else operands
         names = values.strip("{}").split(",")
-        match = re.fullmatch(r"\[([^+\]]+)(?:\+(-?\w+))?\]", place)
-        if match is None or len(names) != width:
+        if len(names) != width:
             raise UnknownInstruction(f"{'.'.join(op)} {place}")
-        offset = int(match[2] or 0)
         if space == "param":
-            return self._parameter(match[1], offset, kind, names)
-        wide = "u64" if space == "global" else self._shared_address(match[1])
-        base = self._read(match[1], wide)
+            return self._parameter(place, kind, names)
+        address = self.address(place, space)
 
         def step(active: NDArray[np.int64]) -> None:
-            addresses = base(active).astype(np.int64) + offset
-            block, warp = self.block[active], self.warp[active]
+            addresses = address(active)
+            block, warps = self.block[active], self.warp[active]
             total = size * width
             if loads:
                 if space == "global":
@@ -263,26 +275,67 @@ class Machine:
                     moved = []
             for buffer, inside in moved:
                 how = "read" if loads else "write"
-                self.counters.global_access(buffer.name, how, warp[inside], addresses[inside], total)
+                self.counters.global_access(buffer.name, how, warps[inside], addresses[inside], total)
             if space == "shared":
-                self.counters.shared_access(warp, self.lane[active], addresses, total)
+                self.counters.shared_access(warps, self.lane[active], addresses, total)
 
-        writes = [self._write(name, kind) for name in names] if loads else []
-        reads = [] if loads else [self._read(name, kind) for name in names]
+        writes = [self.writes(name, kind) for name in names] if loads else []
+        reads = [] if loads else [self.reads(name, kind) for name in names]
         return step
 
-    def _shared_address(self, name: str) -> str:
+    def address(self, place: str, space: str) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
+        """The addresses that an operand [register + offset] stands for."""
+        name, offset = _place(place)
         register = self.kernel.registers.get(name)
-        return "u64" if register is not None and _bits(register) == 64 else "u32"
+        wide = space in ("global", "param") or (register is not None and _bits(register) == 64)
+        base = self.reads(name, "u64" if wide else "u32")
+        if wide:
+            return lambda active: base(active).astype(np.int64) + offset
+        return lambda active: base(active).astype(np.int64) + offset & 0xFFFFFFFF  # 32-bit addresses go round
 
-    def _parameter(self, name: str, offset: int, kind: str, names: list[str]) -> Step:
-        raw = np.frombuffer(self.parameters[name], np.uint8)
-        values = raw[offset : offset + TYPES[kind].itemsize * len(names)].view(TYPES[kind])
-        writes = [self._write(register, kind) for register in names]
+    def _copy_async(self, op: tuple[str, ...], operands: tuple[str, ...]) -> Step:
+        """A copy from global to shared memory that is not there before the thread has waited for it."""
+        match op[2:]:
+            case ["commit_group"]:
+                return lambda active: self.copies.commit(active)
+            case ["wait_all"]:
+                return lambda active: self.shared.arrived(self.copies.all_of(active))
+            case ["wait_group"]:
+                return lambda active: self.shared.arrived(self.copies.all_but(active, int(operands[0])))
+        if op[2:] not in (("cg", "shared", "global"), ("ca", "shared", "global")):
+            raise UnknownInstruction(".".join(op))
+        to, source, size = self.address(operands[0], "shared"), self.address(operands[1], "global"), int(operands[2])
+        taken = self.reads(operands[3], "u32") if len(operands) > 3 else None
 
         def step(active: NDArray[np.int64]) -> None:
-            for write, value in zip(writes, values, strict=True):
-                write(active, np.full(len(active), value))
+            values = np.zeros((len(active), size), np.uint8)  # what is not taken is filled with zeros
+            bytes_ = np.full(len(active), size) if taken is None else taken(active).astype(np.int64)
+            if not np.isin(bytes_, (0, size)).all():
+                raise UnknownInstruction("cp.async of a part of its bytes")
+            full = bytes_ == size
+            if full.any():
+                some = active[full]
+                values[full], moved = self.memory.load(source(some), size, self.block[some])
+                for buffer, inside in moved:
+                    addresses = source(some)[inside]
+                    self.counters.global_access(buffer.name, "read", self.warp[some][inside], addresses, size)
+            self.shared.store(to(active), values, self.block[active], self.thread[active])
+            self.shared.expect(to(active), size, self.block[active], self.copies.issue(active))
+            self.counters.shared_access(self.warp[active], self.lane[active], to(active), size)
+
+        return step
+
+    def _parameter(self, place: str, kind: str, names: list[str]) -> Step:
+        address, size = self.address(place, "param"), TYPES[kind].itemsize
+        writes = [self.writes(register, kind) for register in names]
+
+        def step(active: NDArray[np.int64]) -> None:
+            at = address(active)[:, None] + np.arange(size * len(names))
+            if (at >= len(self.held)).any():
+                raise MemoryFault("out of bounds of the parameters")
+            values = np.ascontiguousarray(self.held[at]).view(TYPES[kind])
+            for number, write in enumerate(writes):
+                write(active, values[:, number])
 
         return step
 
@@ -295,14 +348,14 @@ class Machine:
         if source.startswith("{"):  # pack: the first is the lowest
             names = source.strip("{}").split(",")
             part = f"u{TYPES[kind].itemsize * 8 // len(names)}"
-            reads, write = [self._read(name, part) for name in names], self._write(to, kind)
+            reads, write = [self.reads(name, part) for name in names], self.writes(to, kind)
             return lambda active: write(
                 active, np.ascontiguousarray(np.stack([r(active) for r in reads], 1)).view(TYPES[kind])[:, 0]
             )
         if to.startswith("{"):
             names = to.strip("{}").split(",")
             part = f"u{TYPES[kind].itemsize * 8 // len(names)}"
-            read, writes = self._read(source, kind), [self._write(name, part) for name in names if name != "_"]
+            read, writes = self.reads(source, kind), [self.writes(name, part) for name in names if name != "_"]
             kept = [number for number, name in enumerate(names) if name != "_"]
 
             def unpack(active: NDArray[np.int64]) -> None:
@@ -311,7 +364,7 @@ class Machine:
                     one(active, parts[:, number])
 
             return unpack
-        read, write = self._read(source, kind), self._write(to, kind)
+        read, write = self.reads(source, kind), self.writes(to, kind)
         return lambda active: write(active, read(active))
 
     def _convert(self, op: tuple[str, ...], operands: tuple[str, ...]) -> Step:
@@ -320,8 +373,8 @@ class Machine:
         floats = (to in CONVERT_FLOATS, source in CONVERT_FLOATS)
         if to.endswith("x2") and source == "f32" and how == ["rn"]:  # the first operand is the upper half
             one = to.removesuffix("x2")
-            upper, lower = (self._read(name, "f32") for name in operands[1:])
-            write = self._write(operands[0], "b32")
+            upper, lower = (self.reads(name, "f32") for name in operands[1:])
+            write = self.writes(operands[0], "b32")
 
             def pack(active: NDArray[np.int64]) -> None:
                 halves = [_to_bits(read(active), one).astype(np.uint32) for read in (lower, upper)]
@@ -332,7 +385,7 @@ class Machine:
         allowed[True, True] = ([], ["rn"], ["rzi"], ["rni"], ["rmi"], ["rpi"])
         if how not in allowed[floats]:
             raise UnknownInstruction(".".join(op))
-        read, write = self._read(operands[1], source), self._write(operands[0], "b16" if to == "bf16" else to)
+        read, write = self.reads(operands[1], source), self.writes(operands[0], "b16" if to == "bf16" else to)
         rounding = {"rzi": np.trunc, "rni": np.rint, "rmi": np.floor, "rpi": np.ceil}.get((how or [""])[0])
 
         def convert(active: NDArray[np.int64]) -> None:
@@ -360,64 +413,27 @@ class Machine:
         if flags[0] not in COMPARE or len(flags) > 2 or (len(flags) == 2 and combine is None) or "|" in operands[0]:
             raise UnknownInstruction(".".join(op))
         compare = COMPARE[flags[0]]
-        a, b, write = self._read(operands[1], kind), self._read(operands[2], kind), self._write(operands[0], "pred")
+        a, b, write = self.reads(operands[1], kind), self.reads(operands[2], kind), self.writes(operands[0], "pred")
         if combine is None:
             return lambda active: write(active, compare(a(active), b(active)))
         third = operands[3]
-        c, negated = self._read(third.lstrip("!"), "pred"), third.startswith("!")
+        c, negated = self.reads(third.lstrip("!"), "pred"), third.startswith("!")
         join = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}[combine]
         return lambda active: write(active, join(compare(a(active), b(active)), c(active) != negated))
 
     def _select(self, op: tuple[str, ...], operands: tuple[str, ...]) -> Step:
         if len(op) != 2:
             raise UnknownInstruction(".".join(op))
-        a, b = (self._read(name, op[1]) for name in operands[1:3])
-        predicate, write = self._read(operands[3], "pred"), self._write(operands[0], op[1])
+        a, b = (self.reads(name, op[1]) for name in operands[1:3])
+        predicate, write = self.reads(operands[3], "pred"), self.writes(operands[0], op[1])
         return lambda active: write(active, np.where(predicate(active), a(active), b(active)))
 
-    def _shuffle(self, op: tuple[str, ...], operands: tuple[str, ...]) -> Step:
-        if op[1] != "sync" or op[2] not in ("bfly", "down", "up", "idx") or op[-1] != "b32":
-            raise UnknownInstruction(".".join(op))
-        to, _, taken = operands[0].partition("|")
-        source, by, clamp, mask = (self._read(name, "u32") for name in operands[1:])
-        write, says = self._write(to, "u32"), self._write(taken, "pred") if taken else None
-        everyone = np.zeros(self.pc.shape, np.uint32)
-        present = np.zeros(self.pc.shape, np.bool_)
 
-        def shuffle(active: NDArray[np.int64]) -> None:
-            present[:] = False
-            present[active] = True
-            lane, first = self.lane[active], active - self.lane[active]
-            wanted = mask(active)
-            for other in range(WARP):
-                asked = (wanted >> np.uint32(other)) & np.uint32(1) == 1
-                there = first + other
-                exists = there < len(present)
-                if (asked & ~(exists & present[np.minimum(there, len(present) - 1)])).any():
-                    raise SyncFault(f"shfl.sync names lane {other}, which does not take part")
-            everyone[active] = source(active)
-            c = clamp(active)
-            top, segment = (c & 31).astype(np.int64), (c >> 8 & 31).astype(np.int64)
-            low, amount = lane & segment, by(active).astype(np.int64)
-            high = low | (top & ~segment)
-            match op[2]:
-                case "up":
-                    from_lane, inside = lane - amount, lane - amount >= high
-                case "down":
-                    from_lane, inside = lane + amount, lane + amount <= high
-                case "bfly":
-                    from_lane, inside = lane ^ amount, (lane ^ amount) <= high
-                case _:
-                    from_lane = low | (amount & ~segment)
-                    inside = from_lane <= high
-            from_lane = np.where(inside, from_lane, lane)
-            if not present[first + from_lane].all():
-                raise SyncFault("shfl.sync takes from a lane that does not take part")
-            write(active, everyone[first + from_lane])
-            if says is not None:
-                says(active, inside)
-
-        return shuffle
+def _place(text: str) -> tuple[str, int]:
+    match = re.fullmatch(r"\[([^+\]]+)(?:\+(-?\w+))?\]", text)
+    if match is None:
+        raise UnknownInstruction(f"operand {text}")
+    return match[1], int(match[2] or 0)
 
 
 def to_bf16(values: Array) -> NDArray[np.uint16]:

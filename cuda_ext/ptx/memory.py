@@ -142,6 +142,14 @@ class SharedMemory:
         self.written = np.zeros((blocks, size), np.bool_)
         self.writers = np.full((blocks, size), NOBODY, np.int32)
         self.readers = np.full((blocks, size), NOBODY, np.int32)
+        self.copies = np.full((blocks, size), NOBODY, np.int64)  # the asynchronous copy that is under way to each byte
+
+    def expect(self, addresses: Ints, size: int, blocks: Ints, copies: Ints) -> None:
+        """What was just stored is only under way, by these copies."""
+        self.copies[blocks[:, None], addresses[:, None] + np.arange(size)] = copies[:, None]
+
+    def arrived(self, copies: Ints) -> None:
+        self.copies[np.isin(self.copies, copies)] = NOBODY
 
     def _index(self, addresses: Ints, size: int, blocks: Ints) -> tuple[Ints, Ints]:
         if (addresses % size).any():
@@ -149,7 +157,10 @@ class SharedMemory:
         if (addresses < 0).any() or (addresses + size > self.size).any():
             outside = addresses[(addresses < 0) | (addresses + size > self.size)]
             raise MemoryFault(f"out of bounds: {size} bytes at shared {int(outside[0])} of {self.size}")
-        return blocks[:, None], addresses[:, None] + np.arange(size)
+        at = blocks[:, None], addresses[:, None] + np.arange(size)
+        if (self.copies[at] != NOBODY).any():
+            raise RaceFault("shared memory: cp.async to these bytes was not waited for")
+        return at
 
     def load(self, addresses: Ints, size: int, blocks: Ints, threads: Ints) -> Bytes:
         at = self._index(addresses, size, blocks)
@@ -178,3 +189,41 @@ class SharedMemory:
     def barrier(self, blocks: NDArray) -> None:
         self.writers[blocks] = NOBODY
         self.readers[blocks] = NOBODY
+
+
+class Copies:
+    """The asynchronous copies of each thread, in its groups."""
+
+    def __init__(self, threads: int) -> None:
+        self.next = 0
+        self.group = np.zeros(threads, np.int64)
+        self.open: list[tuple[Ints, Ints, Ints]] = []  # threads, their copies, their groups
+
+    def issue(self, threads: Ints) -> Ints:
+        """Numbers of new copies, one for each thread."""
+        copies = self.next + np.arange(len(threads))
+        self.next += len(threads)
+        self.open.append((threads, copies, self.group[threads]))
+        return copies
+
+    def commit(self, threads: Ints) -> None:
+        self.group[threads] += 1
+
+    def all_of(self, threads: Ints) -> Ints:
+        return self._close(threads, self.group + 1)
+
+    def all_but(self, threads: Ints, latest: int) -> Ints:
+        """Those in all groups but the latest that were committed."""
+        return self._close(threads, self.group - latest)
+
+    def _close(self, threads: Ints, before: Ints) -> Ints:
+        waiting = np.zeros(len(self.group), np.bool_)
+        waiting[threads] = True
+        closed, left = [np.empty(0, np.int64)], []
+        for owners, copies, groups in self.open:
+            done = waiting[owners] & (groups < before[owners])
+            closed.append(copies[done])
+            if not done.all():
+                left.append((owners[~done], copies[~done], groups[~done]))
+        self.open = left
+        return np.concatenate(closed)

@@ -59,3 +59,15 @@ def rotary() -> Program:
 def cross_entropy() -> Program:
     needs_nvcc()
     return load(CSRC / "cuda" / "cross_entropy.cu")
+
+
+@pytest.fixture(scope="session")
+def attention() -> Program:
+    needs_nvcc()
+    return load(CSRC / "cuda" / "attention.cu")
+
+
+@pytest.fixture(scope="session")
+def attention_backward() -> Program:
+    needs_nvcc()
+    return load(CSRC / "cuda" / "attention_backward.cu")

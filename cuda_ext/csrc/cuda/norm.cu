@@ -178,56 +178,65 @@ template <int N> bool whole_packs(const NormRows& x) {
   return aligned(x.a) && aligned(x.b) && x.columns % N == 0 && (x.rows == 1 || x.a_stride % N == 0) && x.b_stride % N == 0;
 }
 
+struct Forward {
+  const NormRows& x;
+  const void *weight, *bias;
+  double eps;
+  void *y, *mean, *rstd, *stream;
+
+  template <class T, int N, bool Two> void launch() const {
+    unsigned threads = row_threads(x.columns, N, kForward<N, Two>, kForwardThreads<N>);
+    norm_forward_kernel<T, N, Two><<<row_blocks(x.rows), threads, 0, cudaStream_t(stream)>>>(
+        x, as<T>(weight), as<T>(bias), float(eps), as<T>(y), as<float>(mean), as<float>(rstd));
+    check_launch();
+  }
+  template <class T, int N> void of_tables() const { x.b ? launch<T, N, true>() : launch<T, N, false>(); }
+};
+
+struct Backward {
+  const NormRows& x;
+  const void *dy, *weight, *mean, *rstd;
+  void *dx, *partial, *stream;
+  int64_t blocks;
+
+  template <class T, class Out, int N, int P, bool Rest, bool Two> void launch() const {
+    unsigned threads = row_threads(x.columns, N, P, kBackwardThreads);
+    norm_backward_kernel<T, Out, N, P, Rest, Two><<<unsigned(blocks), threads, 0, cudaStream_t(stream)>>>(
+        x, as<T>(dy), as<T>(weight), as<float>(mean), as<float>(rstd), as<Out>(dx), as<float>(partial));
+    check_launch();
+  }
+  template <class T, class Out, bool Two> void of_columns() const {
+    constexpr int N = kLanes<T>, most = Two ? 8 : 16;
+    if (!(whole_packs<N>(x) && aligned(weight) && aligned(dy) && aligned(dx) && aligned(partial)))
+      launch<T, Out, 1, 2, true, Two>();
+    else if (x.columns <= kNarrow)
+      launch<T, Out, N, 8 / N, false, Two>();
+    else
+      launch<T, Out, N, most / N, true, Two>();
+  }
+};
+
 }  // namespace
 
 void norm_forward(const NormRows& x, const void* weight, const void* bias, double eps, void* y, void* mean, void* rstd,
                   void* stream) {
   with_type(x.type, [&](auto t) {
     typedef decltype(t) T;
-    constexpr int N = kLanes<T>;
-    auto launch = [&](auto kernel, unsigned threads) {
-      kernel<<<row_blocks(x.rows), threads, 0, cudaStream_t(stream)>>>(x, as<T>(weight), as<T>(bias), float(eps), as<T>(y),
-                                                                       as<float>(mean), as<float>(rstd));
-    };
-    auto with = [&](auto lanes, auto two) {
-      constexpr int L = decltype(lanes)::value;
-      constexpr bool Two = decltype(two)::value;
-      launch(norm_forward_kernel<T, L, Two>, row_threads(x.columns, L, kForward<L, Two>, kForwardThreads<L>));
-    };
-    if (whole_packs<N>(x) && aligned(weight) && aligned(bias) && aligned(y))
-      x.b ? with(Constant<N>{}, Constant<true>{}) : with(Constant<N>{}, Constant<false>{});
-    else
-      x.b ? with(Constant<1>{}, Constant<true>{}) : with(Constant<1>{}, Constant<false>{});
-    check_launch();
+    const Forward forward{x, weight, bias, eps, y, mean, rstd, stream};
+    bool wide = whole_packs<kLanes<T>>(x) && aligned(weight) && aligned(bias) && aligned(y);
+    wide ? forward.template of_tables<T, kLanes<T>>() : forward.template of_tables<T, 1>();
   });
 }
 
+// A second table, and gradients in float32 (wide), belong to the embedding.
 void norm_backward(const NormRows& x, const void* dy, const void* weight, const void* mean, const void* rstd, void* dx,
                    bool wide, void* partial, int64_t blocks, void* stream) {
   with_type(x.type, [&](auto t) {
     typedef decltype(t) T;
-    constexpr int N = kLanes<T>;
-    auto with = [&](auto out, auto lanes, auto packs, auto rest, auto two) {
-      typedef decltype(out) Out;
-      constexpr int L = decltype(lanes)::value, P = decltype(packs)::value;
-      constexpr bool Rest = decltype(rest)::value, Two = decltype(two)::value;
-      unsigned threads = row_threads(x.columns, L, P, kBackwardThreads);
-      norm_backward_kernel<T, Out, L, P, Rest, Two><<<unsigned(blocks), threads, 0, cudaStream_t(stream)>>>(
-          x, as<T>(dy), as<T>(weight), as<float>(mean), as<float>(rstd), as<Out>(dx), as<float>(partial));
-      check_launch();
-    };
-    auto with_packs = [&](auto out, auto two) {
-      if (!(whole_packs<N>(x) && aligned(weight) && aligned(dy) && aligned(dx) && aligned(partial)))
-        with(out, Constant<1>{}, Constant<2>{}, Constant<true>{}, two);
-      else if (x.columns <= kNarrow)
-        with(out, Constant<N>{}, Constant<8 / N>{}, Constant<false>{}, two);
-      else
-        with(out, Constant<N>{}, Constant<(decltype(two)::value ? 8 : 16) / N>{}, Constant<true>{}, two);
-    };
-    // A second table, and a gradient in float32, belong to the embedding.
-    if (x.b) with_packs(float{}, Constant<true>{});
-    else if (wide) with_packs(float{}, Constant<false>{});
-    else with_packs(T{}, Constant<false>{});
+    const Backward backward{x, dy, weight, mean, rstd, dx, partial, stream, blocks};
+    if (x.b) backward.template of_columns<T, float, true>();
+    else if (wide) backward.template of_columns<T, float, false>();
+    else backward.template of_columns<T, T, false>();
   });
 }
 

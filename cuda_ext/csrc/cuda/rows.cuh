@@ -1,17 +1,12 @@
 // Kernels in which one block has one row at a time: what of the row stays in registers, and reductions over the block.
 #pragma once
 
-#include <type_traits>
-
 #include "common.cuh"
 
 namespace benchsuite {
 namespace cuda {
 
 constexpr int kWarp = 32, kMaxThreads = 1024;
-
-// A value that is a type, for a launcher to choose a kernel by.
-template <auto V> using Constant = std::integral_constant<decltype(V), V>;
 
 struct Sum {
   static constexpr float none = 0.f;
