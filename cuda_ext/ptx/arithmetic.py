@@ -209,11 +209,19 @@ def operation(op: tuple[str, ...]) -> tuple[Callable[..., Array], tuple[str, ...
         case "popc", []:
             return lambda a: _bits(a).sum(1).astype(np.uint32), (kind,), "u32"
         case "clz", []:
-            return lambda a: np.argmax(np.pad(_bits(a)[:, ::-1], ((0, 0), (0, 1)), constant_values=1), 1).astype(
-                np.uint32
-            ), (kind,), "u32"
+            return (
+                lambda a: np.argmax(np.pad(_bits(a)[:, ::-1], ((0, 0), (0, 1)), constant_values=1), 1).astype(
+                    np.uint32
+                ),
+                (kind,),
+                "u32",
+            )
         case "brev", []:
-            return lambda a: np.packbits(_bits(a)[:, ::-1], axis=1, bitorder="little").view(a.dtype)[:, 0], (kind,), kind
+            return (
+                lambda a: np.packbits(_bits(a)[:, ::-1], axis=1, bitorder="little").view(a.dtype)[:, 0],
+                (kind,),
+                kind,
+            )
         case "shl", []:
             return lambda a, b: _shift(a, b, True), (kind, "u32"), kind
         case "shr", []:

@@ -14,13 +14,17 @@ WARP, SECTOR, BANKS, BANK_BYTES = 32, 32, 32, 4
 @dataclass
 class Counters:
     """Bytes that instructions moved, by (buffer, "read" or "write"); by buffer the sectors of global accesses and the
-    fewest that could have carried their bytes; passes of shared accesses beyond the first; instructions by opcode (of threads)."""
+    fewest that could have carried their bytes; passes of shared accesses beyond the first by instruction; instructions by opcode (of threads)."""
 
     bytes: Counter[tuple[str, str]] = field(default_factory=Counter)
     sectors: Counter[str] = field(default_factory=Counter)
     ideal_sectors: Counter[str] = field(default_factory=Counter)
-    bank_conflicts: int = 0
+    conflicts: Counter[str] = field(default_factory=Counter)
     instructions: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def bank_conflicts(self) -> int:
+        return self.conflicts.total()
 
     @property
     def sector_efficiency(self) -> float:
@@ -47,14 +51,13 @@ class Counters:
         _, accesses = np.unique(moved >> 44, return_counts=True)
         self.ideal_sectors[name] += int((-(-accesses * size // SECTOR)).sum())
 
-    def shared_access(self, warps: NDArray, lanes: NDArray, addresses: NDArray, size: int) -> None:
+    def shared_access(self, op: str, warps: NDArray, lanes: NDArray, addresses: NDArray, size: int) -> None:
         """8-byte accesses go by half-warps and 16-byte ones by quarters; one word for several lanes is one access."""
         words = max(1, size // BANK_BYTES)
         phases = warps * 64 + lanes // (WARP // words)
         word = (addresses // BANK_BYTES)[:, None] + np.arange(words)
         key = np.unique(np.repeat(phases, words) * (1 << 40) + word.ravel())
         phase, bank = key >> 40, (key & ((1 << 40) - 1)) % BANKS
-        _, counts = np.unique(phase * BANKS + bank, return_counts=True)
-        owner = np.unique(phase * BANKS + bank) // BANKS
-        for one in np.unique(owner):
-            self.bank_conflicts += int(counts[owner == one].max()) - 1
+        places, counts = np.unique(phase * BANKS + bank, return_counts=True)
+        first = np.flatnonzero(np.diff(places // BANKS, prepend=-1))  # of each phase
+        self.conflicts[op] += int((np.maximum.reduceat(counts, first) - 1).sum()) if len(first) else 0

@@ -277,7 +277,7 @@ class Machine:
                 how = "read" if loads else "write"
                 self.counters.global_access(buffer.name, how, warps[inside], addresses[inside], total)
             if space == "shared":
-                self.counters.shared_access(warps, self.lane[active], addresses, total)
+                self.counters.shared_access(".".join(op), warps, self.lane[active], addresses, total)
 
         writes = [self.writes(name, kind) for name in names] if loads else []
         reads = [] if loads else [self.reads(name, kind) for name in names]
@@ -321,7 +321,7 @@ class Machine:
                     self.counters.global_access(buffer.name, "read", self.warp[some][inside], addresses, size)
             self.shared.store(to(active), values, self.block[active], self.thread[active])
             self.shared.expect(to(active), size, self.block[active], self.copies.issue(active))
-            self.counters.shared_access(self.warp[active], self.lane[active], to(active), size)
+            self.counters.shared_access("cp.async", self.warp[active], self.lane[active], to(active), size)
 
         return step
 

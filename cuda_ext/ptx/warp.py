@@ -119,7 +119,7 @@ def load_matrices(machine: Machine, op: tuple[str, ...], operands: tuple[str, ..
         takes = active.reshape(warps, WARP)[:, : 8 * count].ravel()
         rows = machine.shared.load(address(active).reshape(warps, WARP)[:, : 8 * count].ravel(), 16, machine.block[takes],
                                    machine.thread[takes])  # fmt: skip
-        machine.counters.shared_access(machine.warp[takes], machine.lane[takes], address(takes), 16)
+        machine.counters.shared_access("ldmatrix", machine.warp[takes], machine.lane[takes], address(takes), 16)
         matrices = np.ascontiguousarray(rows).view(np.uint16).reshape(warps, count, 8, 8)
         if transposed:
             matrices = matrices.swapaxes(2, 3)

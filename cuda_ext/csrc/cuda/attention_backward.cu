@@ -8,7 +8,7 @@ namespace benchsuite {
 namespace cuda {
 namespace {
 
-// What a launch sums up. dk and dv of 128 channels together do not fit into 255 registers, and go one by one.
+// What a launch sums up. dk and dv of more than 64 channels together do not fit into 255 registers, and go one by one.
 enum class Sums { dq, dk, dv, dk_dv };
 
 // Warps of a block, 16 rows each, and rows of a tile that it goes over.
@@ -23,7 +23,7 @@ template <class T, int HD> constexpr int backward_bytes() {
 
 // Bytes: reads what it owns once, and for each of its tiles the others that it sees; writes its gradients once.
 template <class T, int HD, Sums SUMS>
-__global__ void __launch_bounds__(kWarps<T> * 32, HD > 96 ? 3 : 2)
+__global__ void __launch_bounds__(kWarps<T> * 32, HD > 64 && SUMS != Sums::dv ? 0 : 2)
     attention_backward_kernel(AttentionArgs a, Wide wide, const float* delta) {
   constexpr bool Keys = SUMS != Sums::dq, First = SUMS != Sums::dv, Second = SUMS == Sums::dv || SUMS == Sums::dk_dv;
   constexpr int W = kWarps<T>, OWN = W * kWarpRows, N = kOthers<T, HD>, S = kStride<T, HD>;
@@ -131,7 +131,7 @@ void attention_backward(const AttentionArgs& a, void* delta, void* stream) {
       check_launch();
       sum(attention_backward_kernel<T, HD, Sums::dq>, a.Tq);
     }
-    if constexpr (HD <= 96) {
+    if constexpr (HD <= 64) {
       sum(attention_backward_kernel<T, HD, Sums::dk_dv>, a.Tk);
     } else {
       sum(attention_backward_kernel<T, HD, Sums::dk>, a.Tk);

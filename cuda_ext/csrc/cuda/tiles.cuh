@@ -26,6 +26,24 @@ __device__ __forceinline__ void copy_async(void* to, const void* from, bool vali
 }
 __device__ __forceinline__ void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
+// A elements to shared memory by one instruction; a plain assignment is taken apart.
+template <class T, int A> __device__ __forceinline__ void store_shared(T* to, const float (&v)[A]) {
+  Pack<T, A> pack;
+#pragma unroll
+  for (int j = 0; j < A; ++j) pack.v[j] = narrow<T>(v[j]);
+  if constexpr (sizeof(pack) == 16) {
+    uint32_t w[4];
+    memcpy(w, &pack, 16);
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(shared_address(to)), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]) : "memory");
+  } else if constexpr (sizeof(pack) == 8) {
+    uint32_t w[2];
+    memcpy(w, &pack, 8);
+    asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(shared_address(to)), "r"(w[0]), "r"(w[1]) : "memory");
+  } else {
+    *reinterpret_cast<Pack<T, A>*>(to) = pack;
+  }
+}
+
 __device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -186,8 +204,8 @@ __device__ void load_turned_rows(T* tile, const Head<T>& x, int first, int offse
         left[j] = turned;
       }
     }
-    write(tile + r * S + c, A, left);
-    write(tile + r * S + half + c, A, right);
+    store_shared(tile + r * S + c, left);
+    store_shared(tile + r * S + half + c, right);
   };
   const bool packs = x.wide && half % 4 == 0;  // of 4 in every type: few registers, and whole sectors for a warp
   const int step = packs ? 4 : 1;
