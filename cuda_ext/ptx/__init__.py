@@ -25,10 +25,12 @@ from numpy.typing import DTypeLike, NDArray
 from benchsuite.cuda_ext.ptx.arithmetic import UnknownInstruction
 from benchsuite.cuda_ext.ptx.counters import Counters
 from benchsuite.cuda_ext.ptx.machine import Machine, from_bf16, to_bf16
-from benchsuite.cuda_ext.ptx.memory import GlobalMemory, MemoryFault, PTXFault, RaceFault, SyncFault
+from benchsuite.cuda_ext.ptx.memory import NOBODY, GlobalMemory, MemoryFault, PTXFault, RaceFault, SyncFault
 from benchsuite.cuda_ext.ptx.parse import Kernel, PTXSyntaxError, parse
 
 __all__ = [
+    "Argument",
+    "Buffer",
     "Counters",
     "MemoryFault",
     "PTXFault",
@@ -78,10 +80,12 @@ Argument = Buffer | View | Struct | int | float | bytes | None
 @dataclass(frozen=True)
 class Result:
     """What a launch left: `arrays` by the number of the argument or by the buffer's name, and the counters, whose
-    buffers are named "0", "1", … or as they were given."""
+    buffers are named "0", "1", … or as they were given. `touched` counts each byte of a buffer once for being read and
+    once for being written."""
 
     arrays: dict[str | int, NDArray[Any]]
     counters: Counters
+    touched: dict[str | int, int]
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,11 @@ class Program:
             key: held.data.view(buffer.dtype).reshape(buffer.shape)
             for (key, buffer), held in zip(given.items(), memory.buffers, strict=True)
         }
-        return Result(left, counters)
+        touched = {
+            key: int(held.read.sum()) + int((held.writers != NOBODY).sum())
+            for key, held in zip(given, memory.buffers, strict=True)
+        }
+        return Result(left, counters, touched)
 
 
 def _put(memory: GlobalMemory, name: str, buffer: Buffer) -> int:

@@ -159,6 +159,7 @@ def multiply(machine: Machine, op: tuple[str, ...], operands: tuple[str, ...]) -
         for number, read in enumerate(b):
             part, row = halves(read(active), warps), COLUMN + number * 8
             right[:, row, ROW], right[:, row + 1, ROW] = part[..., 0], part[..., 1]
+        machine.counters.matrix_flops += warps * matrix_flops(op)
         product = left @ right
         for number, (read, write) in enumerate(zip(c, writes, strict=True)):
             mine = product[:, ROW + number // 2 * 8, COLUMN + number % 2]
