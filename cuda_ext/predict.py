@@ -6,8 +6,8 @@ time that each resource of the device needs:
 * memory: each byte of a buffer that is read, and each that is written, counted once, over the bandwidth. What is read again
   is taken to come from a cache.
 * tensor cores: the FLOPs of mma.sync over the peak of their type.
-* issue: a warp instruction of PTX over four a cycle and multiprocessor, at boost clock. SASS has other instructions, so this
-  is the least certain.
+* issue: the warp instructions of PTX, without those that the assembler folds into others (mov, cvta, ld.param), over four a
+  cycle and multiprocessor, at boost clock. SASS has other instructions, so this is the least certain.
 
 The predicted time is the longest of the three: a bound from below for these very instructions, without launch overhead,
 latency that is not hidden, or a tail of blocks. A measured time that is shorter would show that the model is wrong.
@@ -25,6 +25,7 @@ from benchsuite.cuda_ext.plan import CSRC
 from benchsuite.cuda_ext.ptx import Program, Result, load
 from benchsuite.hardware.peaks import Peak
 
+FOLDED = ("mov", "cvta", "ld.param")
 ISSUES_PER_CYCLE = 4  # of a multiprocessor: one for each of its four schedulers, sm_80 to sm_100
 
 
@@ -87,7 +88,8 @@ def counts_of(launch: Launch, result: Result) -> tuple[Counts, Counts]:
         else:
             grows += touched
     counters = result.counters
-    return Counts(grows, counters.matrix_flops, counters.instructions.total() / 32), Counts(shared, 0, 0)
+    issued = counters.instructions.total() - sum(counters.instructions[name] for name in FOLDED)
+    return Counts(grows, counters.matrix_flops, issued / 32), Counts(shared, 0, 0)
 
 
 def count(work: Work, run: Callable[[Launch], Result] = execute) -> Counts:

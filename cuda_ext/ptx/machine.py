@@ -118,6 +118,7 @@ class Machine:
 
     def _guarded(self, instruction: Instruction) -> Step:
         opcode, guard = instruction.op[0], instruction.guard
+        name = "ld.param" if instruction.op[:2] == ("ld", "param") else opcode
         predicate = self.reads(guard[0], "pred") if guard else None
         step = self._decode(instruction) if opcode in ACTS else self._computes(instruction)
 
@@ -125,7 +126,7 @@ class Machine:
             if predicate is not None and guard is not None:
                 active = active[predicate(active) != guard[1]]
             if len(active):
-                self.counters.instructions[opcode] += len(active)
+                self.counters.instructions[name] += len(active)
                 step(active)
 
         return counted

@@ -3,7 +3,7 @@
 
 #include "rows.h"
 
-#include "../math.h"
+#include "../elements.h"
 
 namespace benchsuite {
 namespace BENCHSUITE_ISA {

@@ -216,6 +216,8 @@ inline Vec64 erfc(Vec64 x) {
   for (unsigned i = 0; i < sizeof(Vec64) / 8; ++i) x[i] = std::erfc(x[i]);
   return x;
 }
+inline Vec reciprocal(Vec x) { return 1.f / x; }
+inline Vec64 reciprocal(Vec64 x) { return 1. / x; }
 inline Vec64 exp(Vec64 x) {
   for (unsigned i = 0; i < sizeof(Vec64) / 8; ++i) x[i] = std::exp(x[i]);
   return x;

@@ -3,7 +3,7 @@
 
 #include "common.cuh"
 
-#include "../math.h"
+#include "../elements.h"
 
 namespace benchsuite {
 namespace cuda {

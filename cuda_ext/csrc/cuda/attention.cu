@@ -46,16 +46,23 @@ __global__ void __launch_bounds__(kWarps<T> * 32, 2) attention_forward_kernel(At
     load_rows<T, HD, K, kWarps<T>>(v_tile, v, k0);
     float p[K / 8][4] = {};
     product_nt<T, HD>(p, q_tile + warp() * kWarpRows * S, k_tile);
-    const bool cut = score.cut(q0, k0, K);
+    const int key = k0 + lane() % 4 * 2;  // of this thread's first score
+    const float bias[2] = {score.bias(row, key), score.bias(row + 8, key)};
+#pragma unroll
+    for (int n = 0; n < K / 8; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) p[n][e] = score.of(p[n][e], bias[e / 2], n * 8 + e % 2);
+    if (score.cut(q0, Q, k0, K))
+#pragma unroll
+      for (int n = 0; n < K / 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+          if (!score.seen(row + e / 2 * 8, key + n * 8 + e % 2)) p[n][e] = -INFINITY;
     float top[2] = {most[0], most[1]};
 #pragma unroll
     for (int n = 0; n < K / 8; ++n)
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int key = k0 + n * 8 + lane() % 4 * 2 + e % 2, query = row + e / 2 * 8;
-        p[n][e] = !cut || score.seen(query, key) ? score.of(p[n][e], query, key) : -INFINITY;
-        top[e / 2] = fmaxf(top[e / 2], p[n][e]);
-      }
+      for (int e = 0; e < 4; ++e) top[e / 2] = fmaxf(top[e / 2], p[n][e]);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       top[i] = fmaxf(top[i], __shfl_xor_sync(0xffffffffu, top[i], 1));

@@ -23,7 +23,7 @@ template <class T, int HD> constexpr int backward_bytes() {
 
 // Bytes: reads what it owns once, and for each of its tiles the others that it sees; writes its gradients once.
 template <class T, int HD, Sums SUMS>
-__global__ void __launch_bounds__(kWarps<T> * 32, HD > 64 && SUMS != Sums::dv ? 0 : 2)
+__global__ void __launch_bounds__(kWarps<T> * 32, HD == 96 ? 3 : HD > 96 && SUMS != Sums::dv ? 0 : 2)
     attention_backward_kernel(AttentionArgs a, Wide wide, const float* delta) {
   constexpr bool Keys = SUMS != Sums::dq, First = SUMS != Sums::dv, Second = SUMS == Sums::dv || SUMS == Sums::dk_dv;
   constexpr int W = kWarps<T>, OWN = W * kWarpRows, N = kOthers<T, HD>, S = kStride<T, HD>;
@@ -63,25 +63,33 @@ __global__ void __launch_bounds__(kWarps<T> * 32, HD > 64 && SUMS != Sums::dv ? 
     const T *other1 = others + buffer * 2 * N * S, *other2 = other1 + N * S;
     float p[N / 8][4] = {};
     product_nt<T, HD>(p, own1 + warp() * kWarpRows * S, other1);
-    auto each = [&](const auto& one) {  // one(its place in the tile, query, key)
+    // Of this thread's first score; the logarithm and delta of a query that is not there are those of the last.
+    const int other = at + lane() % 4 * 2, query = Keys ? other : row, key = Keys ? row : other;
+    auto place = [&](int n, int e) { return min(query + (Keys ? n * 8 + e % 2 : e / 2 * 8), score.Tq - 1); };
+    const float bias[2] = {score.bias(query, key), score.bias(query + (Keys ? 0 : 8), key + (Keys ? 8 : 0))};
+#pragma unroll
+    for (int n = 0; n < N / 8; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int further = Keys ? -(n * 8 + e % 2) : n * 8 + e % 2;
+        p[n][e] = exp2(score.of(p[n][e], bias[e / 2], further) - lse[place(n, e)] * kLog2e);
+      }
+    if (score.cut(Keys ? at : first, Keys ? N : OWN, Keys ? first : at, Keys ? OWN : N))
 #pragma unroll
       for (int n = 0; n < N / 8; ++n)
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
-          const int mine = row + e / 2 * 8, other = at + n * 8 + lane() % 4 * 2 + e % 2;
-          one(n, e, Keys ? other : mine, Keys ? mine : other);
+          const int mine = row + e / 2 * 8, theirs = other + n * 8 + e % 2;
+          if (!score.seen(Keys ? theirs : mine, Keys ? mine : theirs)) p[n][e] = 0.f;
         }
-    };
-    each([&](int n, int e, int query, int key) {
-      p[n][e] = score.seen(query, key) ? exp2(score.of(p[n][e], query, key) - lse[query] * kLog2e) : 0.f;
-    });
     if constexpr (Second) product_nn<T, HD>(sum2, p, other2);
     if constexpr (First) {
       float dp[N / 8][4] = {};
       product_nt<T, HD>(dp, own2 + warp() * kWarpRows * S, other2);
-      each([&](int n, int e, int query, int key) {
-        dp[n][e] = score.seen(query, key) ? p[n][e] * (dp[n][e] - by_row[query]) : 0.f;
-      });
+#pragma unroll
+      for (int n = 0; n < N / 8; ++n)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) dp[n][e] = p[n][e] * (dp[n][e] - by_row[place(n, e)]);
       product_nn<T, HD>(sum1, dp, other1);
     }
   }

@@ -48,12 +48,14 @@ struct Scores {
         offset(int(a.Tk - a.Tq)), causal(a.causal) {}
   __device__ int last_key(int query) const { return causal ? min(Tk - 1, offset + query) : Tk - 1; }
   __device__ bool seen(int query, int key) const { return key < Tk && query < Tq && (!causal || key <= offset + query); }
-  // Whether a tile that begins at (query, key) may have scores that are not seen.
-  __device__ bool cut(int query, int key, int keys) const {
-    return key + keys > Tk || (causal && key + keys - 1 > offset + query);
+  // Whether a tile of queries and keys may have scores that are not seen.
+  __device__ bool cut(int query, int queries, int key, int keys) const {
+    return key + keys > Tk || query + queries > Tq || (causal && key + keys - 1 > offset + query);
   }
-  __device__ float of(float product, int query, int key) const {
-    return product * scale + slope * float(key - offset - query);
+  // What the places add to a score; `further` keys on it is further * slope more.
+  __device__ float bias(int query, int key) const { return slope * float(key - offset - query); }
+  __device__ float of(float product, float bias, int further) const {
+    return fmaf(product, scale, fmaf(slope, float(further), bias));
   }
 };
 

@@ -38,6 +38,12 @@ __device__ __forceinline__ float exp2(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+// 1 / x to 1 ulp, in one instruction where a division takes ten; infinity gives 0.
+__device__ __forceinline__ float reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 __device__ __forceinline__ float erfc(float x) { return ::erfcf(x); }
 
 template <class T> bool aligned(const T* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }

@@ -1,5 +1,8 @@
+// (Not named math.h: the include path of a build would put it before the system's, which CUDA's headers include.)
+//
 // The arithmetic of one element, shared by the CPU's vectors and the GPU's threads: V is float or double, or a vector
-// of them. Each side provides exp(V) and the complementary error function erfc(V) in its namespace.
+// of them. Each side provides exp(V), reciprocal(V) and the complementary error function erfc(V) in its
+// namespace.
 //
 // d_f is the derivative of f. Gated kinds are act(gate) * up with the same functions.
 #pragma once
@@ -25,7 +28,7 @@ template <class V> BENCHSUITE_INLINE typename Element<V>::type scalar(V, double 
   return static_cast<typename Element<V>::type>(c);
 }
 
-template <class V> BENCHSUITE_INLINE V sigmoid(V x) { return 1.f / (1.f + exp(-x)); }
+template <class V> BENCHSUITE_INLINE V sigmoid(V x) { return reciprocal(1.f + exp(-x)); }
 
 struct Relu {
   template <class V> static BENCHSUITE_INLINE V f(V x) { return x < V{} ? V{} : x; }
