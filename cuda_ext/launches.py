@@ -182,7 +182,7 @@ def _rotary(model: Model, dtype: str) -> Iterator[Work]:
 
 
 def _softmax(model: Model, dtype: str) -> Iterator[Work]:
-    """Rows in the middle, which see half of the keys, and one more pack to be zeroed for each that is not seen."""
+    """Without the causal mask: every row sees all keys."""
     mangled, lanes = TYPES[dtype]
     rows, T = 4, model.seq
     s, out = _draw((1, rows, T), dtype), _empty((1, rows, T), dtype)
@@ -193,55 +193,73 @@ def _softmax(model: Model, dtype: str) -> Iterator[Work]:
     forward = Launch("softmax.cu", name, (rows,), block, arguments)
     name = (f"softmax_backward_kernelI{mangled}Li{lanes}E",)
     backward = Launch("softmax.cu", name, (rows,), block, (s, s, 0.1, 0, out, rows, rows, T))
-    yield Work("alibi_softmax (all keys)", "forward", dtype, model.name, (forward,), (scale,))
-    yield Work("alibi_softmax (all keys)", "backward", dtype, model.name, (backward,), (scale,))
+    yield Work("alibi_softmax, all keys", "forward", dtype, model.name, (forward,), (scale,))
+    yield Work("alibi_softmax, all keys", "backward", dtype, model.name, (backward,), (scale,))
 
 
-def _attention(model: Model, dtype: str) -> Iterator[Work]:
-    mangled, lanes = TYPES[dtype]
-    D = model.head_size
-    size = next(size for size in (32, 64, 96, 128) if size >= D)
-    itemsize = 16 // lanes
-    own, keys, others = (64, 64, (64 if size > 64 else 128) // 2) if itemsize == 2 else (32, 32, 128 // 4)
-    if itemsize == 4 and size > 64:
-        others = 16
+@dataclass(frozen=True)
+class _Tiles:
+    """The tiles of attention.cu and attention_backward.cu for a type and a head's size: rows that a block owns, keys of
+    the forward pass, rows that the backward pass goes over."""
 
-    def launch(file: str, kernel: str, outputs: tuple[str, ...], tiles: int, rows: int) -> Launch:
-        T = tiles * own
+    dtype: str
+    D: int
+
+    @property
+    def itemsize(self) -> int:
+        return 16 // TYPES[self.dtype][1]
+
+    @property
+    def size(self) -> int:
+        return next(size for size in (32, 64, 96, 128) if size >= self.D)
+
+    @property
+    def own(self) -> int:
+        return 64 if self.itemsize == 2 else 32
+
+    @property
+    def others(self) -> int:
+        return (64 if self.size > 64 else 128) // self.itemsize
+
+    def launch(self, tiles: int, sums: str | None, *outputs: str) -> Launch:
+        """One head of so many tiles: the forward pass, or the backward pass for the `sums` of its enumeration."""
+        T, D = tiles * self.own, self.D
         shape = (1, T, 1, D)
-        given: dict[str, Buffer] = {name: _draw(shape, dtype) for name in ("q", "k", "v", "dout")}
+        given: dict[str, Buffer] = {name: _draw(shape, self.dtype) for name in ("q", "k", "v", "dout")}
         given["slopes"] = np.full(1, 0.5, np.float32)
         given |= {name: np.zeros(T, np.float32) for name in ("lse", "delta")}
-        given |= {
-            name: Uninitialised((T,), np.float32) if name == "lse" else _empty(shape, dtype) for name in outputs
-        }
+        given |= {name: _empty(shape, self.dtype) for name in outputs}
+        if sums is None:
+            given["lse"] = Uninitialised((T,), np.float32)
 
         def heads(name: str) -> tuple[Any, ...]:
             return View(name) if name in given else None, T * D, D, D
 
         members = (
-            list(TYPES).index(dtype), 1, 1, T, T, D, *heads("q"), *heads("k"), *heads("v"), *heads("out"),
+            list(TYPES).index(self.dtype), 1, 1, T, T, D, *heads("q"), *heads("k"), *heads("v"), *heads("out"),
             View("lse"), View("slopes"), None, None, 1, D**-0.5,
             *heads("dout"), *heads("dq"), *heads("dk"), *heads("dv"),
         )  # fmt: skip
         arguments: tuple[Argument, ...] = (Struct(members), b"\1" * 8)
-        if "backward" in kernel:
-            arguments += (View("delta"),)
-        shared = max(rows * (size + 16 // itemsize) * itemsize, own * (size + 8) * 4)
-        return Launch(file, (kernel, f"I{mangled}Li{size}E"), (tiles,), (own * 2,), arguments, shared, given)
+        rows, file = 3 * self.own, "attention.cu"
+        name: tuple[str, ...] = ("attention_forward_kernel",)
+        if sums is not None:
+            rows, file = 2 * self.own + 4 * self.others, "attention_backward.cu"
+            name = ("attention_backward_kernel", f"4SumsE{sums}E")
+            arguments = (*arguments, View("delta"))
+        shared = max(rows * (self.size + 16 // self.itemsize) * self.itemsize, self.own * (self.size + 8) * 4)
+        name = (*name, f"I{TYPES[self.dtype][0]}Li{self.size}E")
+        return Launch(file, name, (tiles,), (self.own * 2,), arguments, shared, given)
 
-    tiles = -(-model.seq // own)
-    scales = (float(model.batch * model.heads * tiles), float(model.batch * model.heads * tiles * (tiles + 1) / 2))
-    passes = [("attention.cu", "attention_forward_kernel", ("out", "lse"), own + 2 * keys)]
-    samples = tuple(launch(*passes[0][:3], tiles, passes[0][3]) for tiles in (1, 2))
+
+def _attention(model: Model, dtype: str) -> Iterator[Work]:
+    tile = _Tiles(dtype, model.head_size)
+    tiles, heads = -(-model.seq // tile.own), model.batch * model.heads
+    scales = (float(heads * tiles), float(heads * tiles * (tiles + 1) / 2))
+    samples = tuple(tile.launch(n, None, "out") for n in (1, 2))
     yield Work("attention, ALiBi", "forward", dtype, model.name, samples, scales, squares=True)
-    sums = {0: ("dq",), 3: ("dk", "dv")} if size <= 64 else {0: ("dq",), 1: ("dk",), 2: ("dv",)}
-    samples = ()
-    for number, outputs in sums.items():
-        for tiles_ in (1, 2):
-            one = launch("attention_backward.cu", "attention_backward_kernel", outputs, tiles_, 2 * own + 4 * others)
-            samples += (Launch(one.file, (*one.name, f"4SumsE{number}E"), one.grid, one.block, one.arguments,
-                               one.shared, one.buffers),)  # fmt: skip
+    sums = {"0": ("dq",), "3": ("dk", "dv")} if tile.size <= 64 else {"0": ("dq",), "1": ("dk",), "2": ("dv",)}
+    samples = tuple(tile.launch(n, kind, *outputs) for kind, outputs in sums.items() for n in (1, 2))
     yield Work("attention, ALiBi", "backward", dtype, model.name, samples, scales, squares=True)
 
 

@@ -1,16 +1,17 @@
 """What a kernel should take on a GPU that is not here: *predicted*, not measured.
 
-The interpreter executes samples of the work and counts; the maker's peaks (hardware/peaks.yaml) turn counts into the least
-time that each resource of the device needs:
+The interpreter executes samples of the work and counts; the maker's peaks (hardware/peaks.yaml) turn counts into the
+least time that each resource of the device needs:
 
-* memory: each byte of a buffer that is read, and each that is written, counted once, over the bandwidth. What is read again
-  is taken to come from a cache.
+* memory: each byte of a buffer that is read, and each that is written, counted once, over the bandwidth. What is read
+  again is taken to come from a cache.
 * tensor cores: the FLOPs of mma.sync over the peak of their type.
-* issue: the warp instructions of PTX, without those that the assembler folds into others (mov, cvta, ld.param), over four a
-  cycle and multiprocessor, at boost clock. SASS has other instructions, so this is the least certain.
+* issue: the warp instructions of PTX, without those that the assembler folds into others (mov, cvta, ld.param), over
+  four a cycle and multiprocessor, at boost clock. SASS has other instructions, so this is the least certain.
 
-The predicted time is the longest of the three: a bound from below for these very instructions, without launch overhead,
-latency that is not hidden, or a tail of blocks. A measured time that is shorter would show that the model is wrong.
+The predicted time is the longest of the three: a bound from below for these very instructions, without launch
+overhead, latency that is not hidden, or a tail of blocks. A measured time that is shorter would show that the model is
+wrong.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class Prediction:
 
     @property
     def bound(self) -> str:
-        return max(("memory", self.memory_s), ("tensor cores", self.tensor_s), ("issue", self.issue_s), key=lambda x: x[1])[0]
+        return max(
+            ("memory", self.memory_s), ("tensor cores", self.tensor_s), ("issue", self.issue_s), key=lambda x: x[1]
+        )[0]
 
     @property
     def fraction(self) -> float:
@@ -102,7 +105,7 @@ def count(work: Work, run: Callable[[Launch], Result] = execute) -> Counts:
         return total
     tiles, pairs = work.scales
     for (one, _), (two, _) in zip(found[::2], found[1::2], strict=True):
-        # One tile is one pair; two tiles are three. So pair = two − 2 one, and what a tile needs beside its pair is the rest.
+        # One tile is one pair, two tiles are three: pair = two − 2 one, and what a tile needs beside it is the rest.
         pair = two + one.times(-2)
         tile = one + pair.times(-1)
         linear = Counts(one.bytes, 0, 0)  # each byte once: as many as there are tiles
@@ -118,4 +121,3 @@ def predict(counts: Counts, peak: Peak, dtype: str) -> Prediction:
         counts.flops / (peak.tflop_per_s[dtype] * 1e12),
         counts.instructions / (ISSUES_PER_CYCLE * peak.sms * peak.boost_mhz * 1e6),
     )
-

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from benchsuite.cuda_ext.library import Library
+
+T = TypeVar("T")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -116,14 +119,23 @@ def check_command(
         list[Path] | None, typer.Argument(help=".cu or .ptx files; all of benchsuite's own where none is named.")
     ] = None,
     archs: Annotated[str, typer.Option("--archs", help="Architectures to compile for.")] = "sm_80,sm_90,sm_100",
+    launches: Annotated[
+        Path | None, typer.Option("--launches", help="Python file with LAUNCHES to execute, for kernels of your own.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for check.json and check.md.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Compile CUDA code and say what each kernel takes: registers, spills, shared memory, occupancy.
+    """Check CUDA code without a GPU: compile it for each architecture, and execute its PTX on the CPU.
 
-    Exits with 5 where a kernel of benchsuite's own spills registers.
+    Compiling says what each kernel takes: registers, spills, shared memory, occupancy. Executing finds accesses out of
+    bounds, misaligned, or of what nobody wrote; races; barriers and shuffles that not all reach; and counts bytes,
+    sectors and bank conflicts. Kernels of benchsuite's own have their launches here; name those of yours by --launches.
+
+    Exits with 5 where a launch has a fault, or where a kernel of benchsuite's own spills registers.
     """
     from dataclasses import asdict
 
+    from benchsuite.cuda_ext import check
     from benchsuite.cuda_ext.plan import sources
     from benchsuite.cuda_ext.resources import resources
     from benchsuite.errors import UserError
@@ -131,43 +143,115 @@ def check_command(
     for file in files or []:
         if not file.is_file() or file.suffix not in (".cu", ".ptx"):
             raise UserError(f"{file} is not a .cu or .ptx file")
+    chosen = check.launches_of(launches) if launches else [] if files else list(check.own_launches())
     names = [name for name in archs.split(",") if name]
     rows = [
         {"file": file.name, **asdict(row)} for file in files or sources("cuda", ".cu") for row in resources(file, names)
     ]
+    executed = [asdict(one) for one in _progress(check.run(chosen), len(chosen), "executing")]
+    shown = check.readable(sorted({row["kernel"] for row in [*rows, *executed]}))
+    for row in [*rows, *executed]:
+        row["name"] = shown[row["kernel"]]
     spilling = [row for row in rows if row["spill_stores"] or row["spill_loads"]]
-    if json_:
-        import json
-
-        print(json.dumps({"kernels": rows, "spilling": len(spilling)}, indent=2))
-    else:
-        _show(rows)
+    faults = [row for row in executed if row["fault"] or row["unknown"]]
+    document = {"kernels": rows, "executed": executed, "spilling": len(spilling), "faults": len(faults)}
+    page = _page()
+    _leave("check", document, page.check_markdown(document), output, json_)
+    if not json_:
+        page.show_check(document)
+    if faults:
+        first = faults[0]
+        raise UserError(f"{first['name']}: {first['fault'] or 'not interpreted: ' + first['unknown']}", exit_code=5)
     if spilling and not files:
-        first = spilling[0]
-        raise UserError(f"{first['kernel']} spills registers on {first['arch']}", exit_code=5)
+        raise UserError(f"{spilling[0]['name']} spills registers on {spilling[0]['arch']}", exit_code=5)
 
 
-def _show(rows: list[dict[str, Any]]) -> None:
+@app.command("predict")
+def predict_command(
+    device: Annotated[list[str] | None, typer.Option(help="As NVML names it; default: A100 and H100.")] = None,
+    dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32.")] = "bfloat16",
+    model: Annotated[list[str] | None, typer.Option(help="125m, 1b3, 13b, 176b; default: all.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for predicted.json and .md.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Predict each kernel's time on a GPU that is not here, from executed instructions and the maker's peaks.
+
+    A bound from below, not a measurement: it says which resource binds, and how much of its peak a kernel can reach.
+    """
+    from benchsuite.cuda_ext import launches, predict
+    from benchsuite.errors import UserError
+    from benchsuite.hardware.peaks import devices
+
+    known = devices()
+    chosen = device or ["NVIDIA A100-SXM4-80GB", "NVIDIA H100 80GB HBM3"]
+    for name in chosen:
+        if name not in known:
+            raise UserError(f"no published peaks of {name!r}", hint=f"choose from: {', '.join(known)}")
+    if dtype not in launches.TYPES:
+        raise UserError(f"unknown type {dtype!r}", hint=f"choose from: {', '.join(launches.TYPES)}")
+    models = [one for one in launches.MODELS if not model or one.name in model]
+    if len(models) < len(set(model or ())):
+        raise UserError("unknown model", hint=f"choose from: {', '.join(m.name for m in launches.MODELS)}")
+    works = [work for one in models for work in launches.works(one, dtype)]
+    rows = []
+    for work in _progress(works, len(works), "executing"):
+        counts = predict.count(work)
+        for name in chosen:
+            found = predict.predict(counts, known[name], dtype)
+            rows.append(
+                {
+                    "operator": work.operator,
+                    "direction": work.direction,
+                    "shape": work.shape,
+                    "device": name,
+                    "time_s": found.time_s,
+                    "bound": found.bound,
+                    "fraction": found.fraction,
+                    "bytes": counts.bytes,
+                    "matrix_flops": counts.flops,
+                    "warp_instructions": counts.instructions,
+                }
+            )
+    document = {
+        "predicted": True,
+        "dtype": dtype,
+        "models": [vars(m) for m in models],
+        "sources": {name: known[name].source for name in chosen},
+        "rows": rows,
+    }
+    page = _page()
+    _leave("predicted", document, page.predicted_markdown(document), output, json_)
+    if not json_:
+        page.show_predicted(document)
+
+
+def _page() -> Any:
+    from benchsuite.report import kernels
+
+    return kernels
+
+
+def _leave(name: str, document: dict[str, Any], markdown: str, output: Path | None, json_: bool) -> None:
+    import json
+
+    if json_:
+        print(json.dumps(document, indent=1))
+    if output is None:
+        return
+    from benchsuite.cache import write_atomically
+
+    for suffix, text in ((".json", json.dumps(document, indent=1) + "\n"), (".md", markdown)):
+        with write_atomically(output / (name + suffix)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _progress(items: Iterable[T], total: int, text: str) -> Iterator[T]:
     from rich.console import Console
-    from rich.table import Table
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from benchsuite import format
-
-    heads = ("kernel", "on", "registers", "spills", "stack", "shared", "block", "occupancy")
-    table = Table(*heads, box=None, header_style="bold", pad_edge=False)
-    table.columns[0].overflow = "fold"
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for row in rows:
-        spills, full = row["spill_stores"] + row["spill_loads"], row["occupancy"]
-        table.add_row(
-            row["kernel"],
-            row["arch"],
-            str(row["registers"]),
-            f"[red]{format.bytes_(spills)}[/red]" if spills else "0",
-            format.bytes_(row["stack"]),
-            format.bytes_(row["shared"]),
-            str(row["threads"] or "not stated"),
-            "unknown" if full is None else f"{full:.0%}",
-        )
-    Console().print(table)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(text, total=total)
+        for item in items:
+            yield item
+            progress.advance(bar)

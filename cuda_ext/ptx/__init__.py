@@ -116,7 +116,7 @@ class Program:
         `buffers` are arrays that views point into."""
         kernel = self.find(*([name] if isinstance(name, str) else name))
         memory = GlobalMemory()
-        given: dict[str | int, Buffer] = {**(buffers or {})}
+        given: dict[str | int, Buffer] = {name: buffer for name, buffer in (buffers or {}).items()}  # noqa: C416 - widens the key
         given |= {n: a for n, a in enumerate(arguments) if isinstance(a, np.ndarray | Uninitialised)}
         addresses = {key: _put(memory, str(key), buffer) for key, buffer in given.items()}
 

@@ -14,8 +14,8 @@ WARP, SECTOR, BANKS, BANK_BYTES = 32, 32, 32, 4
 @dataclass
 class Counters:
     """Bytes that instructions moved, by (buffer, "read" or "write"); by buffer the sectors of global accesses and the
-    fewest that could have carried their bytes; passes of shared accesses beyond the first by instruction; instructions by opcode (of threads);
-    FLOPs of tensor cores."""
+    fewest that could have carried their bytes; passes of shared accesses beyond the first by instruction;
+    instructions by opcode (of threads); FLOPs of tensor cores."""
 
     bytes: Counter[tuple[str, str]] = field(default_factory=Counter)
     sectors: Counter[str] = field(default_factory=Counter)

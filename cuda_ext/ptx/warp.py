@@ -117,9 +117,9 @@ def load_matrices(machine: Machine, op: tuple[str, ...], operands: tuple[str, ..
     def step(active: Threads) -> None:
         warps = whole_warps(active, machine.lane[active], "ldmatrix")
         takes = active.reshape(warps, WARP)[:, : 8 * count].ravel()
-        rows = machine.shared.load(address(active).reshape(warps, WARP)[:, : 8 * count].ravel(), 16, machine.block[takes],
-                                   machine.thread[takes])  # fmt: skip
-        machine.counters.shared_access("ldmatrix", machine.warp[takes], machine.lane[takes], address(takes), 16)
+        at = address(active).reshape(warps, WARP)[:, : 8 * count].ravel()
+        rows = machine.shared.load(at, 16, machine.block[takes], machine.thread[takes])
+        machine.counters.shared_access("ldmatrix", machine.warp[takes], machine.lane[takes], at, 16)
         matrices = np.ascontiguousarray(rows).view(np.uint16).reshape(warps, count, 8, 8)
         if transposed:
             matrices = matrices.swapaxes(2, 3)

@@ -104,7 +104,7 @@ def backward(
     blocks: int,
 ) -> Result:
     exact_x = values(x, dtype)
-    centred, rstd = exact(exact_x)
+    _, rstd = exact(exact_x)
     mean = exact_x.mean(1).astype(np.float32)
     name = f"norm_backward_kernelI{TYPES[dtype][0]}{out}Li{lanes}ELi{packs}ELb{int(rest)}ELb0E"
     threads = row_threads(x.shape[1], lanes, packs, 512)
@@ -117,7 +117,7 @@ def backward(
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(("rows", "columns", "blocks"), [(7, 64, 2), (3, 37, 3), (4, 520, 1), (1, 1, 1)])
 def test_the_backward_pass(norm: Program, dtype: str, rows: int, columns: int, blocks: int) -> None:
-    mangled, lanes, _ = TYPES[dtype]
+    lanes = TYPES[dtype][1]
     wide = columns % lanes == 0
     x, dy, w = draw((rows, columns), dtype), draw((rows, columns), dtype, 1), draw((columns,), dtype, 2)
     # Rows that fit into registers, and those with a rest (one that is empty here).

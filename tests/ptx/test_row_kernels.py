@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchsuite.cuda_ext.ptx import Program, Struct, Uninitialised, View
-from tests.ptx.kernels import TYPES, Array, close, draw, row_threads, rounded_up, values
+from tests.ptx.kernels import TYPES, Array, close, draw, rounded_up, row_threads, values
 
 H = 3
 SLOPES = np.array([0.5, 0.25, 0.125], np.float32)
@@ -115,7 +115,7 @@ def test_rotary_of_q_and_k_in_one_launch(rotary: Program, dtype: str, interleave
         np.testing.assert_array_equal(inside.arrays["k"], result.arrays["b"])
 
 
-# --- cross-entropy ------------------------------------------------------------------------------------------------------
+# --- cross-entropy --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", TYPES)

@@ -1,4 +1,4 @@
-"""What a warp does together: tensor cores, matrix loads, asynchronous copies and votes, and what goes wrong with them."""
+"""What a warp does together: tensor cores, matrix loads, asynchronous copies, votes, and what goes wrong with them."""
 
 from __future__ import annotations
 
