@@ -66,5 +66,6 @@ def command(
         page.show(document, Console(highlight=False))
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
-    if any(row["status"] != "ok" for row in document["checks"]):
+    dirty = any(said.startswith("exit code") for said in document.get("sanitizer", {}).values())
+    if dirty or any(row["status"] != "ok" for row in document["checks"]):
         raise typer.Exit(EXIT_FAILED)

@@ -70,10 +70,13 @@ def headline(document: Fields) -> str:
     if measured:
         text += (
             f" This machine copies {measured['copy_gb_per_s']:.3g} GB/s and multiplies"
-            f" {measured['product_gflop_per_s']:.3g} GFLOP/s in float32 with {measured['threads']} threads."
+            f" {measured['product_gflop_per_s']:.3g} GFLOP/s in "
+            + ("bfloat16." if document.get("device") == "cuda" else f"float32 with {measured['threads']} threads.")
         )
     if document.get("note"):
         text += f" {document['note'].capitalize()}."
+    for tool, said in document.get("sanitizer", {}).items():
+        text += f" {tool}: {said}."
     return text
 
 

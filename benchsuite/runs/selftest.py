@@ -9,8 +9,12 @@ from __future__ import annotations
 import ctypes
 import fnmatch
 import math
+import os
 import platform
+import shutil
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +27,7 @@ from torch import Tensor
 from benchsuite import cuda_ext
 from benchsuite.errors import UserError
 from benchsuite.hardware.fingerprint import fingerprint
-from benchsuite.hardware.measured import Measured, measure
+from benchsuite.hardware.measured import Measured, measure, now
 from benchsuite.runs import operators
 from benchsuite.runs.operators import Operator
 from benchsuite.timing.memory import measure_memory
@@ -33,6 +37,9 @@ SCHEMA_VERSION = 1
 LIMITS = {"float64": 1e-6, "float32": 3e-5, "bfloat16": 4e-2, "float16": 5e-3}
 ROUND_S, ROUNDS, FEWEST_ROUNDS = 0.02, 15, 5  # a block of calls lasts this long at least; rounds of every rival
 SPREAD_S = 6.0  # for one operator, after which the rounds end
+
+SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
+SANITIZER_S, UNDER_SANITIZER = 1800, "BENCHSUITE_SANITIZED"  # seconds for each; the environment that they run in
 
 Say = Callable[[str, int, int], None]
 
@@ -51,7 +58,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Timing:
-    """One operator at one shape, forward and backward, float32. Times are medians, in seconds a call.
+    """One operator at one shape, forward and backward, float32 (bfloat16 on CUDA). Times are medians, seconds a call.
 
     `speedup` is the rival's time over ours, the median over rounds; `low` and `high` its 95% interval over rounds (of
     this process; another process may differ). `*_fraction` are of the machine's own measured peaks.
@@ -87,14 +94,14 @@ def run(device: str, *, quick: bool, only: Sequence[str], check_only: bool, say:
         raise UserError("no NVIDIA GPU is visible here", hint="use --device cpu; `benchsuite doctor` says more")
     library = cuda_ext.load()
     checked = [o for o in operators.for_checking() if _chosen(o, only)]
-    timed = [] if check_only or device != "cpu" else [o for o in operators.for_timing(quick) if _chosen(o, only)]
+    timed = [] if check_only else [o for o in operators.for_timing(quick) if _chosen(o, only)]
     if not checked and not timed:
         families = sorted({o.family for o in operators.for_checking()})
         raise UserError(
             f"--only {' '.join(only)}: no operator has such a name", hint=f"families: {', '.join(families)}"
         )
     allocator = pin_allocator()
-    peaks = measure() if timed else None
+    peaks = measure(device=device) if timed else None
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "device": device,
@@ -107,8 +114,8 @@ def run(device: str, *, quick: bool, only: Sequence[str], check_only: bool, say:
         "checks": [],
         "timings": [],
     }
-    if device == "cuda":
-        document["note"] = "checked only: timing on CUDA is not part of this version"
+    if device == "cuda" and timed:
+        document["note"] = "bfloat16, by the wall clock around blocks of calls: gaps between launches count"
     dtypes = [name for name in LIMITS if device == "cpu" or name != "float64"]
     total = len(checked) * len(dtypes) + 10 * len(timed)
     wrong: set[str] = set()
@@ -123,7 +130,11 @@ def run(device: str, *, quick: bool, only: Sequence[str], check_only: bool, say:
     for number, operator in enumerate(timed):
         say(f"timing {operator.name}", len(checked) * len(dtypes) + 10 * number, total)
         if operator.family not in wrong and peaks is not None:
-            document["timings"].append(asdict(timing(operator, peaks)))
+            document["timings"].append(asdict(timing(operator, peaks, device)))
+        yield document
+    if device == "cuda" and UNDER_SANITIZER not in os.environ:
+        say("compute-sanitizer", total, total)
+        document["sanitizer"] = sanitize(only)
         yield document
     say("done", total, total)
 
@@ -169,10 +180,37 @@ def _error(got: Tensor, want: Tensor) -> float:
     return float((got.double() - want).abs().max() / want.abs().max().clamp_min(1.0)) if want.numel() else 0.0
 
 
-def timing(operator: Operator, peaks: Measured) -> Timing:
-    """Times forward and backward of every rival in rounds."""
+def sanitize(only: Sequence[str]) -> dict[str, str]:
+    """What each tool of compute-sanitizer says of the checks: "clean", its last words, or why it did not run."""
+    program = shutil.which("compute-sanitizer")
+    if program is None:
+        return dict.fromkeys(SANITIZERS, "not run: compute-sanitizer is not on PATH")
+    found = {}
+    for tool in SANITIZERS:
+        command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, "-m", "benchsuite", "selftest"]
+        command += ["--device", "cuda", "--check-only", *(part for p in only for part in ("--only", p))]
+        try:
+            done = subprocess.run(
+                command,
+                env={**os.environ, UNDER_SANITIZER: "1"},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=SANITIZER_S,
+            )
+        except subprocess.TimeoutExpired:
+            found[tool] = f"not finished after {SANITIZER_S} s"
+            continue
+        words = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        found[tool] = "clean" if done.returncode == 0 else f"exit code {done.returncode}: {' / '.join(words[-3:])}"
+    return found
+
+
+def timing(operator: Operator, peaks: Measured, device: str = "cpu") -> Timing:
+    """Times forward and backward of every rival in rounds; float32 on the CPU, bfloat16 on CUDA."""
     torch.manual_seed(0)
-    leaves = [x.requires_grad_() for x in operator.inputs(torch.float32, "cpu")]
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    leaves = [x.requires_grad_() for x in operator.inputs(dtype, device)]
     rivals: dict[str, Callable[..., Any]] = {"fused": operator.ours, "eager": operator.eager}
     if operator.compiled:
         torch.compiler.reset()
@@ -189,41 +227,44 @@ def timing(operator: Operator, peaks: Measured) -> Timing:
         return run_it
 
     calls = {name: once(call) for name, call in rivals.items()}
-    times, rounds = _in_rounds(calls)
-    forward = _preallocated(operator, leaves, peaks)
+    times, rounds = _in_rounds(calls, device)
+    forward = _preallocated(operator, leaves, peaks, device)
+    moved = operator.bytes_moved * leaves[0].element_size() // 4  # which is said of float32
     ours = statistics.median(times["fused"])
     gflop_per_s = operator.flops / ours / 1e9
-    peak = {name: measure_memory(call, leaves).peak for name, call in calls.items() if name in ("fused", "eager")}
+    peak = {
+        name: measure_memory(call, leaves, device).peak for name, call in calls.items() if name in ("fused", "eager")
+    }
     return Timing(
         name=operator.name,
         family=operator.family,
         times_s={name: statistics.median(t) for name, t in times.items()},
         speedup={name: _ratio(t, times["fused"]) for name, t in times.items() if name != "fused"},
         rounds=rounds,
-        bandwidth_fraction=operator.bytes_moved / ours / 1e9 / peaks.copy_gb_per_s,
+        bandwidth_fraction=moved / ours / 1e9 / peaks.copy_gb_per_s,
         product_fraction=gflop_per_s / peaks.product_gflop_per_s if operator.flops else None,
         preallocated_fraction=forward,
         peak_bytes=peak,
     )
 
 
-def _in_rounds(calls: dict[str, Callable[[], object]]) -> tuple[dict[str, list[float]], int]:
+def _in_rounds(calls: dict[str, Callable[[], object]], device: str) -> tuple[dict[str, list[float]], int]:
     """Seconds a call, one value a round: in each round every rival runs one block, in alternating order."""
     repeats = {}
     for name, call in calls.items():
         call()
         call()
-        started = time.perf_counter()
+        started = now(device)
         call()
-        repeats[name] = max(1, round(ROUND_S / max(time.perf_counter() - started, 1e-7)))
+        repeats[name] = max(1, round(ROUND_S / max(now(device) - started, 1e-7)))
     times: dict[str, list[float]] = {name: [] for name in calls}
     started = time.perf_counter()
     for number in range(ROUNDS):
         for name in list(calls) if number % 2 == 0 else list(reversed(calls)):
-            begin = time.perf_counter()
+            begin = now(device)
             for _ in range(repeats[name]):
                 calls[name]()
-            times[name].append((time.perf_counter() - begin) / repeats[name])
+            times[name].append((now(device) - begin) / repeats[name])
         if number + 1 >= FEWEST_ROUNDS and time.perf_counter() - started > SPREAD_S:
             break
     return times, len(times["fused"])
@@ -236,11 +277,11 @@ def _ratio(rival: list[float], ours: list[float]) -> tuple[float, float, float]:
     return statistics.median(ratios), float(interval.low), float(interval.high)
 
 
-def _preallocated(operator: Operator, leaves: list[Tensor], peaks: Measured) -> float | None:
+def _preallocated(operator: Operator, leaves: list[Tensor], peaks: Measured, device: str) -> float | None:
     """The fraction of the copy bandwidth that our forward pass reaches into memory that exists."""
     if operator.preallocated is None:
         return None
     call, moved = operator.preallocated(leaves)
     with torch.no_grad():
-        times, _ = _in_rounds({"fused": call})
+        times, _ = _in_rounds({"fused": call}, device)
     return moved / statistics.median(times["fused"]) / 1e9 / peaks.copy_gb_per_s

@@ -111,3 +111,22 @@ def test_the_machine_s_own_peaks_are_measured() -> None:
     assert 0.1 < found.copy_gb_per_s < 10_000
     assert 0.1 < found.product_gflop_per_s < 1e6
     assert found.threads == torch.get_num_threads()
+
+
+@pytest.mark.parametrize(("code", "said"), [(0, "clean"), (9, "exit code 9: 1 error / of this kind")])
+def test_compute_sanitizer_runs_with_every_tool_where_it_is(
+    code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "compute-sanitizer"
+    tool.write_text(f"#!/bin/sh\necho $@ >> {tmp_path}/calls\necho 1 error\necho of this kind\nexit {code}\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert selftest.sanitize(("swiglu",)) == dict.fromkeys(selftest.SANITIZERS, said)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [call.split()[1] for call in calls] == list(selftest.SANITIZERS)
+    assert all(call.endswith("selftest --device cuda --check-only --only swiglu") for call in calls)
+
+
+def test_without_compute_sanitizer_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert set(selftest.sanitize(()).values()) == {"not run: compute-sanitizer is not on PATH"}
