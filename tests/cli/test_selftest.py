@@ -25,7 +25,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds of microseconds, no change to this process's allocator, and one small shape."""
     monkeypatch.setattr(selftest, "ROUND_S", 1e-4)
     monkeypatch.setattr(selftest, "pin_allocator", lambda: "left alone by the test")
-    monkeypatch.setattr(selftest, "measure", lambda: selftest.Measured(10.0, 100.0, 1))
+    monkeypatch.setattr(selftest, "measure", lambda **_: selftest.Measured(10.0, 100.0, 1))
     monkeypatch.setattr(operators, "for_timing", lambda quick: iter([operators.attended(1, 40), operators.norm(4, 8)]))
 
 
