@@ -32,13 +32,18 @@ IMPLEMENTATION_SUMMARIES: dict[str, str] = {
     "sdpa": "eager, with torch's scaled_dot_product_attention",
     "fused": "benchsuite's own kernels, one pass over memory where the mathematics allows",
     "folded": "sdpa, with ALiBi as one more dimension of each head instead of a bias",
+    "flex": "torch's FlexAttention, compiled; on CUDA",
+    "flash_attn": "the package flash-attn, where it is installed; on CUDA, in 16 bits",
+    "xformers": "the package xformers, where it is installed; on CUDA",
+    "liger": "the package liger-kernel, where it is installed; on CUDA",
 }
 # What every variant of a component has, since it needs nothing but the variant's eager formula.
 IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "activation": ("eager", "compile"),
-    "position": ("eager", "compile", "sdpa", "folded"),
+    "position": ("eager", "compile", "sdpa", "folded", "flex", "flash_attn", "xformers"),
     "embedding_norm": ("eager", "compile"),
 }
+LIGER = ("swiglu", "geglu")  # what Liger Kernel has of the activations
 COMPONENTS: dict[str, str] = {
     "activation": "the nonlinearity of the feed-forward block",
     "position": "how the model knows the order of its tokens",
@@ -95,6 +100,7 @@ def variant(
                 hint="give one of them another name",
             )
         ways = IMPLEMENTATIONS[component] + (("fused",) if kernel else ())
+        ways += ("liger",) if kernel in LIGER else ()
         _registry[component, name] = Variant(component, name, build, summary, source, gated, kernel, ways)
         return build
 

@@ -4,7 +4,8 @@ Reads top to bottom: feed-forward, attention, block, model. Shapes: B sequences 
 
 One model, several implementations, which change speed and not results:
 `eager` is the formula; `sdpa` has torch's scaled_dot_product_attention; `fused` has benchsuite's kernels for
-activation, norms, embedding, attention and loss; `folded` is sdpa with ALiBi as one more dimension of each head.
+activation, norms, embedding, attention and loss; `folded` is sdpa with ALiBi as one more dimension of each head;
+`flex`, `flash_attn`, `xformers` and `liger` are other people's kernels for attention or gated activations.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchsuite import components
+from benchsuite.components import other_kernels
 from benchsuite.components.position_modules import Learned, Position, Shape, rotate
 from benchsuite.cuda_ext.activation import act, glu
 from benchsuite.cuda_ext.attention import attention_qkv
 from benchsuite.cuda_ext.cross_entropy import linear_cross_entropy
 from benchsuite.cuda_ext.norm import embedding_layer_norm, layer_norm
+from benchsuite.model import peer_kernels
 from benchsuite.model.folded import folded_attention
 from benchsuite.model.spec import ModelSpec
 
-IMPLEMENTATIONS = ("eager", "sdpa", "fused", "folded")
+IMPLEMENTATIONS = ("eager", "sdpa", "fused", "folded", *other_kernels.ATTENTION, *other_kernels.ACTIVATION)
 
 
 class LayerNorm(nn.LayerNorm):
@@ -52,12 +55,17 @@ class FeedForward(nn.Module):
         self.act = activation.build()
         self.gated = activation.gated
         self.kernel = activation.kernel if implementation == "fused" else None
+        self.liger = (
+            activation.kernel if implementation == "liger" and implementation in activation.implementations else None
+        )
         self.up = nn.Linear(spec.width, (2 if self.gated else 1) * spec.d_ff)
         self.down = nn.Linear(spec.d_ff, spec.width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.up(x)
-        if self.kernel:
+        if self.liger:
+            x = peer_kernels.gated(self.liger)(*(half.contiguous() for half in x.chunk(2, dim=-1)))
+        elif self.kernel:
             x = glu(x, self.kernel) if self.gated else act(x, self.kernel)
         elif self.gated:
             gate, x = x.chunk(2, dim=-1)
@@ -94,6 +102,11 @@ class Attention(nn.Module):
         if inside is not None and self.implementation == "fused":
             return self.out(attention_qkv(qkv, **inside))
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        if self.implementation in other_kernels.ATTENTION and bias is None:
+            if rotation is not None:
+                q, k = rotate(q, *rotation), rotate(k, *rotation)
+            y = peer_kernels.attention(self.implementation)(q, k, v, (inside or {}).get("slopes"))
+            return self.out(y.transpose(1, 2).reshape(B, T, C))
         if inside is not None:
             return self.out(folded_attention(q, k, v, **inside).transpose(1, 2).reshape(B, T, C))
         if rotation is not None:
@@ -142,9 +155,9 @@ def position_inputs(
 
 def attention_inside(position: Position, implementation: str) -> dict[str, Any] | None:
     """What the attention of this implementation computes inside instead of taking rotation and bias; see Attention."""
-    inside = position.inside() if implementation in ("fused", "folded") else None
-    if implementation == "folded" and "slopes" not in (inside or ()):
-        return None  # nothing to fold: plain sdpa
+    inside = position.inside() if implementation in ("fused", "folded", *other_kernels.ATTENTION) else None
+    if implementation != "fused" and "slopes" not in (inside or ()):
+        return None  # nothing to fold: plain causal attention, and rotation outside of it
     return inside
 
 

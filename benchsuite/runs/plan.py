@@ -19,6 +19,7 @@ from typing import Any
 
 from benchsuite import components, cuda_ext
 from benchsuite.cache import digest
+from benchsuite.components import other_kernels
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.hardware import fingerprint
 from benchsuite.runs import corpus_names, cost
@@ -182,10 +183,10 @@ class _Builder:
             if shape["variants"] == baseline:
                 component = next(iter(components.COMPONENTS))
                 variant, label = baseline[component], f"baseline/{implementation}/{entry.scope}"
-            unsupported = self._unsupported_step(implementation, shape["variants"])
+            unsupported = self._unsupported_step(implementation, shape["variants"], entry.dtype)
         else:
             label += f"/{entry.direction or 'fwd+bwd'}"
-            unsupported = self._unsupported_layer(implementation, component, variant)
+            unsupported = self._unsupported_layer(implementation, component, variant, entry.dtype)
         if given.name:
             label += f"/{given.name}"
         params = {
@@ -206,24 +207,26 @@ class _Builder:
             unsupported = _too_long(params, speed.call_limit_s)
         return self._add("speed", label, params, range(speed.replicates), speed.timeout_s, unsupported, group)
 
-    def _unsupported_layer(self, implementation: str, component: str, variant: str) -> str | None:
+    def _unsupported_layer(self, implementation: str, component: str, variant: str, dtype: str) -> str | None:
         known = components.get(component, variant).implementations
         if implementation not in known:
             return f"{component} {variant} has no implementation {implementation!r}, only {', '.join(known)}"
-        return self._unsupported_here(implementation)
+        return self._unsupported_here(implementation, dtype)
 
-    def _unsupported_step(self, implementation: str, variants: dict[str, str]) -> str | None:
+    def _unsupported_step(self, implementation: str, variants: dict[str, str], dtype: str = "float32") -> str | None:
         parts = [components.get(*item) for item in variants.items()]
         lacking = [part for part in parts if implementation not in part.implementations]
         if len(lacking) == len(parts) or (implementation == "fused" and lacking):
             named = ", ".join(f"{part.component} {part.name}" for part in lacking)
             return f"{named}: there is no implementation {implementation!r}"
-        return self._unsupported_here(implementation)
+        return self._unsupported_here(implementation, dtype)
 
-    def _unsupported_here(self, implementation: str) -> str | None:
+    def _unsupported_here(self, implementation: str, dtype: str) -> str | None:
         if implementation == "compile" and self.machine.compiler is None:
             return "torch.compile needs a C++ compiler and there is none here (c++, g++ or clang++)"
-        return self.machine.no_kernels if implementation == "fused" else None
+        if implementation == "fused":
+            return self.machine.no_kernels
+        return other_kernels.unavailable_reason(implementation, self.machine.device, dtype)
 
     def add_quality(self, quality: Quality, setting: Setting) -> None:
         base = self._quality_case(quality, "baseline/quality", setting, None)
