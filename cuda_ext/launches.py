@@ -152,12 +152,13 @@ def _norms(model: Model, dtype: str) -> Iterator[Work]:
         forward = Launch("norm.cu", name, (rows,), block, (struct, w, w, 1e-5, *outputs), 0, buffers, (1, 2))
         yield Work(operator, "forward", dtype, model.name, (forward,), (model.rows / rows,))
         out = "f" if table or dtype == "float32" else "S3_"  # the same type again, as the compiler shortens it
-        packs, rest = (8 // lanes, 0) if columns <= 4096 else (16 // lanes, 1)
-        name = (f"norm_backward_kernelI{mangled}{out}Li{lanes}ELi{packs}ELb{rest}ELb0E",)
+        wide = 4 if table else lanes  # packs fill 16 bytes of what is written
+        packs, rest = (8 // wide, 0) if columns <= 4096 else (16 // wide, 1)
+        name = (f"norm_backward_kernelI{mangled}{out}Li{wide}ELi{packs}ELb{rest}ELb0E",)
         dx = Uninitialised((rows, columns), np.float32) if table else _empty((rows, columns), dtype)
         blocks = max(1, min(528, model.rows // 16))
         arguments = (struct, x, w, mean, rstd, dx, Uninitialised((1, 2, columns), np.float32))
-        block = (row_threads(columns, lanes, packs, 512),)
+        block = (row_threads(columns, wide, packs, 512),)
         backward = Launch("norm.cu", name, (1,), block, arguments, 0, buffers, (2, 6))
         partial = np.zeros((8, 2 * columns), np.float32)
         name = (f"norm_reduce_kernelI{mangled}E",)

@@ -206,7 +206,7 @@ struct Backward {
     check_launch();
   }
   template <class T, class Out, bool Two> void of_columns() const {
-    constexpr int N = kLanes<T>, most = Two ? 8 : 16;
+    constexpr int N = kLanes<Out>, most = Two ? 8 : 16;  // packs that fill 16 bytes of what is written
     if (!(whole_packs<N>(x) && aligned(weight) && aligned(dy) && aligned(dx) && aligned(partial)))
       launch<T, Out, 1, 2, true, Two>();
     else if (x.columns <= kNarrow)
