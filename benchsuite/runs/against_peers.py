@@ -1,7 +1,8 @@
 """Our training step and our evaluation beside other people's, in alternating processes: `benchsuite peers`.
 
 Training: the baseline of `quick` by our loop, by a loop in nanoGPT's style and by transformers' GPT-2 in a plain loop,
-eager against eager and compiled against compiled. Evaluation: lm-eval's own HFLM on the exported model, same requests.
+eager against eager, compiled against compiled, and ours with its own kernels against both. Evaluation: lm-eval's own
+HFLM on the exported model, same requests.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ from benchsuite.errors import UserError
 from benchsuite.runs.case import KINDS
 from benchsuite.stats.speed import SpeedComparison, compare_speed
 
-STEPS = {"sdpa": ("nanogpt", "transformers"), "compile": ("nanogpt-compile", "transformers-compile")}
+STEPS = {
+    "sdpa": ("nanogpt", "transformers"),
+    "fused": ("nanogpt", "nanogpt-compile"),
+    "compile": ("nanogpt-compile", "transformers-compile"),
+}
+NAMES = {"sdpa": "eager", "compile": "compiled"}
 SHAPE: dict[str, Any] = {"batch": 32, "seq": 96, "width": 96, "heads": 4, "layers": 3, "vocab": 512}
 TASK_DOCUMENTS = 100
 
@@ -40,24 +46,31 @@ class Row:
 
 def training_rows(pairs: int, threads: int, say: Callable[[str], None]) -> list[Row]:
     """Tokens/s of one training step, each measurement in a process of its own, orders reversed in every other pair."""
-    rates: dict[str, dict[int, float]] = {}
+    rates: dict[
+        tuple[str, str], dict[int, float]
+    ] = {}  # measured anew for each of ours, so that pairs are near in time
     for pair in range(pairs):
         for mine, others in STEPS.items():
             order = (mine, *others) if pair % 2 == 0 else (*reversed(others), mine)
             for implementation in order:
                 say(f"pair {pair + 1} of {pairs}: training step, {implementation}")
-                rates.setdefault(implementation, {})[pair] = _step_tokens_per_s(implementation, threads)
+                rates.setdefault((mine, implementation), {})[pair] = _step_tokens_per_s(implementation, threads)
     return [
         Row(
-            f"training step, {'compiled' if mine == 'compile' else 'eager'}, against {other.removesuffix('-compile')}",
-            _median(rates[mine]),
-            _median(rates[other]),
+            f"training step, {NAMES.get(mine, mine)}, against {_peer(mine, other)}",
+            _median(rates[mine, mine]),
+            _median(rates[mine, other]),
             "tokens/s",
-            compare_speed(rates[mine], rates[other]),
+            compare_speed(rates[mine, mine], rates[mine, other]),
         )
         for mine, others in STEPS.items()
         for other in others
     ]
+
+
+def _peer(mine: str, other: str) -> str:
+    name = other.removesuffix("-compile")
+    return f"{name}, compiled" if mine == "fused" and name != other else name
 
 
 def evaluation_row(pairs: int, threads: int) -> Row:
