@@ -42,6 +42,7 @@ SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
 SANITIZER_S, UNDER_SANITIZER = 1800, "BENCHSUITE_SANITIZED"  # seconds for each; the environment that they run in
 
 Say = Callable[[str, int, int], None]
+Ratio = tuple[float, float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Timing:
     name: str
     family: str
     times_s: dict[str, float]
-    speedup: dict[str, tuple[float, float, float]]
+    speedup: dict[str, Ratio]
     rounds: int
     bandwidth_fraction: float
     product_fraction: float | None
@@ -270,11 +271,12 @@ def _in_rounds(calls: dict[str, Callable[[], object]], device: str) -> tuple[dic
     return times, len(times["fused"])
 
 
-def _ratio(rival: list[float], ours: list[float]) -> tuple[float, float, float]:
-    """Median over rounds of rival / ours and its 95% interval by order statistics."""
+def _ratio(rival: list[float], ours: list[float]) -> Ratio:
+    """Median over rounds of rival / ours and its 95% interval by order statistics; None where rounds are too few."""
     ratios = [a / b for a, b in zip(rival, ours, strict=True)]
     interval: Any = stats.quantile_test(ratios, p=0.5).confidence_interval(0.95)
-    return statistics.median(ratios), float(interval.low), float(interval.high)
+    low, high = (None if math.isnan(bound) else float(bound) for bound in (interval.low, interval.high))
+    return statistics.median(ratios), low, high
 
 
 def _preallocated(operator: Operator, leaves: list[Tensor], peaks: Measured, device: str) -> float | None:

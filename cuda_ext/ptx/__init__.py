@@ -24,8 +24,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from benchsuite.cuda_ext.ptx.arithmetic import UnknownInstruction
 from benchsuite.cuda_ext.ptx.counters import Counters
-from benchsuite.cuda_ext.ptx.machine import Machine, from_bf16, to_bf16
+from benchsuite.cuda_ext.ptx.machine import Machine
 from benchsuite.cuda_ext.ptx.memory import NOBODY, GlobalMemory, MemoryFault, PTXFault, RaceFault, SyncFault
+from benchsuite.cuda_ext.ptx.moves import from_bf16, to_bf16
 from benchsuite.cuda_ext.ptx.parse import Kernel, PTXSyntaxError, parse
 
 __all__ = [

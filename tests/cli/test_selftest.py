@@ -130,3 +130,9 @@ def test_compute_sanitizer_runs_with_every_tool_where_it_is(
 def test_without_compute_sanitizer_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert set(selftest.sanitize(()).values()) == {"not run: compute-sanitizer is not on PATH"}
+
+
+def test_a_ratio_of_few_rounds_has_no_interval() -> None:
+    assert selftest._ratio([2.0, 3.0, 2.0], [1.0, 1.0, 1.0]) == (2.0, None, None)
+    value, low, high = selftest._ratio([2.0] * 15, [1.0] * 15)
+    assert (value, low, high) == (2.0, 2.0, 2.0)
