@@ -142,12 +142,13 @@ def _speed_clause(row: Fields) -> str:
 
 def _of_speed(row: Fields) -> str:
     scope, direction = row["scope"], row["direction"]
+    equal = " at equal width" if row.get("matching") == "iso-width" else ""
     if scope == "step":
-        return "training speed"
+        return f"training speed{equal}"
     if scope == "evaluate":
         return "evaluation speed"
     way = {"fwd": " (forward)", "fwd+bwd": " (forward and backward)"}.get(direction or "", "")
-    return f"its layer's speed{way}"
+    return f"its layer's speed{way}{equal}"
 
 
 def _quality_clause(quality: Fields) -> str:

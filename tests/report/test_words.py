@@ -97,3 +97,11 @@ def test_names_of_plugins_are_shown_as_they_are():
     assert words.mid_sentence("GELU") == "GELU"
     assert words.mid_sentence("Learned positions") == "learned positions"
     assert words.mid_sentence("") == ""
+
+
+def test_equal_width_is_said_and_equal_parameters_go_without_saying():
+    wide = row(SLOWER, matching="iso-width", component="activation", variant="swiglu")
+    assert words.sentence(wide) == "SwiGLU cost 12% (9 to 15%) of training speed at equal width."
+    assert words.speed_of_what(wide).endswith(", iso-width")
+    assert "equal" not in words.sentence(row(SLOWER))
+    assert "iso" not in words.speed_of_what(row(SLOWER))
