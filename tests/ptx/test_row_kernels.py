@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchsuite.cuda_ext.ptx import Program, Struct, Uninitialised, View
-from tests.ptx.kernels import TYPES, Array, close, draw, rounded_up, row_threads, values
+from tests.ptx.kernels import TYPES, Array, close, draw, rounded_up, row_threads, stored, values
 
 H = 3
 SLOPES = np.array([0.5, 0.25, 0.125], np.float32)
@@ -141,6 +141,23 @@ def test_cross_entropy_rows(cross_entropy: Program, dtype: str, columns: int) ->
         slope[np.arange(rows), at] -= 1
         close(result.arrays[0], slope * 0.25 * counted[:, None], dtype)
         assert result.counters.written("0") == logits.nbytes
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_classes_of_minus_infinity_have_no_share(cross_entropy: Program, dtype: str) -> None:
+    logits = draw((2, 1031), dtype)
+    hidden = np.arange(1031) < 700  # all that some threads see
+    logits[:, hidden] = stored(np.array(-np.inf, np.float32), dtype)
+    targets = np.array([900, 1030])
+    arguments = [logits, targets, -100, 1.0, 1, Uninitialised((2,), np.float32), 2, 1031]
+    result = cross_entropy.launch(f"cross_entropy_kernelI{TYPES[dtype][0]}E", (2,), (64,), arguments)
+    x = values(logits, dtype)
+    logs = x - x.max(1, keepdims=True)
+    logs -= np.log(np.exp(logs).sum(1, keepdims=True))
+    np.testing.assert_allclose(result.arrays[5], -logs[[0, 1], targets], atol=2e-5)
+    want = np.exp(logs)
+    want[[0, 1], targets] -= 1
+    close(result.arrays[0], want, dtype)
 
 
 def test_a_target_that_is_no_class_gives_nan_and_touches_nothing_else(cross_entropy: Program) -> None:

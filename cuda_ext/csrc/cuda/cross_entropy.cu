@@ -52,6 +52,7 @@ __global__ void __launch_bounds__(kThreads)
         total *= exp(most - top);
         most = top;
       }
+      if (most == -INFINITY) return;  // nothing but -infinity so far: no terms, and no difference of infinities
 #pragma unroll
       for (int j = 0; j < N; ++j)
         if (j < n) total += exp(v[j] - most);
