@@ -6,7 +6,7 @@ import runpy
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchsuite.cuda_ext.launches import MODELS, TYPES, Launch, works
@@ -34,20 +34,12 @@ class Executed:
     conflicts: int = 0
     instructions: int = 0
 
-    @property
-    def ok(self) -> bool:
-        return self.fault is None and self.unknown is None
-
 
 def own_launches() -> Iterator[Launch]:
     """Every kernel of benchsuite's own, in every type, at the smallest model's shapes."""
     for dtype in TYPES:
         for work in works(MODELS[0], dtype):
-            yield work.samples[-1]
-            if len(work.samples) > 1 and not work.squares:
-                yield work.samples[0]
-            elif len(work.samples) > 2:
-                yield from work.samples[1:-1:2]
+            yield from work.samples[1::2] if work.squares else work.samples  # of one and of two tiles, those of two
 
 
 def launches_of(path: Path) -> list[Launch]:
@@ -63,24 +55,14 @@ def launches_of(path: Path) -> list[Launch]:
             f"{path} has no LAUNCHES",
             hint="LAUNCHES = [benchsuite.cuda_ext.launches.Launch(...), ...]; see CONTRIBUTING",
         )
-    return [
-        one if Path(one.file).is_absolute() or not (path.parent / one.file).exists() else _moved(one, path.parent)
-        for one in found
-    ]
-
-
-def _moved(launch: Launch, folder: Path) -> Launch:
-    from dataclasses import replace
-
-    return replace(launch, file=str((folder / launch.file).resolve()))
+    beside = [(path.parent / one.file).resolve() for one in found]
+    return [replace(one, file=str(file)) if file.exists() else one for one, file in zip(found, beside, strict=True)]
 
 
 def run(launches: Iterable[Launch]) -> Iterator[Executed]:
     """Executes one after the other. Raises UserError where a file does not compile or has no such kernel."""
-    from benchsuite.cuda_ext.plan import CSRC
-
     for launch in launches:
-        path = Path(launch.file) if Path(launch.file).is_absolute() else CSRC / "cuda" / launch.file
+        path = launch.path
         if not path.is_file():
             raise UserError(f"{launch.file} is not there")
         try:

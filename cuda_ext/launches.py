@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchsuite.cuda_ext.plan import CSRC
 from benchsuite.cuda_ext.ptx import Argument, Buffer, Struct, Uninitialised, View, to_bf16
 
 # By type: its mangled name, elements in 16 bytes.
@@ -34,6 +36,10 @@ class Launch:
     shared: int = 0
     buffers: Mapping[str, Buffer] = field(default_factory=dict)
     shared_by_rows: tuple[str | int, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        return CSRC / "cuda" / self.file  # which an absolute file replaces
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from functools import cache
 from pathlib import Path
 
 from benchsuite.cuda_ext.launches import Launch, Work
-from benchsuite.cuda_ext.plan import CSRC
 from benchsuite.cuda_ext.ptx import Program, Result, load
 from benchsuite.hardware.peaks import Peak
 
@@ -76,8 +75,7 @@ def program(path: Path, arch: str) -> Program:
 
 def execute(launch: Launch, arch: str = "sm_80") -> Result:
     """Runs a launch on the interpreter. Raises PTXFault for what a GPU would punish."""
-    path = Path(launch.file) if Path(launch.file).is_absolute() else CSRC / "cuda" / launch.file
-    return program(path, arch).launch(
+    return program(launch.path, arch).launch(
         launch.name, launch.grid, launch.block, launch.arguments, launch.shared, launch.buffers
     )
 

@@ -139,6 +139,7 @@ def check_command(
     from benchsuite.cuda_ext.plan import sources
     from benchsuite.cuda_ext.resources import resources
     from benchsuite.errors import UserError
+    from benchsuite.report import kernels as page
 
     for file in files or []:
         if not file.is_file() or file.suffix not in (".cu", ".ptx"):
@@ -155,7 +156,6 @@ def check_command(
     spilling = [row for row in rows if row["spill_stores"] or row["spill_loads"]]
     faults = [row for row in executed if row["fault"] or row["unknown"]]
     document = {"kernels": rows, "executed": executed, "spilling": len(spilling), "faults": len(faults)}
-    page = _page()
     _leave("check", document, page.check_markdown(document), output, json_)
     if not json_:
         page.show_check(document)
@@ -181,6 +181,7 @@ def predict_command(
     from benchsuite.cuda_ext import launches, predict
     from benchsuite.errors import UserError
     from benchsuite.hardware.peaks import devices
+    from benchsuite.report import kernels as page
 
     known = devices()
     chosen = device or ["NVIDIA A100-SXM4-80GB", "NVIDIA H100 80GB HBM3"]
@@ -219,16 +220,9 @@ def predict_command(
         "sources": {name: known[name].source for name in chosen},
         "rows": rows,
     }
-    page = _page()
     _leave("predicted", document, page.predicted_markdown(document), output, json_)
     if not json_:
         page.show_predicted(document)
-
-
-def _page() -> Any:
-    from benchsuite.report import kernels
-
-    return kernels
 
 
 def _leave(name: str, document: dict[str, Any], markdown: str, output: Path | None, json_: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,43 +32,18 @@ def small(small_ptx: str) -> Program:
     return Program(parse(small_ptx))
 
 
-@pytest.fixture(scope="session")
-def activation() -> Program:
-    needs_nvcc()
-    return load(CSRC / "cuda" / "activation.cu")
+def _of_benchsuite(name: str) -> Any:
+    """A fixture: the program of cuda/NAME.cu."""
+
+    @pytest.fixture(scope="session", name=name)
+    def program() -> Program:
+        needs_nvcc()
+        return load(CSRC / "cuda" / f"{name}.cu")
+
+    return program
 
 
-@pytest.fixture(scope="session")
-def norm() -> Program:
-    needs_nvcc()
-    return load(CSRC / "cuda" / "norm.cu")
-
-
-@pytest.fixture(scope="session")
-def softmax() -> Program:
-    needs_nvcc()
-    return load(CSRC / "cuda" / "softmax.cu")
-
-
-@pytest.fixture(scope="session")
-def rotary() -> Program:
-    needs_nvcc()
-    return load(CSRC / "cuda" / "rotary.cu")
-
-
-@pytest.fixture(scope="session")
-def cross_entropy() -> Program:
-    needs_nvcc()
-    return load(CSRC / "cuda" / "cross_entropy.cu")
-
-
-@pytest.fixture(scope="session")
-def attention() -> Program:
-    needs_nvcc()
-    return load(CSRC / "cuda" / "attention.cu")
-
-
-@pytest.fixture(scope="session")
-def attention_backward() -> Program:
-    needs_nvcc()
-    return load(CSRC / "cuda" / "attention_backward.cu")
+activation, norm, softmax, rotary, cross_entropy, attention, attention_backward = map(
+    _of_benchsuite,
+    ("activation", "norm", "softmax", "rotary", "cross_entropy", "attention", "attention_backward"),
+)

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchsuite.cuda_ext import launches
 from benchsuite.cuda_ext.ptx import from_bf16, to_bf16
 
 Array = NDArray[Any]
 # By type: its mangled name, elements in 16 bytes, the largest error relative to the largest value.
-TYPES = {"float32": ("f", 4, 2e-6), "bfloat16": ("13__nv_bfloat16", 8, 6e-3), "float16": ("6__half", 8, 8e-4)}
+LIMITS = {"float32": 2e-6, "bfloat16": 6e-3, "float16": 8e-4}
+TYPES = {dtype: (*launches.TYPES[dtype], limit) for dtype, limit in LIMITS.items()}
 
 
 def stored(x: Array, dtype: str) -> Array:
@@ -34,8 +36,3 @@ def close(got: Array, want: Array, dtype: str, factor: float = 1.0) -> None:
 
 def rounded_up(n: int, to: int) -> int:
     return -(-n // to) * to
-
-
-def row_threads(columns: int, lanes: int, packs: int, most: int = 1024) -> int:
-    """As rows.cuh has it."""
-    return min(most, max(32, rounded_up(rounded_up(columns, lanes * packs) // (lanes * packs), 32)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchsuite.cuda_ext.launches import row_threads
 from benchsuite.cuda_ext.ptx import Buffer, Program, Result, Struct, Uninitialised, View
-from tests.ptx.kernels import TYPES, Array, close, draw, row_threads, values
+from tests.ptx.kernels import TYPES, Array, close, draw, values
 
 EPS = 1e-5
 # (rows, columns, whether rows are whole packs): tiny, odd, several warps, more than the registers of a block hold.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchsuite.cuda_ext.launches import row_threads
 from benchsuite.cuda_ext.ptx import Program, Struct, Uninitialised, View
-from tests.ptx.kernels import TYPES, Array, close, draw, rounded_up, row_threads, stored, values
+from tests.ptx.kernels import TYPES, Array, close, draw, rounded_up, stored, values
 
 H = 3
 SLOPES = np.array([0.5, 0.25, 0.125], np.float32)
