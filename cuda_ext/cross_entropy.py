@@ -17,7 +17,7 @@ from benchsuite import cuda_ext
 
 # Bytes of a chunk's logits: large enough that a pass over the weight's gradient for each chunk is cheap beside the
 # products, small beside that gradient itself.
-CHUNK_BYTES = 2**25
+CHUNK_BYTES = 2**26
 
 _calls: dict[str, Callable[..., Any]] = {}
 

@@ -11,9 +11,6 @@
 
 #if defined(__CUDACC__)
 #define BENCHSUITE_ISA cuda
-#define BENCHSUITE_INLINE __device__ __forceinline__
-#else
-#define BENCHSUITE_INLINE inline __attribute__((always_inline))
 #endif
 
 namespace benchsuite {

@@ -1,6 +1,14 @@
 // What every part of the library shares: the element types of the operators.
 #pragma once
 
+// For what is called once for each vector or element.
+#if defined(__CUDACC__)
+#define BENCHSUITE_INLINE __device__ __forceinline__
+#else
+#define BENCHSUITE_INLINE inline BENCHSUITE_INLINED
+#define BENCHSUITE_INLINED __attribute__((always_inline))  // behind a lambda's parameters
+#endif
+
 #include <cstdint>
 
 namespace benchsuite {

@@ -103,7 +103,8 @@ def test_any_strides_with_a_contiguous_last_dimension() -> None:
 
 def test_large_scores_neither_overflow_nor_vanish() -> None:
     q, k, v = draw(1, 2, 150, 16)
-    check(attention, formula, [q * 100, k * 100, v], 1e-3)
+    # A score of 4e4 is exact to 0.004, and so is the logarithm of a probability.
+    check(attention, formula, [q * 100, k * 100, v], 2e-2)
     assert attention(q * 1e4, k * 1e4, v).isfinite().all()
     slopes = torch.tensor([50.0, 0.01])
     check(lambda *x: attention(*x, slopes), lambda *x: formula(*x, slopes), [q, k, v], 1e-5)

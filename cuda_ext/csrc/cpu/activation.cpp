@@ -19,7 +19,7 @@ template <class Row> void for_rows(int64_t rows, int64_t columns, bool flat, con
   for_each_row(rows, columns, [&](int64_t r) { row(r, 0, columns); });
 }
 
-template <class T> inline VecFor<T> biased(const T* p, const T* bias, int64_t i, int64_t n) {
+template <class T, class N> BENCHSUITE_INLINE VecFor<T> biased(const T* p, const T* bias, int64_t i, N n) {
   VecFor<T> v = get(p + i, n);
   return bias ? v + get(bias + i, n) : v;
 }
@@ -34,8 +34,8 @@ void act_forward(Type type, Act kind, const void* x, int64_t x_stride, const voi
       typedef decltype(function) F;
       for_rows(rows, columns, !bias && x_stride == columns, [&](int64_t r, int64_t first, int64_t n) {
         const T *in = as<T>(x) + r * x_stride + first, *b = as<T>(bias);
-        T* out = as<T>(y) + r * columns + first;
-        for_vectors<T>(n, [&](int64_t i, int64_t k) { put(out + i, F::f(biased(in, b, i, k)), k); });
+        Result<T> out(as<T>(y) + r * columns + first, rows * columns);
+        for_vectors<T>(n, [&](int64_t i, auto k) { put(out, i, F::f(biased(in, b, i, k)), k); });
       });
     });
   });
@@ -49,8 +49,8 @@ void act_backward(Type type, Act kind, const void* grad, const void* x, int64_t 
       typedef decltype(function) F;
       for_rows(rows, columns, !bias && x_stride == columns, [&](int64_t r, int64_t first, int64_t n) {
         const T *in = as<T>(x) + r * x_stride + first, *b = as<T>(bias), *g = as<T>(grad) + r * columns + first;
-        T* out = as<T>(dx) + r * columns + first;
-        for_vectors<T>(n, [&](int64_t i, int64_t k) { put(out + i, get(g + i, k) * F::d(biased(in, b, i, k)), k); });
+        Result<T> out(as<T>(dx) + r * columns + first, rows * columns);
+        for_vectors<T>(n, [&](int64_t i, auto k) { put(out, i, get(g + i, k) * F::d(biased(in, b, i, k)), k); });
       });
     });
   });
@@ -65,9 +65,9 @@ void glu_forward(Type type, Act kind, const void* gate, const void* up, int64_t 
       bool flat = !gate_bias && gate_stride == columns && up_stride == columns;
       for_rows(rows, columns, flat, [&](int64_t r, int64_t first, int64_t n) {
         const T *a = as<T>(gate) + r * gate_stride + first, *b = as<T>(up) + r * up_stride + first;
-        T* out = as<T>(y) + r * columns + first;
-        for_vectors<T>(n, [&](int64_t i, int64_t k) {
-          put(out + i, F::f(biased(a, as<T>(gate_bias), i, k)) * biased(b, as<T>(up_bias), i, k), k);
+        Result<T> out(as<T>(y) + r * columns + first, rows * columns);
+        for_vectors<T>(n, [&](int64_t i, auto k) {
+          put(out, i, F::f(biased(a, as<T>(gate_bias), i, k)) * biased(b, as<T>(up_bias), i, k), k);
         });
       });
     });
@@ -85,11 +85,12 @@ void glu_backward(Type type, Act kind, const void* grad, const void* gate, const
       for_rows(rows, columns, flat, [&](int64_t r, int64_t first, int64_t n) {
         const T *a = as<T>(gate) + r * gate_stride + first, *b = as<T>(up) + r * up_stride + first;
         const T* g = as<T>(grad) + r * columns + first;
-        T *da = as<T>(dgate) + r * d_stride + first, *db = as<T>(dup) + r * d_stride + first;
-        for_vectors<T>(n, [&](int64_t i, int64_t k) {
+        Result<T> da(as<T>(dgate) + r * d_stride + first, rows * columns);
+        Result<T> db(as<T>(dup) + r * d_stride + first, rows * columns);
+        for_vectors<T>(n, [&](int64_t i, auto k) {
           VecFor<T> x = biased(a, as<T>(gate_bias), i, k), grad = get(g + i, k);
-          put(da + i, grad * biased(b, as<T>(up_bias), i, k) * F::d(x), k);
-          put(db + i, grad * F::f(x), k);
+          put(da, i, grad * biased(b, as<T>(up_bias), i, k) * F::d(x), k);
+          put(db, i, grad * F::f(x), k);
         });
       });
     });

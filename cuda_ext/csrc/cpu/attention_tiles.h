@@ -51,7 +51,7 @@ template <class S> inline void turn(S* x, const AttentionArgs& a, int64_t t, S s
 // One row in the type of the arithmetic, turned to its place where there is rotary, times `scale`, zeros up to `width`.
 template <class T, class S = typename Compute<T>::type>
 inline void read(const AttentionArgs& a, const T* from, S* to, int64_t width, int64_t place, bool turned, S scale) {
-  for_vectors<T>(a.D, [&](int64_t i, int64_t k) { put(to + i, get(from + i, k) * scale, k); });
+  for_vectors<T>(a.D, [&](int64_t i, auto k) { put(to + i, get(from + i, k) * scale, k); });
   for (int64_t i = a.D; i < width; ++i) to[i] = 0;
   if (turned && a.cos) turn(to, a, place, S(1));
 }
@@ -59,7 +59,7 @@ inline void read(const AttentionArgs& a, const T* from, S* to, int64_t width, in
 template <class T, class S = typename Compute<T>::type>
 inline void write(const AttentionArgs& a, S* from, T* to, int64_t place, bool turned, S scale) {
   if (turned && a.cos) turn(from, a, place, S(-1));
-  for_vectors<T>(a.D, [&](int64_t i, int64_t k) { put(to + i, get(from + i, k) * scale, k); });
+  for_vectors<T>(a.D, [&](int64_t i, auto k) { put(to + i, get(from + i, k) * scale, k); });
 }
 
 // rows (n, width) to blocks of kKeys: (block, D, kKeys), so that a vector holds one channel of neighbouring keys.

@@ -1,4 +1,5 @@
-// A row of a vocabulary's logits stays in the second-level cache for the passes over it.
+// A row of a vocabulary's logits stays in the second-level cache for the passes over it. The exponentials wait in the
+// logits' place where it is wide enough for them, and are taken again where it is not.
 #include "cross_entropy.h"
 
 #include "rows.h"
@@ -11,30 +12,27 @@ template <class T>
 typename Compute<T>::type row(T* x, int64_t target, int64_t n, typename Compute<T>::type scale, bool gradient) {
   typedef typename Compute<T>::type S;
   typedef VecFor<T> V;
-  S most = -S(INFINITY);
-  V top = V{} + most;
-  for_vectors<T>(n, [&](int64_t i, int64_t k) {
-    V v = get(x + i, k);
-    if (k < kLanes<T>)
-      for (int64_t j = 0; j < k; ++j) most = v[j] > most ? v[j] : most;
-    else
-      top = max(top, v);
-  });
-  most = largest(top) > most ? largest(top) : most;
+  const S least = -S(INFINITY);
+  const S most = largest(reduce<T>(n, V{} + least, [](V a, V b) { return max(a, b); },
+                                   [&](int64_t i, auto k) BENCHSUITE_INLINED { return first<T>(get(x + i, k), k, least); }));
+  constexpr bool wide = sizeof(T) == sizeof(S);
+  const S at_target = widen(x[target]) - most;
   V added{};
-  S rest = 0;
-  for_vectors<T>(n, [&](int64_t i, int64_t k) {
+  for_vectors<T>(n, [&](int64_t i, auto k) {
     V p = exp(get(x + i, k) - most);
-    if (k < kLanes<T>)
-      for (int64_t j = 0; j < k; ++j) rest += p[j];
-    else
-      added += p;
+    added += first<T>(p, k, 0);
+    if (wide && gradient) put(x + i, p, k);
   });
-  const S total = sum(added) + rest, loss = std::log(total) - (widen(x[target]) - most);
+  const S all = sum(added), loss = std::log(all) - at_target;
   if (!gradient) return loss;
-  const S factor = scale / total, at_target = (std::exp(widen(x[target]) - most) / total - 1) * scale;
-  for_vectors<T>(n, [&](int64_t i, int64_t k) { put(x + i, exp(get(x + i, k) - most) * factor, k); });
-  x[target] = narrow<T>(at_target);
+  const S factor = scale / all;
+  for_vectors<T>(n, [&](int64_t i, auto k) {
+    if constexpr (wide)
+      put(x + i, get(x + i, k) * factor, k);
+    else
+      put(x + i, exp(get(x + i, k) - most) * factor, k);
+  });
+  x[target] = narrow<T>((std::exp(at_target) / all - 1) * scale);
   return loss;
 }
 
@@ -52,7 +50,7 @@ void cross_entropy_rows(Type type, void* logits, const int64_t* targets, int64_t
         return;
       }
       as<S>(losses)[r] = 0;
-      if (gradient) for_vectors<T>(columns, [&](int64_t i, int64_t k) { put(x + i, VecFor<T>{}, k); });
+      if (gradient) for_vectors<T>(columns, [&](int64_t i, auto k) { put(x + i, VecFor<T>{}, k); });
     });
   });
 }

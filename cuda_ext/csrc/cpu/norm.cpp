@@ -12,18 +12,11 @@ template <class T> struct Row {
   const T *a, *b;
   Row(const NormRows& x, int64_t r)
       : a(as<T>(x.a) + (x.ai ? x.ai[r] : r) * x.a_stride), b(as<T>(x.b) + (x.b ? (x.bi ? x.bi[r] : r) * x.b_stride : 0)) {}
-  template <bool Two> VecFor<T> at(int64_t i, int64_t k) const {
+  template <bool Two, class N> BENCHSUITE_INLINE VecFor<T> at(int64_t i, N k) const {
     VecFor<T> v = get(a + i, k);
     return Two ? v + get(b + i, k) : v;
   }
 };
-
-// Lanes beyond the k that count are made zero.
-template <class T> inline VecFor<T> first(VecFor<T> v, int64_t k) {
-  if (k == kLanes<T>) return v;
-  for (int64_t i = k; i < kLanes<T>; ++i) v[i] = 0;
-  return v;
-}
 
 template <class T, bool Two>
 void forward_row(const NormRows& x, int64_t r, const T* w, const T* bias, typename Compute<T>::type eps, T* y,
@@ -32,18 +25,16 @@ void forward_row(const NormRows& x, int64_t r, const T* w, const T* bias, typena
   typedef VecFor<T> V;
   Row<T> row(x, r);
   const int64_t n = x.columns;
-  V total{};
-  for_vectors<T>(n, [&](int64_t i, int64_t k) { total += row.template at<Two>(i, k); });
-  S m = sum(total) / S(n);
-  V square{};
-  for_vectors<T>(n, [&](int64_t i, int64_t k) {
-    V d = first<T>(row.template at<Two>(i, k) - m, k);
-    square += d * d;
+  const S m = sum(total<T>(n, [&](int64_t i, auto k) BENCHSUITE_INLINED { return row.template at<Two>(i, k); })) / S(n);
+  const V square = total<T>(n, [&](int64_t i, auto k) BENCHSUITE_INLINED {
+    V d = first<T>(row.template at<Two>(i, k) - m, k, 0);
+    return d * d;
   });
   S s = S(1) / std::sqrt(sum(square) / S(n) + eps);
-  for_vectors<T>(n, [&](int64_t i, int64_t k) {
+  Result<T> out(y + r * n, x.rows * n);
+  for_vectors<T>(n, [&](int64_t i, auto k) {
     V v = (row.template at<Two>(i, k) - m) * s * get(w + i, k);
-    put(y + r * n + i, bias ? v + get(bias + i, k) : v, k);
+    put(out, i, bias ? v + get(bias + i, k) : v, k);
   });
   mean[r] = m;
   rstd[r] = s;
@@ -57,7 +48,7 @@ void backward_row(const NormRows& x, int64_t r, const T* dy, const T* w, typenam
   Row<T> row(x, r);
   const int64_t n = x.columns;
   V plain{}, product{};
-  for_vectors<T>(n, [&](int64_t i, int64_t k) {
+  for_vectors<T>(n, [&](int64_t i, auto k) {
     V g = get(dy + i, k), h = (row.template at<Two>(i, k) - m) * s;
     V scaled = g * get(w + i, k);  // zero beyond k
     plain += scaled;
@@ -66,9 +57,10 @@ void backward_row(const NormRows& x, int64_t r, const T* dy, const T* w, typenam
     put(db + i, get(db + i, k) + g, k);
   });
   S c1 = sum(plain) / S(n), c2 = sum(product) / S(n);
-  for_vectors<T>(n, [&](int64_t i, int64_t k) {
+  Result<Out> out(dx, x.rows * n);
+  for_vectors<T>(n, [&](int64_t i, auto k) {
     V h = (row.template at<Two>(i, k) - m) * s;
-    put(dx + i, (get(dy + i, k) * get(w + i, k) - c1 - h * c2) * s, k);
+    put(out, i, (get(dy + i, k) * get(w + i, k) - c1 - h * c2) * s, k);
   });
 }
 
@@ -116,7 +108,7 @@ void norm_reduce(Type type, const void* partial, int64_t blocks, void* out, int6
   with_type(type, [&](auto t) {
     typedef decltype(t) T;
     typedef typename Compute<T>::type S;
-    for_vectors<T>(2 * columns, [&](int64_t i, int64_t k) {
+    for_vectors<T>(2 * columns, [&](int64_t i, auto k) {
       VecFor<T> total{};
       for (int64_t block = 0; block < blocks; ++block) total += get(as<S>(partial) + block * 2 * columns + i, k);
       put(as<T>(out) + i, total, k);
@@ -135,7 +127,7 @@ void scatter_rows(Type type, const void* rows, const int64_t* index, void* table
           if (part < begin || part >= end) continue;
           T* to = as<T>(table) + index[r] * columns;
           const T* from = as<T>(rows) + r * columns;
-          for_vectors<T>(columns, [&](int64_t i, int64_t k) { put(to + i, get(to + i, k) + get(from + i, k), k); });
+          for_vectors<T>(columns, [&](int64_t i, auto k) { put(to + i, get(to + i, k) + get(from + i, k), k); });
         }
       });
     }

@@ -16,7 +16,12 @@ namespace BENCHSUITE_ISA {
 template <class F>
 void parallel_for(int64_t n, int64_t grain, const F& f) {
   if (n <= 0) return;
-  auto call = [](int64_t begin, int64_t end, void* context) { (*static_cast<const F*>(context))(begin, end); };
+  auto call = [](int64_t begin, int64_t end, void* context) {
+    (*static_cast<const F*>(context))(begin, end);
+#if defined(__x86_64__)
+    __builtin_ia32_sfence();  // stores past the caches are in no order with what tells the other threads of the end
+#endif
+  };
   torch_parallel_for(0, n, grain < 1 ? 1 : grain, call, const_cast<void*>(static_cast<const void*>(&f)));
 }
 

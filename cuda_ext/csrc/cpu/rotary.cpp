@@ -9,7 +9,7 @@ namespace {
 
 template <class T, class S = typename Compute<T>::type>
 void turn_halves(const T* x, T* out, const S* cos, const S* sin, int64_t half, S sign) {
-  for_vectors<T>(half, [&](int64_t i, int64_t k) {
+  for_vectors<T>(half, [&](int64_t i, auto k) {
     VecFor<T> left = get(x + i, k), right = get(x + half + i, k), c = get(cos + i, k), s = get(sin + i, k) * sign;
     put(out + i, left * c - right * s, k);
     put(out + half + i, right * c + left * s, k);

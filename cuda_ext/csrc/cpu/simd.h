@@ -31,7 +31,7 @@ template <> struct VecOf<float> { typedef float type __attribute__((vector_size(
 template <> struct VecOf<double> { typedef double type __attribute__((vector_size(kBytes))); };
 typedef VecOf<float>::type Vec;
 typedef VecOf<double>::type Vec64;
-typedef int32_t IVec __attribute__((vector_size(kBytes)));
+typedef uint32_t Bits __attribute__((vector_size(kBytes)));
 
 // The type of the arithmetic on elements stored as T, its vector and the number of lanes.
 template <class T> struct Compute { typedef float type; };
@@ -93,20 +93,32 @@ template <> inline f16 narrow<f16>(float x) {
 }
 
 // --- a vector ------------------------------------------------------------------------------------------------------
-inline Vec load(const float* p) { Vec v; std::memcpy(&v, p, sizeof v); return v; }
-inline Vec64 load(const double* p) { Vec64 v; std::memcpy(&v, p, sizeof v); return v; }
-inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
-inline void store(double* p, Vec64 v) { std::memcpy(p, &v, sizeof v); }
+BENCHSUITE_INLINE Vec load(const float* p) { Vec v; std::memcpy(&v, p, sizeof v); return v; }
+BENCHSUITE_INLINE Vec64 load(const double* p) { Vec64 v; std::memcpy(&v, p, sizeof v); return v; }
+BENCHSUITE_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+BENCHSUITE_INLINE void store(double* p, Vec64 v) { std::memcpy(p, &v, sizeof v); }
+
+// Past the caches, to an address that is a multiple of kBytes: parallel_for makes them visible at its end.
+#if defined(__AVX512F__)
+BENCHSUITE_INLINE void store_past(float* p, Vec v) { _mm512_stream_ps(p, __m512(v)); }
+#elif defined(__AVX2__)
+BENCHSUITE_INLINE void store_past(float* p, Vec v) { _mm256_stream_ps(p, __m256(v)); }
+#elif defined(__x86_64__)
+BENCHSUITE_INLINE void store_past(float* p, Vec v) { _mm_stream_ps(p, __m128(v)); }
+#else
+BENCHSUITE_INLINE void store_past(float* p, Vec v) { store(p, v); }
+#endif
+template <class T> BENCHSUITE_INLINE void store_past(T* p, VecFor<T> v) { store(p, v); }  // only float32 is worth it
 
 #if defined(__AVX512F__)
-inline Vec load(const bf16* p) {
+BENCHSUITE_INLINE Vec load(const bf16* p) {
   return Vec(_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16)));
 }
-inline Vec load(const f16* p) { return Vec(_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))); }
-inline void store(f16* p, Vec v) {
+BENCHSUITE_INLINE Vec load(const f16* p) { return Vec(_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))); }
+BENCHSUITE_INLINE void store(f16* p, Vec v) {
   _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph(__m512(v), _MM_FROUND_TO_NEAREST_INT));
 }
-inline void store(bf16* p, Vec v) {
+BENCHSUITE_INLINE void store(bf16* p, Vec v) {
   __m512i bits = _mm512_castps_si512(__m512(v));
   __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
   __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
@@ -115,14 +127,14 @@ inline void store(bf16* p, Vec v) {
   _mm256_storeu_si256((__m256i*)p, _mm512_cvtepi32_epi16(rounded));
 }
 #elif defined(__AVX2__)
-inline Vec load(const bf16* p) {
+BENCHSUITE_INLINE Vec load(const bf16* p) {
   return Vec(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)), 16)));
 }
-inline Vec load(const f16* p) { return Vec(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p))); }
-inline void store(f16* p, Vec v) {
+BENCHSUITE_INLINE Vec load(const f16* p) { return Vec(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p))); }
+BENCHSUITE_INLINE void store(f16* p, Vec v) {
   _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph(__m256(v), _MM_FROUND_TO_NEAREST_INT));
 }
-inline void store(bf16* p, Vec v) {
+BENCHSUITE_INLINE void store(bf16* p, Vec v) {
   __m256i bits = _mm256_castps_si256(__m256(v));
   __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
   __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
@@ -132,55 +144,69 @@ inline void store(bf16* p, Vec v) {
   _mm_storeu_si128((__m128i*)p, _mm256_castsi256_si128(packed));
 }
 #else
-template <class T> inline Vec load(const T* p) {
+template <class T> BENCHSUITE_INLINE Vec load(const T* p) {
   Vec v;
   for (int i = 0; i < kBytes / 4; ++i) v[i] = widen(p[i]);
   return v;
 }
-template <class T> inline void store(T* p, Vec v) {
+template <class T> BENCHSUITE_INLINE void store(T* p, Vec v) {
   for (int i = 0; i < kBytes / 4; ++i) p[i] = narrow<T>(v[i]);
 }
 #endif
 
 // The first n elements; the other lanes of a load are zero, and a store leaves what follows alone.
-template <class T> inline VecFor<T> load(const T* p, int n) {
+template <class T> BENCHSUITE_INLINE VecFor<T> load(const T* p, int n) {
   T buffer[kLanes<T>] = {};
   std::memcpy(buffer, p, n * sizeof(T));
   return load(static_cast<const T*>(buffer));
 }
-template <class T> inline void store(T* p, VecFor<T> v, int n) {
+template <class T> BENCHSUITE_INLINE void store(T* p, VecFor<T> v, int n) {
   T buffer[kLanes<T>];
   store(static_cast<T*>(buffer), v);
   std::memcpy(p, buffer, n * sizeof(T));
 }
 
-inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
-inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
-inline Vec64 max(Vec64 a, Vec64 b) { return a > b ? a : b; }
-inline Vec64 min(Vec64 a, Vec64 b) { return a < b ? a : b; }
+BENCHSUITE_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
+BENCHSUITE_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }
+BENCHSUITE_INLINE Vec64 max(Vec64 a, Vec64 b) { return a > b ? a : b; }
+BENCHSUITE_INLINE Vec64 min(Vec64 a, Vec64 b) { return a < b ? a : b; }
 
-template <class V> inline auto sum(V v) {
+template <class V> BENCHSUITE_INLINE auto sum(V v) {
   auto total = v[0];
   for (unsigned i = 1; i < sizeof(V) / sizeof(v[0]); ++i) total += v[i];
   return total;
 }
-template <class V> inline auto largest(V v) {
+template <class V> BENCHSUITE_INLINE auto largest(V v) {
   auto top = v[0];
   for (unsigned i = 1; i < sizeof(V) / sizeof(v[0]); ++i) top = v[i] > top ? v[i] : top;
   return top;
 }
-
 #if defined(__AVX512F__)
-inline float sum(Vec v) { return _mm512_reduce_add_ps(__m512(v)); }
-inline float largest(Vec v) { return _mm512_reduce_max_ps(__m512(v)); }
+BENCHSUITE_INLINE float sum(Vec v) { return _mm512_reduce_add_ps(__m512(v)); }
+BENCHSUITE_INLINE float largest(Vec v) { return _mm512_reduce_max_ps(__m512(v)); }
+#elif defined(__AVX2__)
+BENCHSUITE_INLINE float sum(Vec v) {  // in three steps, where one lane after the other would take eight
+  __m128 x = _mm_add_ps(_mm256_castps256_ps128(__m256(v)), _mm256_extractf128_ps(__m256(v), 1));
+  x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+BENCHSUITE_INLINE float largest(Vec v) {
+  __m128 x = _mm_max_ps(_mm256_castps256_ps128(__m256(v)), _mm256_extractf128_ps(__m256(v), 1));
+  x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
 #endif
 
 // e^x to about 1 ulp: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial of degree 6 in r (coefficients of Cephes' expf)
-// and n put into the exponent. Below -87.3 the result is 0, above 88.7 infinity.
-inline Vec exp(Vec x) {
-  constexpr float shift = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer
-  Vec clamped = min(max(x, Vec{} - 87.3f), Vec{} + 88.7f);
-  Vec n = (clamped * 1.44269504088896341f + shift) - shift;
+// and 2^(n-1) by its exponent, twice. The clamp needs no selects after it: at -87.5 the exponent field is 0, a factor of
+// zero (for every x below -86.99, where e^x < 1.7e-38), and at 89.1 it is 255, infinity. NaN passes through, for a
+// comparison with it is false.
+BENCHSUITE_INLINE Vec exp(Vec x) {
+  constexpr float shift = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer, which is then in the low bits
+  Vec clamped = x < -87.5f ? Vec{} - 87.5f : x;
+  clamped = clamped > 89.1f ? Vec{} + 89.1f : clamped;
+  Vec shifted = clamped * 1.44269504088896341f + shift;
+  Vec n = shifted - shift;
   Vec r = clamped - n * 0.693359375f;
   r = r - n * -2.12194440e-4f;
   Vec p = Vec{} + 1.9875691500e-4f;
@@ -190,15 +216,11 @@ inline Vec exp(Vec x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.f;
-  IVec half = __builtin_convertvector(n, IVec) >> 1;  // 2^n in two steps: n reaches 128
-  IVec rest = __builtin_convertvector(n, IVec) - half;
-  Vec y = p * Vec((half + 127) << 23) * Vec((rest + 127) << 23);
-  y = x < -87.3f ? Vec{} : y;
-  y = x > 88.7f ? Vec{} + INFINITY : y;
-  return x != x ? x : y;
+  Bits field = (Bits(shifted) << 23) + (126u << 23);  // what is above the low bits is shifted out
+  return (p + p) * Vec(field);
 }
 // The complementary error function to a relative error of 1.2e-7 + eps x² (Press et al., Numerical Recipes, 6.2: erfcc).
-inline Vec erfc(Vec x) {
+BENCHSUITE_INLINE Vec erfc(Vec x) {
   Vec z = x < Vec{} ? -x : x;
   Vec t = 1.f / (1.f + 0.5f * z);
   Vec p = t * 0.17087277f - 0.82215223f;
@@ -212,13 +234,13 @@ inline Vec erfc(Vec x) {
   Vec y = t * exp(p * t - 1.26551223f - z * z);
   return x < Vec{} ? 2.f - y : y;
 }
-inline Vec64 erfc(Vec64 x) {
+BENCHSUITE_INLINE Vec64 erfc(Vec64 x) {
   for (unsigned i = 0; i < sizeof(Vec64) / 8; ++i) x[i] = std::erfc(x[i]);
   return x;
 }
-inline Vec reciprocal(Vec x) { return 1.f / x; }
-inline Vec64 reciprocal(Vec64 x) { return 1. / x; }
-inline Vec64 exp(Vec64 x) {
+BENCHSUITE_INLINE Vec reciprocal(Vec x) { return 1.f / x; }
+BENCHSUITE_INLINE Vec64 reciprocal(Vec64 x) { return 1. / x; }
+BENCHSUITE_INLINE Vec64 exp(Vec64 x) {
   for (unsigned i = 0; i < sizeof(Vec64) / 8; ++i) x[i] = std::exp(x[i]);
   return x;
 }

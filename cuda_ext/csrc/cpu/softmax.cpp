@@ -1,4 +1,5 @@
-// What the mask hides is neither read nor exponentiated. A row stays in the first-level cache for its three passes.
+// What the mask hides is neither read nor exponentiated. A row stays in the first-level cache for its three passes. The
+// exponentials wait in the result where it is wide enough for them, and are taken again where it is not.
 #include "softmax.h"
 
 #include "rows.h"
@@ -16,24 +17,32 @@ template <class S> inline typename VecOf<S>::type lanes() {
 inline int64_t seen(bool causal, int64_t row, int64_t Tq, int64_t Tk) { return causal ? Tk - Tq + row + 1 : Tk; }
 
 template <class T> void zero(T* p, int64_t n) {
-  for_vectors<T>(n, [&](int64_t i, int64_t k) { put(p + i, VecFor<T>{}, k); });
+  for_vectors<T>(n, [&](int64_t i, auto k) { put(p + i, VecFor<T>{}, k); });
 }
 
 template <class T, class S = typename Compute<T>::type>
 void softmax_row(const T* s, T* p, int64_t n, S scale, S slope, S first) {
   typedef VecFor<T> V;
   const V lane = lanes<S>();
-  auto score = [&](int64_t i, int64_t k) {
+  constexpr bool wide = sizeof(T) == sizeof(S);
+  auto score = [&](int64_t i, auto k) BENCHSUITE_INLINED {
     V v = get(s + i, k) * scale + (lane + S(i)) * slope + first;
     return k == kLanes<T> ? v : lane < V{} + S(k) ? v : V{} - S(INFINITY);
   };
-  V top = V{} - S(INFINITY);
-  for_vectors<T>(n, [&](int64_t i, int64_t k) { top = max(top, score(i, k)); });
-  const S most = largest(top);
+  const S most = largest(reduce<T>(n, V{} - S(INFINITY), [](V a, V b) { return max(a, b); }, score));
   V added{};
-  for_vectors<T>(n, [&](int64_t i, int64_t k) { added += exp(score(i, k) - most); });
+  for_vectors<T>(n, [&](int64_t i, auto k) {
+    V e = exp(score(i, k) - most);
+    added += e;
+    if constexpr (wide) put(p + i, e, k);
+  });
   const S factor = S(1) / sum(added);
-  for_vectors<T>(n, [&](int64_t i, int64_t k) { put(p + i, exp(score(i, k) - most) * factor, k); });
+  for_vectors<T>(n, [&](int64_t i, auto k) {
+    if constexpr (wide)
+      put(p + i, get(p + i, k) * factor, k);
+    else
+      put(p + i, exp(score(i, k) - most) * factor, k);
+  });
 }
 
 }  // namespace
@@ -61,10 +70,8 @@ void alibi_softmax_backward(Type type, const void* dp, const void* p, double sca
       const int64_t n = seen(causal, r % Tq, Tq, Tk);
       const T *g = as<T>(dp) + r * Tk, *y = as<T>(p) + r * Tk;
       T* out = as<T>(ds) + r * Tk;
-      VecFor<T> both{};
-      for_vectors<T>(n, [&](int64_t i, int64_t k) { both += get(g + i, k) * get(y + i, k); });
-      const S total = sum(both);
-      for_vectors<T>(n, [&](int64_t i, int64_t k) { put(out + i, (get(g + i, k) - total) * get(y + i, k) * S(scale), k); });
+      const S both = sum(total<T>(n, [&](int64_t i, auto k) BENCHSUITE_INLINED { return get(g + i, k) * get(y + i, k); }));
+      for_vectors<T>(n, [&](int64_t i, auto k) { put(out + i, (get(g + i, k) - both) * get(y + i, k) * S(scale), k); });
       zero(out + n, Tk - n);
     });
   });

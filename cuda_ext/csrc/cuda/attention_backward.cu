@@ -21,9 +21,17 @@ template <class T, int HD> constexpr int backward_bytes() {
   return tiles > stage ? tiles : stage;
 }
 
+// Blocks of a multiprocessor that the compiler is to leave registers for: as many as spill nothing; 0 leaves it to ptxas.
+template <int HD, Sums SUMS> constexpr int blocks() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+  if (HD > 64 && SUMS == Sums::dk) return 2;
+#endif
+  return HD == 96 ? 3 : HD > 96 && SUMS != Sums::dv ? 0 : 2;
+}
+
 // Bytes: reads what it owns once, and for each of its tiles the others that it sees; writes its gradients once.
 template <class T, int HD, Sums SUMS>
-__global__ void __launch_bounds__(kWarps<T> * 32, HD == 96 ? 3 : HD > 96 && SUMS != Sums::dv ? 0 : 2)
+__global__ void __launch_bounds__(kWarps<T> * 32, blocks<HD, SUMS>())
     attention_backward_kernel(AttentionArgs a, Wide wide, const float* delta) {
   constexpr bool Keys = SUMS != Sums::dq, First = SUMS != Sums::dv, Second = SUMS == Sums::dv || SUMS == Sums::dk_dv;
   constexpr int W = kWarps<T>, OWN = W * kWarpRows, N = kOthers<T, HD>, S = kStride<T, HD>;
