@@ -3,7 +3,8 @@
 The job file says what to call, with what, and where the result goes:
 
     {"name": …, "measure": "module:function", "seeded": false, "params": {…}, "replicate": 0, "threads": 1,
-     "memory_limit_bytes": null, "workdir": …, "log": …, "result": …, "progress_fd": null, "parent": null}
+     "alone": true, "memory_limit_bytes": null, "workdir": …, "log": …, "result": …, "progress_fd": null,
+     "parent": null}
 
 The result file appears whole or not at all: {"status", "reason", "result"}. The fork server runs the same in its
 children.
@@ -29,7 +30,7 @@ from typing import Any
 
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
-from benchsuite.runs.case import Incorrect, Unsupported
+from benchsuite.runs.case import Incorrect, Throttled, Unsupported
 
 EXIT_NO_RESULT = 74  # EX_IOERR of sysexits.h: the result could not be written
 ALLOCATOR = "glibc heap, no mmap, no trim"
@@ -86,7 +87,20 @@ def isolate(job: dict[str, Any]) -> dict[str, Any]:
         resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(job["threads"])
-    return {"allocator": pin_allocator(), "memory_limit_bytes": limit}
+    cores = pin(job["threads"]) if job.get("alone") else None
+    return {"allocator": pin_allocator(), "memory_limit_bytes": limit, "cores": cores}
+
+
+def pin(threads: int) -> list[int] | None:
+    """Keeps this process on `threads` of its cores, from the last on: the first serves interrupts. Returns them, and
+    None where all are needed or the system does not let."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    allowed = sorted(os.sched_getaffinity(0))
+    if threads >= len(allowed):
+        return None
+    os.sched_setaffinity(0, allowed[-threads:])
+    return allowed[-threads:]
 
 
 def die_with_parent(parent: int, signum: int) -> None:
@@ -125,6 +139,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         return _outcome("unsupported", error.reason)
     except Incorrect as error:
         return _outcome("incorrect", error.reason, error.result)
+    except Throttled as error:
+        return _outcome("throttled", error.reason, error.result)
     except UserError as error:
         return _outcome("error", "; ".join(filter(None, (error.message, error.hint))))
     except BaseException as error:  # a variant may raise anything, SystemExit included

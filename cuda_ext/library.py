@@ -89,6 +89,18 @@ def _any_cached() -> Library | None:
     return None
 
 
+def about() -> dict[str, Any] | None:
+    """Which kernels these are: the hash of their sources, the compilers and architectures of the library where it is
+    built; None where the operators cannot run."""
+    try:
+        found = locate()
+    except UserError:
+        return None
+    if found is None:
+        return {"sources": plan.source_hash()}
+    return {key: found.about.get(key) for key in ("sources", "cxx", "nvcc", "archs")}
+
+
 def status() -> tuple[bool, str, str]:
     """Whether the operators can run, why, and what would mend it or add the CUDA part, for people. Builds nothing."""
     try:

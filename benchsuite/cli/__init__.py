@@ -14,7 +14,7 @@ from benchsuite.errors import UserError
 
 def build_app() -> typer.Typer:
     """The Typer application with all commands."""
-    from benchsuite.cli import doctor, evaluate, kernels, peers, plan, pretrain, report, run, selftest
+    from benchsuite.cli import doctor, evaluate, export, kernels, peers, plan, pretrain, report, run, selftest
     from benchsuite.cli import list as list_
 
     app = typer.Typer(
@@ -50,6 +50,8 @@ def build_app() -> typer.Typer:
         ("evaluate", evaluate.command),
         ("peers", peers.command),
         ("selftest", selftest.command),
+        ("export", export.command),
+        ("import", export.import_command),
     ):
         app.command(name)(command)
     app.add_typer(kernels.app, name="kernels")

@@ -1,4 +1,4 @@
-"""`benchsuite doctor`: what this machine is, what will run on it, what will not, and what would change that."""
+"""`benchsuite doctor`: what this machine is, what will run on it, what is wrong, and what would change that."""
 
 from __future__ import annotations
 
@@ -6,25 +6,52 @@ from typing import Annotated, Any
 
 import typer
 
+from benchsuite.cli import output as output_
+
+Row = dict[str, Any]
+
+NOISE_S = 10.0
+QUIET, NOISY = 0.03, 0.1  # relative standard deviation of an A/A pair: good for a gate of 5%; good for no gate
+SLOW_CLOCKS = ("hpet", "acpi_pm", "jiffies", "refined-jiffies")
+HOT_C = 85
+
 
 def command(
+    noise: Annotated[
+        float, typer.Option(help="Seconds of timing the machine against itself; 0 leaves it out.")
+    ] = NOISE_S,
+    host: Annotated[bool, typer.Option("--host", help="Tell the host's name as well.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Show what this machine is, what will run, and what will not and why."""
+    """Show what this machine is, what will run, what will not and why, and what would spoil a measurement.
+
+    Ten seconds go into timing the machine against itself (A/A): the same work, in pairs.
+    """
+    from rich.console import Console
+
     from benchsuite.hardware.fingerprint import fingerprint
 
-    found = fingerprint()
-    checks = _checks(found)
+    found = fingerprint(host=host)
+    checks = [*_checks(found), *_settings(found["context"]), *_gpus()]
+    measured = None
+    if noise > 0:
+        from benchsuite.timing import noise as against_itself
+
+        with output_.progress() as say:
+            measured = against_itself.measure(noise, lambda done: say("timing the machine against itself", done, 1.0))
+        checks.append(_neighbours(measured))
     if json_:
         import json
 
-        print(json.dumps({"hardware": found, "checks": checks}, indent=2))
+        noise_ = measured.to_json() if measured else None
+        print(json.dumps({"schema_version": 1, "hardware": found, "checks": checks, "noise": noise_}, indent=2))
         return
-    from rich.console import Console
+    _show(found, checks, Console(highlight=False))
 
+
+def _show(found: dict[str, Any], checks: list[Row], console: Any) -> None:
     from benchsuite import format
 
-    console = Console(highlight=False)
     identity, context = found["identity"], found["context"]
     cache = context["cache_bytes"]
     about = [
@@ -34,7 +61,13 @@ def command(
     ]
     console.print(", ".join(about + ([f"{format.bytes_(cache)} last-level cache"] if cache else [])))
     for gpu in identity["gpus"]:
-        console.print(f"[bold]{gpu['name']}[/bold], {format.bytes_(gpu['memory_bytes'])}")
+        memory = format.bytes_(gpu["memory_bytes"]) if gpu["memory_bytes"] else "memory unknown"
+        console.print(f"[bold]{gpu['name']}[/bold], {memory}")
+    where = [
+        word for word in (context["cloud"], context["container"], "virtual" if context["virtual"] else None) if word
+    ]
+    if where:
+        console.print(", ".join(where), style="dim")
     for row in checks:
         console.print(
             f"{'[green]yes[/green]' if row['works'] else '[yellow]no [/yellow]'}  {row['what']}: {row['why']}"
@@ -43,13 +76,19 @@ def command(
             console.print(f"     -> {row['fix']}")
 
 
-def _checks(found: dict[str, Any]) -> list[dict[str, Any]]:
+def _row(what: str, works: bool, why: str, fix: str) -> Row:
+    # What works may still lack a part, as the kernels may lack CUDA's.
+    return {"what": what, "works": works, "why": why, "fix": fix if not works or what == "fused" else ""}
+
+
+def _checks(found: dict[str, Any]) -> list[Row]:
     """One row for each thing that a run may need: does it work, why, and if not, what would mend it."""
     import os
     import shutil
 
     from benchsuite.cache import cache_dir
     from benchsuite.cuda_ext.library import status
+    from benchsuite.hardware import nvml
     from benchsuite.hardware.fingerprint import version
 
     fused, fused_why, fused_fix = status()
@@ -58,19 +97,90 @@ def _checks(found: dict[str, Any]) -> list[dict[str, Any]]:
     compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
     offline = os.environ.get("HF_HUB_OFFLINE") == "1"
     free, load = shutil.disk_usage(cache_dir()).free / 2**30, os.getloadavg()[0]
-    gpus = f"{len(identity['gpus'])} found, but this version measures on the CPU only"
-    rows = [
-        ("eager, sdpa", torch is not None, f"torch {torch}", "pip install torch"),
-        ("compile", compiler is not None, f"C++ compiler: {compiler}", "apt-get install g++"),
-        ("fused", fused, fused_why, fused_fix),
-        ("cuda", False, gpus if identity["gpus"] else "no NVIDIA driver, or no GPU", ""),
-        ("hub corpora", not offline, f"HF_HUB_OFFLINE is {'1' if offline else 'not set'}", "unset HF_HUB_OFFLINE"),
-        ("cache", free > 1, f"{cache_dir()}, {free:.0f} GiB free", "free some space, or set BENCHSUITE_CACHE"),
-        ("quiet machine", load < 0.3 * identity["cores"], f"load {load:.1f} on {identity['cores']} cores",
-         "stop what else is running, or it will be in the figures"),
-    ]  # fmt: skip
+    with nvml.opened() as why_not:
+        gpus = why_not or f"{len(identity['gpus'])} found, driver {identity['gpu_driver']}"
     return [
-        # What works may still lack a part, as the kernels may lack CUDA's.
-        {"what": what, "works": ok, "why": why, "fix": fix if not ok or what == "fused" else ""}
-        for what, ok, why, fix in rows
+        _row("eager, sdpa", torch is not None, f"torch {torch}", "pip install torch"),
+        _row("compile", compiler is not None, f"C++ compiler: {compiler}", "apt-get install g++"),
+        _row("fused", fused, fused_why, fused_fix),
+        _row("cuda", bool(identity["gpus"]), gpus, ""),
+        _row("hub corpora", not offline, f"HF_HUB_OFFLINE is {'1' if offline else 'not set'}", "unset HF_HUB_OFFLINE"),
+        _row("cache", free > 1, f"{cache_dir()}, {free:.0f} GiB free", "free some space, or set BENCHSUITE_CACHE"),
+        _row(
+            "quiet machine",
+            load < 0.3 * identity["cores"],
+            f"load {load:.1f} on {identity['cores']} cores",
+            "stop what else is running, or it will be in the figures",
+        ),
     ]
+
+
+def _settings(context: dict[str, Any]) -> list[Row]:
+    """How the host is set, where that is known to spoil times. benchsuite changes none of it."""
+    rows = []
+    clock, governor = context["clock_source"], context["governor"]
+    if clock is not None:
+        fix = "boot with clocksource=tsc, if the CPU's is stable: reading this one takes microseconds"
+        rows.append(_row("clock", clock not in SLOW_CLOCKS, f"the kernel reads time from {clock}", fix))
+    if governor is not None:
+        fix = "the clock follows the load; `cpupower frequency-set -g performance` holds it"
+        rows.append(_row("CPU clock", governor not in ("powersave", "ondemand", "conservative"), governor, fix))
+    return rows
+
+
+def _gpus() -> list[Row]:
+    """What of each GPU would slow it down or share it."""
+    from benchsuite.hardware import nvml
+
+    rows: list[Row] = []
+    with nvml.opened() as why_not:
+        if why_not:
+            return rows
+        try:
+            for number, gpu in enumerate(nvml.handles()):
+                rows += _gpu(f"GPU {number}", nvml.about(gpu), nvml.state(gpu), nvml.other_processes(gpu))
+        except nvml.Lost as lost:
+            rows.append(_row("GPU", False, str(lost), "reboot"))
+    return rows
+
+
+def _gpu(name: str, about: dict[str, Any], state: Any, others: int | None) -> list[Row]:
+    from benchsuite.hardware import nvml
+
+    limit, usual, bits = about["power_limit_w"], about["default_power_limit_w"], state.reasons or 0
+    slowed = ", ".join(nvml.reasons(bits & nvml.THROTTLED))
+    heat = _or_unknown(state.temperature_c, " °C") + (f", slowed: {slowed}" if slowed else "")
+    found = [
+        _row(f"{name}: heat", not slowed and (state.temperature_c or 0) < HOT_C, heat, "see to its cooling"),
+        _row(f"{name}: alone", not others, f"{_or_unknown(others, '')} other processes compute on it",
+             "end them, or choose another GPU with --device cuda:N"),
+    ]  # fmt: skip
+    if limit is not None and usual is not None:
+        fix = "figures of other power limits do not compare; `nvidia-smi -pl` sets it"
+        found.append(_row(f"{name}: power", limit >= usual, f"limit {limit:.0f} W, by default {usual:.0f} W", fix))
+    if about["persistence"] is not None:
+        fix = "the driver loads anew for every process; `nvidia-smi -pm 1` keeps it"
+        found.append(_row(f"{name}: persistence", about["persistence"], "on" if about["persistence"] else "off", fix))
+    if about["mig"]:
+        found.append(_row(f"{name}: whole", False, "MIG is on: clocks and power of a slice cannot be told", ""))
+    if about["uncorrected_ecc_errors"]:
+        found.append(
+            _row(f"{name}: memory", False, f"{about['uncorrected_ecc_errors']} uncorrected errors", "replace it")
+        )
+    return found
+
+
+def _or_unknown(value: Any, unit: str) -> str:
+    return "unknown" if value is None else f"{value}{unit}"
+
+
+def _neighbours(noise: Any) -> Row:
+    why = f"the same work differs by {noise.spread:.1%} within a pair (standard deviation, {noise.pairs} pairs)"
+    if noise.steal_fraction:
+        why += f"; the host took away {noise.steal_fraction:.1%}"
+    if noise.foreign_cores and noise.foreign_cores > 0.05:
+        why += f"; other processes used {noise.foreign_cores:.2f} cores"
+    fix = "more replicates (--set speed.replicates=15), a quieter hour, or another machine"
+    if noise.spread > NOISY:
+        fix = f"no gate will find 5% here; {fix}"
+    return _row("quiet neighbours", noise.spread <= QUIET, why, fix)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchsuite.cli import output as output_
+
 if TYPE_CHECKING:
     from benchsuite.cuda_ext.library import Library
-
-T = TypeVar("T")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -149,7 +148,7 @@ def check_command(
     rows = [
         {"file": file.name, **asdict(row)} for file in files or sources("cuda", ".cu") for row in resources(file, names)
     ]
-    executed = [asdict(one) for one in _progress(check.run(chosen), len(chosen), "executing")]
+    executed = [asdict(one) for one in output_.counted(check.run(chosen), len(chosen), "executing")]
     shown = check.readable(sorted({row["kernel"] for row in [*rows, *executed]}))
     for row in [*rows, *executed]:
         row["name"] = shown[row["kernel"]]
@@ -195,7 +194,7 @@ def predict_command(
         raise UserError("unknown model", hint=f"choose from: {', '.join(m.name for m in launches.MODELS)}")
     works = [work for one in models for work in launches.works(one, dtype)]
     rows = []
-    for work in _progress(works, len(works), "executing"):
+    for work in output_.counted(works, len(works), "executing"):
         counts = predict.count(work)
         for name in chosen:
             found = predict.predict(counts, known[name], dtype)
@@ -226,26 +225,9 @@ def predict_command(
 
 
 def _leave(name: str, document: dict[str, Any], markdown: str, output: Path | None, json_: bool) -> None:
-    import json
-
     if json_:
+        import json
+
         print(json.dumps(document, indent=1))
-    if output is None:
-        return
-    from benchsuite.cache import write_atomically
-
-    for suffix, text in ((".json", json.dumps(document, indent=1) + "\n"), (".md", markdown)):
-        with write_atomically(output / (name + suffix)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-
-
-def _progress(items: Iterable[T], total: int, text: str) -> Iterator[T]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(text, total=total)
-        for item in items:
-            yield item
-            progress.advance(bar)
+    if output is not None:
+        output_.write(output, name, document, markdown)

@@ -3,6 +3,7 @@ ended."""
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shlex
@@ -34,7 +35,7 @@ def command(
         Path | None, typer.Option("-o", "--output", help="The run's directory; default: runs/SUITE-TIME.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this directory.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu (the default) or cuda")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu (the default), cuda, cuda:1, mps, xpu")] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
     ] = None,
@@ -81,7 +82,8 @@ def command(
 
     stop = _Stop()
     try:
-        with locks.machine_lock(str(folder), wait=wait, say=lambda text: console.print(text, markup=False), stop=stop):
+        say = functools.partial(console.print, markup=False)
+        with locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=machine.device):
             store = Store.open(folder) if resume is not None else Store.create(folder, _manifest(resolved))
             with locks.run_lock(folder):
                 if store.repaired:
@@ -135,9 +137,12 @@ def _manifest(resolved: Plan) -> dict[str, Any]:
     from datetime import UTC
 
     from benchsuite import __version__
+    from benchsuite.cuda_ext.library import about
     from benchsuite.hardware.fingerprint import fingerprint
     from benchsuite.runs.case import MEASUREMENT_VERSION
 
+    hardware = fingerprint()
+    hardware["context"]["kernels"] = about()
     head = {"suite": resolved.suite.name, "description": resolved.suite.description}
     return {
         **head,
@@ -145,7 +150,7 @@ def _manifest(resolved: Plan) -> dict[str, Any]:
         "command": ["benchsuite", *sys.argv[1:]],
         "benchsuite_version": __version__,
         "measurement_version": MEASUREMENT_VERSION,
-        "hardware": fingerprint(),
+        "hardware": hardware,
         **resolved.to_json(),
     }
 

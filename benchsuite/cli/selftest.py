@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from benchsuite.cli import output as output_
+
 EXIT_FAILED, EXIT_INTERRUPTED = 5, 130
 
 
@@ -24,7 +26,6 @@ def command(
     Some minutes on two CPU cores. Exit code 5 if an operator is wrong; a wrong operator is not timed.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from benchsuite.errors import UserError
     from benchsuite.report import selftest as page
@@ -34,17 +35,10 @@ def command(
         raise UserError(f"unknown device {device!r}", hint="choose from: cpu, cuda")
     document: dict[str, Any] = {}
     interrupted = False
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("starting", total=None)
+    with output_.progress() as say:
         try:
-            for now in selftest.run(
-                device,
-                quick=quick,
-                only=tuple(only or ()),
-                check_only=check_only,
-                say=lambda text, done, total: progress.update(bar, description=text, completed=done, total=total),
-            ):
+            chosen = tuple(only or ())
+            for now in selftest.run(device, quick=quick, only=chosen, check_only=check_only, say=say):
                 document = now
         except KeyboardInterrupt:
             interrupted = True
@@ -52,14 +46,7 @@ def command(
     words += ["--quick"] * quick + ["--check-only"] * check_only + [part for p in only or () for part in ("--only", p)]
     document = {"command": words, "interrupted": interrupted, **document}
     if output is not None:
-        from benchsuite.cache import write_atomically
-
-        for name, text in (
-            ("selftest.json", json.dumps(document, indent=1) + "\n"),
-            ("selftest.md", page.markdown(document)),
-        ):
-            with write_atomically(output / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+        output_.write(output, "selftest", document, page.markdown(document))
     if json_:
         print(json.dumps(document, indent=1))
     else:

@@ -1,6 +1,6 @@
 """What this machine is: `identity` must match for two runs to be compared, `context` is only told.
 
-No host name and no user name. What cannot be read is None.
+No user name, and the host's name only where it is asked for. What cannot be read is None.
 """
 
 from __future__ import annotations
@@ -14,34 +14,64 @@ from typing import Any
 
 import psutil
 
+from benchsuite.hardware import nvml
+
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")  # those that choose kernels
+# Of what NVML tells of a GPU, what changes its speed for good; the rest is context.
+GPU_IDENTITY = ("name", "memory_bytes", "mig", "power_limit_w")
+SYSTEM = Path("/sys")
+# The maker of the machine, as its firmware names it, and the cloud that it belongs to.
+CLOUDS = {
+    "Amazon": "AWS",
+    "Google": "Google Cloud",
+    "Microsoft": "Azure",
+    "OracleCloud": "Oracle",
+    "Hetzner": "Hetzner",
+}
 
 
-def fingerprint() -> dict[str, Any]:
+def fingerprint(*, host: bool = False) -> dict[str, Any]:
     """Identity and context of this machine, JSON-ready. Sizes in bytes. Imports no torch."""
-    cpu = _cpu_info()
-    return {
+    cpu, devices, drivers = _cpu_info(), gpus(), _drivers()
+    found: dict[str, Any] = {
         "identity": {
             "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
-            "cpu_flags": [flag for flag in CPU_FLAGS if flag in cpu.get("flags", "").split()],
+            "cpu_flags": cpu_flags(),
             "cores": usable_cores(),
             "architecture": platform.machine(),
             "system": platform.system(),
-            "gpus": gpus(),
+            "gpus": [{key: gpu[key] for key in GPU_IDENTITY} for gpu in devices],
+            "gpu_driver": drivers["driver"],
             "torch": version("torch"),
         },
         "context": {
             "python": platform.python_version(),
             "kernel": platform.release(),
             "memory_bytes": psutil.virtual_memory().total,
-            "cache_bytes": _last_level_cache(),
+            "cache_bytes": last_level_cache(),
+            "clock_source": _line("devices/system/clocksource/clocksource0/current_clocksource"),
+            "governor": _line("devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            "microcode": cpu.get("microcode"),
             "virtual": "hypervisor" in cpu.get("flags", "").split(),
-            "container": Path("/.dockerenv").exists() or Path("/run/.containerenv").exists(),
+            "container": _container(),
+            "cloud": _cloud(),
+            "gpus": [{k: v for k, v in gpu.items() if k not in GPU_IDENTITY} for gpu in devices],
+            "driver_cuda": drivers["cuda"],
             "allocator": "glibc" if platform.libc_ver()[0] == "glibc" else None,
             "packages": {name: version(name) for name in ("numpy", "transformers", "lm-eval", "tokenizers")},
             "executable": Path(sys.executable).name,
         },
     }
+    if host:
+        found["context"]["host"] = platform.node()
+    return found
+
+
+def cpu_flags() -> list[str]:
+    """Those of the CPU's features that choose kernels."""
+    cpu = _cpu_info()
+    names = cpu.get("flags", cpu.get("Features", "")).split()  # x86, ARM
+    return [flag for flag in CPU_FLAGS if flag in names]
 
 
 def usable_cores() -> int:
@@ -50,21 +80,14 @@ def usable_cores() -> int:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Name and memory of each NVIDIA GPU that the driver shows; empty without driver or GPU."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        return [
-            {"name": pynvml.nvmlDeviceGetName(h), "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(h).total)}
-            for h in handles
-        ]
-    finally:
-        pynvml.nvmlShutdown()
+    """What NVML tells of each NVIDIA GPU (see `nvml.about`); empty without driver or GPU."""
+    with nvml.opened() as why_not:
+        if why_not:
+            return []
+        try:
+            return [nvml.about(gpu) for gpu in nvml.handles()]
+        except nvml.Lost:
+            return []
 
 
 def version(package: str) -> str | None:
@@ -84,10 +107,40 @@ def _cpu_info() -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
-def _last_level_cache() -> int | None:
+def last_level_cache() -> int | None:
     """Bytes of the largest cache that core 0 sees."""
     sizes = []
-    for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+    for path in (SYSTEM / "devices/system/cpu/cpu0/cache").glob("index*/size"):
         text = path.read_text().strip()
         sizes.append(int(text.rstrip("KM")) * {"K": 1024, "M": 1024**2}.get(text[-1], 1))
     return max(sizes, default=None)
+
+
+def _drivers() -> dict[str, str | None]:
+    with nvml.opened() as why_not:
+        return nvml.driver() if why_not is None else {"driver": None, "cuda": None}
+
+
+def _container() -> str | None:
+    """The kind of container that this process is in, as far as it shows; None where none does."""
+    if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return "kubernetes"
+    if Path("/.dockerenv").exists():
+        return "docker"
+    if Path("/run/.containerenv").exists():
+        return "podman"
+    return os.environ.get("container")  # noqa: SIM112 - so systemd-nspawn and lxc write it
+
+
+def _cloud() -> str | None:
+    vendor = _line("class/dmi/id/sys_vendor") or ""
+    asset = _line("class/dmi/id/chassis_asset_tag") or ""
+    return next((cloud for name, cloud in CLOUDS.items() if vendor.startswith(name) or asset.startswith(name)), None)
+
+
+def _line(name: str) -> str | None:
+    """What a file of sysfs says; None where it is not there or not for us."""
+    try:
+        return (SYSTEM / name).read_text().strip() or None
+    except OSError:
+        return None

@@ -16,7 +16,7 @@ class Peak(BaseModel):
 
     names: tuple[str, ...] = Field(min_length=1)
     source: str
-    compute: str = Field(pattern=r"^sm_\d+$")
+    compute: str = Field(pattern=r"^(sm_\d+|gfx\w+)$")
     tflop_per_s: dict[str, float]
     gb_per_s: float = Field(gt=0)
     sms: int = Field(gt=0)

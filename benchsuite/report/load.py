@@ -1,12 +1,13 @@
 """Reads a run directory: manifest.json and records.jsonl, checked, and forgiving only where a crash explains it.
 
-Fields that this version does not know are ignored: runs may record more than the report shows. A newer `schema_version`
-is refused, because there the known fields may mean something else.
+Fields that this version does not know are ignored: runs may record more than the report shows. `benchsuite.schema`
+reads older versions and refuses newer ones, in which the known fields may mean something else.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from benchsuite import schema
 from benchsuite.errors import UserError
-
-SCHEMA_VERSION = 1
+from benchsuite.schema import SpeedResult, Status
 
 M = TypeVar("M", bound=BaseModel)
 
-Status = Literal["ok", "oom", "timeout", "error", "unsupported", "throttled", "unstable", "incorrect", "skipped"]
+_NUMBER = re.compile(r"\d[\d.]*%?")
+
 MEASURED: frozenset[str] = frozenset({"ok", "throttled", "unstable"})  # the result is a measurement, if a flagged one
 
 
@@ -68,19 +70,6 @@ class Manifest(_File):
     hardware: dict[str, Any] = {}
     cases: list[Case] = []
     comparisons: list[Comparison] = []
-
-
-class SpeedResult(_File):
-    time_s: float | None = None
-    tokens_per_s: float | None = None
-    gb_per_s: float | None = None
-    tflop_per_s: float | None = None
-    peak_bytes: float | None = None
-    saved_bytes: float | None = None
-    compile_s: float | None = None
-    fusion: str | None = None
-    stop: str | None = None
-    error: dict[str, Any] | None = None
 
 
 class TaskScore(_File):
@@ -173,11 +162,11 @@ def load(folder: Path) -> Run:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}", hint="is it a run directory of benchsuite?") from error
-    content = _json(text, str(path))
-    _check_version(content, str(path))
+    content = schema.manifest(_json(text, str(path)), str(path))
     manifest = _validated(Manifest, content, str(path))
     kinds = {case.id: case.kind for case in manifest.cases}
     records, warnings = _records(folder / "records.jsonl", kinds)
+    warnings += _disturbed(records)
     return Run(name=folder.resolve().name, manifest=manifest, records=records, warnings=tuple(warnings))
 
 
@@ -204,8 +193,7 @@ def _records(path: Path, kinds: Mapping[str, str]) -> tuple[dict[str, dict[int, 
                 warnings.append(f"The last line of records.jsonl (line {number}) is torn and was left out.")
                 continue
             raise UserError(f"{where}: not a JSON record", hint="restore the file, or run again") from error
-        _check_version(content, where)
-        record = _record(_validated(_Row, content, where), kinds, where)
+        record = _record(_validated(_Row, schema.record(content, where), where), kinds, where)
         if record is None:
             warnings.append(f"A record of a case that is not in the manifest was left out (line {number}).")
             continue
@@ -214,6 +202,17 @@ def _records(path: Path, kinds: Mapping[str, str]) -> tuple[dict[str, dict[int, 
             warnings.append(f"Case {record.case_id} has two records of replicate {record.replicate}; the later counts.")
         replicates[record.replicate] = record
     return records, warnings
+
+
+def _disturbed(records: Mapping[str, Mapping[int, Record]]) -> list[str]:
+    """How many speed measurements other work or the host has got into, and how."""
+    speeds = [record.speed for replicates in records.values() for record in replicates.values() if record.speed]
+    reasons = Counter(_NUMBER.sub("…", text) for speed in speeds for text in speed.monitor.disturbed)
+    count = sum(bool(speed.monitor.disturbed) for speed in speeds)
+    if not count:
+        return []
+    how = "; ".join(f"{text} ({n} times)" for text, n in reasons.most_common(3))
+    return [f"{count} of {len(speeds)} speed measurements were disturbed, and are shown as measured: {how}."]
 
 
 def _record(row: _Row, kinds: Mapping[str, str], where: str) -> Record | None:
@@ -241,15 +240,6 @@ def _json(text: str, where: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error})", hint="is it a run directory of benchsuite?") from error
-
-
-def _check_version(content: Any, where: str) -> None:
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise UserError(
-            f"{where}: schema_version {version} is newer than this benchsuite reads ({SCHEMA_VERSION})",
-            hint="upgrade benchsuite, or report with the version that made the run",
-        )
 
 
 def _validated(model: type[M], content: Any, where: str) -> M:

@@ -10,14 +10,14 @@ True
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from benchsuite.cache import digest
+from benchsuite.schema import SCHEMA_VERSION, Status
 
-SCHEMA_VERSION = 1  # of manifest.json and of the rows of records.jsonl
 MEASUREMENT_VERSION = 1  # raised when the same parameters begin to mean another measurement
 
-STATUSES = ("ok", "oom", "timeout", "error", "unsupported", "throttled", "unstable", "incorrect", "skipped")
+STATUSES: tuple[str, ...] = get_args(Status)
 FAILED = ("oom", "timeout", "error", "incorrect")  # a run with one of these exits with 5
 
 
@@ -32,6 +32,15 @@ class Unsupported(Exception):  # noqa: N818 - a status, as `unsupported` is one
 class Incorrect(Exception):  # noqa: N818 - a status, as `incorrect` is one
     """The output is wrong, so no speed is reported. `result` holds what is worth keeping, such as the errors
     found."""
+
+    def __init__(self, reason: str, result: dict[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.result = result
+
+
+class Throttled(Exception):  # noqa: N818 - a status, as `throttled` is one
+    """The device slowed itself down while it was measured. `result` holds the figures that it gave all the same."""
 
     def __init__(self, reason: str, result: dict[str, Any] | None = None) -> None:
         super().__init__(reason)

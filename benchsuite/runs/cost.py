@@ -61,7 +61,7 @@ def guess_call(params: dict[str, Any]) -> float:
         work, traffic = passes * flops.attention_flops(spec, batch, spec.seq), 16 * spec.heads * batch * spec.seq**2
     else:
         work, traffic = 0, 4 * passes * (4 * tokens * spec.width + spec.vocab * spec.width)
-    rate, bandwidth = CALL_RATES[device]
+    rate, bandwidth = CALL_RATES["cpu" if device in ("cpu", "fake") else "cuda"]
     scale = params["threads"] if device == "cpu" else 1
     return max(work / (rate * scale), traffic / (bandwidth * scale))
 

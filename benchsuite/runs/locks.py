@@ -23,14 +23,22 @@ POLL_S = 0.2
 
 @contextlib.contextmanager
 def machine_lock(
-    holder: str, *, wait: bool, say: Callable[[str], None], stop: Callable[[], bool] = lambda: False
+    holder: str,
+    *,
+    wait: bool,
+    say: Callable[[str], None],
+    stop: Callable[[], bool] = lambda: False,
+    device: str = "cpu",
 ) -> Iterator[None]:
-    """Holds this machine's lock, so that no run measures in another's noise.
+    """Holds the lock of this machine's CPU or of one of its devices, so that no run measures in another's noise. Runs
+    on several devices go side by side.
 
     The lock lies in the cache folder: runs that share it share the lock. Raises UserError where it is taken and
     `wait` is false; otherwise tells `say` who holds it and waits. `stop` ends the waiting with KeyboardInterrupt.
     """
-    with _locked(cache_dir("locks") / "machine", holder, wait, say, stop, "another run measures on this machine"):
+    kind, _, number = device.partition(":")
+    name = "machine" if kind == "cpu" else f"{kind}-{number or 0}"
+    with _locked(cache_dir("locks") / name, holder, wait, say, stop, "another run measures on this machine"):
         yield
 
 

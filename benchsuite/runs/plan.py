@@ -15,6 +15,7 @@ import fnmatch
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from benchsuite import components, cuda_ext
@@ -25,9 +26,17 @@ from benchsuite.hardware import fingerprint
 from benchsuite.runs import corpus_names, cost
 from benchsuite.runs.case import Case, Comparison, case_id
 from benchsuite.runs.suite import CORPUS, WORLD, Quality, Setting, Speed, SpeedCase, Suite
+from benchsuite.timing import accelerator, fake
 
+# cuda is also what torch calls an AMD GPU; cuda:1 is the second. fake is a script (benchsuite.timing.fake).
+DEVICES = ("cpu", "cuda", "mps", "xpu", fake.DEVICE)
 BYTES_PER_TOKEN = 4  # of a byte-level BPE with a small vocabulary, rounded up: no token is seen twice for want of text
 TOKENIZER_BYTES = 2_000_000
+
+
+def _cuda_here() -> bool:
+    """Whether a driver shows a GPU: NVIDIA's library, or AMD's device file."""
+    return bool(fingerprint.gpus()) or Path("/dev/kfd").exists()
 
 
 @dataclass(frozen=True)
@@ -43,10 +52,13 @@ class Machine:
     @classmethod
     def here(cls, device: str = "cpu") -> Machine:
         """This machine. Raises UserError for a device that is not there."""
-        if device not in ("cpu", "cuda"):
-            raise UserError(f"unknown device {device!r}", hint="choose from: cpu, cuda")
-        if device == "cuda" and not fingerprint.gpus():
-            raise UserError("no NVIDIA GPU is visible here", hint="use --device cpu; `benchsuite doctor` says more")
+        kind = device.partition(":")[0]
+        if kind not in DEVICES:
+            raise UserError(f"unknown device {device!r}", hint=f"choose from: {', '.join(DEVICES)}")
+        if kind == "cuda" and not _cuda_here():
+            raise UserError("no GPU is visible here", hint="use --device cpu; `benchsuite doctor` says more")
+        if kind == fake.DEVICE:
+            fake.entries()
         compiler = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
         return cls(fingerprint.usable_cores(), device, compiler, cuda_ext.unavailable_reason())
 
@@ -198,7 +210,7 @@ class _Builder:
             "shape": shape,
             "dtype": entry.dtype,
             "device": self.machine.device,
-            "mode": "wall",
+            "mode": speed.mode or self._mode(entry.scope),
             "threads": speed.threads or self.machine.cores,
             "matching": entry.matching or self.suite.matching,
             "sample_s": speed.sample_s,
@@ -206,6 +218,10 @@ class _Builder:
         if unsupported is None and speed.call_limit_s is not None:
             unsupported = _too_long(params, speed.call_limit_s)
         return self._add("speed", label, params, range(speed.replicates), speed.timeout_s, unsupported, group)
+
+    def _mode(self, scope: str) -> str:
+        """A step takes what the host waits for; a layer is timed as the device can best."""
+        return "wall" if scope == "step" else accelerator.modes(self.machine.device.partition(":")[0])[0]
 
     def _unsupported_layer(self, implementation: str, component: str, variant: str, dtype: str) -> str | None:
         known = components.get(component, variant).implementations
@@ -257,6 +273,8 @@ class _Builder:
         ours = self.suite.baseline.corpus  # every model is evaluated on the baseline's text and tasks, whatever it read
         variants = {name: getattr(setting.baseline, name) for name in components.COMPONENTS}
         unsupported = self._unsupported_step("fused", variants) if setting.train.implementation == "fused" else None
+        if self.machine.device == fake.DEVICE:
+            unsupported = "a fake device trains no model"
         train_bytes = quality.train_bytes or _round_up(BYTES_PER_TOKEN * quality.train.tokens, 100_000)
         source = quality.tasks.source
         if source == "auto":

@@ -8,6 +8,7 @@ leaves exactly one record, whatever the job does.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -66,11 +67,13 @@ def alone_order(cases: Iterable[Case]) -> list[Job]:
     """The jobs of cases that need the machine alone: for each replicate every group, forwards at even replicates and
     backwards at odd ones, so that a drift of the machine meets all variants of a group alike.
 
-    Groups follow one another within a replicate, so that a first replicate of everything is there early.
+    Groups follow one another within a replicate, so that a first replicate of everything is there early; small shapes
+    before large ones, for what does not fit in a small shape is not tried in a larger one.
     """
     groups: dict[str, list[Case]] = {}
     for case in cases:
         groups.setdefault(case.group, []).append(case)
+    groups = dict(sorted(groups.items(), key=lambda item: _size(item[1][0])))
     last = max((max(case.replicates) for group in groups.values() for case in group), default=-1)
     jobs = []
     for replicate in range(last + 1):
@@ -106,6 +109,24 @@ def together_order(cases: Iterable[Case]) -> list[Job]:
         if seed in case.replicates
     ]
     return [*preparations.values(), *jobs]
+
+
+def _size(case: Case) -> int:
+    """Elements of a speed case's activations; of the other kinds, which have no shape, 0."""
+    shape = case.params.get("shape") or {}
+    return math.prod(shape.get(key) or 1 for key in ("batch", "seq", "width")) if shape else 0
+
+
+def larger(case: Case, other: Case) -> bool:
+    """Whether `case` is `other` at a larger shape: no size is smaller, one is larger, all else is the same."""
+    mine, theirs = case.params.get("shape"), other.params.get("shape")
+    if not mine or not theirs or mine.keys() != theirs.keys():
+        return False
+    if {**case.params, "shape": None} != {**other.params, "shape": None}:
+        return False
+    sizes = [(mine[key], theirs[key]) for key in mine if isinstance(mine[key], int)]
+    same = all(mine[key] == theirs[key] for key in mine if not isinstance(mine[key], int))
+    return same and all(a >= b for a, b in sizes) and any(a > b for a, b in sizes)
 
 
 def _job(case: Case, replicate: int) -> Job:
@@ -204,12 +225,22 @@ class Scheduler:
             if broken is not None and job.case is not None:  # among preparations a need is only an order
                 self._finish(job, broken.status, f"its data could not be prepared: {broken.reason}", _now(), 0.0)
                 continue
-            failed = self._failed.get(job.case.id) if job.case and KINDS[job.kind].alone else None
-            if failed is not None:
-                reason = f"replicate {failed.replicate} ended with {failed.status}; what failed once is not repeated"
-                self._finish(job, "skipped", reason, _now(), 0.0)
+            hopeless = self._hopeless(job.case) if job.case and KINDS[job.kind].alone else None
+            if hopeless is not None:
+                self._finish(job, "skipped", hopeless, _now(), 0.0)
                 continue
             return job
+        return None
+
+    def _hopeless(self, case: Case) -> str | None:
+        """Why a case need not be tried: it has failed before, or a smaller shape of it did not fit into memory."""
+        failed = self._failed.get(case.id)
+        if failed is not None:
+            return f"replicate {failed.replicate} ended with {failed.status}; what failed once is not repeated"
+        for identity, record in self._failed.items():
+            smaller = self.cases[identity]
+            if record.status == "oom" and larger(case, smaller):
+                return f"{smaller.label}, which is smaller, did not fit into memory"
         return None
 
     def _start(self, job: Job, memory: int, slots: int) -> None:
@@ -223,6 +254,7 @@ class Scheduler:
             "name": job.name,
             "measure": kind.measure if job.case else kind.prepare,
             "seeded": kind.seeded and job.case is not None,
+            "alone": kind.alone,
             "params": job.params,
             "replicate": job.replicate,
             "threads": job.params.get("threads", slots if job.case is None else 1),

@@ -1,39 +1,48 @@
 """One speed case in this process: build, compile, check, warm up, time, measure memory, check again.
 
-A speed is never reported for a wrong output: a result further from float64 than its type allows raises `Incorrect`.
+A speed is never reported for a wrong output, nor for one that the hardware cannot reach: a result further from float64
+than its type allows, and a figure above the roofline, raise `Incorrect`. One that was taken while the device slowed
+itself down is taken again, and raises `Throttled` if it stays so.
 """
 
 from __future__ import annotations
 
 import gc
-import os
+import math
 import time
 from typing import Any
 
-import psutil
 import torch
 
+from benchsuite.errors import UserError
+from benchsuite.hardware import measured, roofline
+from benchsuite.hardware.fingerprint import cpu_flags
 from benchsuite.runs import subjects
-from benchsuite.runs.case import Incorrect, Unsupported
-from benchsuite.timing.clock import CPUClock
+from benchsuite.runs.case import Incorrect, Throttled, Unsupported
+from benchsuite.timing import accelerator, fake
+from benchsuite.timing.clock import Clock
 from benchsuite.timing.memory import measure_memory
-from benchsuite.timing.sampler import SamplerConfig, sample
+from benchsuite.timing.monitor import Monitor, energy_per_token
+from benchsuite.timing.sampler import SamplerConfig, Samples, sample
 
 # Largest error against float64, relative to the largest value of the tensor. float32 sums of a few thousand terms err
 # by about 1e-6 of it; 16-bit types by their 8 (bfloat16) or 11 (float16) bits of mantissa and a small factor.
 LIMITS = {"float64": 1e-12, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
+COOL_DOWN_S = (2.0, 10.0)  # pauses before a throttled measurement is taken again; after the last it stays throttled
 
 
 def measure(params: dict[str, Any]) -> dict[str, Any]:
     """Measures the speed case `params` and returns its result as the brief of `records.jsonl` gives it.
 
     Times are seconds per call, memory bytes, rates per second; what is unknown is None. Raises Unsupported where this
-    machine cannot run the case and Incorrect where the output is wrong.
+    machine cannot run the case, Incorrect where the output is wrong or the figure impossible, Throttled where the
+    device did not keep its clocks.
     """
-    if params["device"] != "cpu":
-        raise Unsupported(f"the device {params['device']!r} is not supported by this version; only cpu is")
+    device = params["device"]
+    script = fake.script(params) if device == fake.DEVICE else None
+    clock = script.clock() if script else _clock(params)
     torch.set_num_threads(params["threads"])
-    subject = subjects.build(params)
+    subject = script.subject() if script else subjects.build(params)
 
     started = time.perf_counter()
     first = subject.outputs()
@@ -42,22 +51,25 @@ def measure(params: dict[str, Any]) -> dict[str, Any]:
     error = _check(first, reference, params["dtype"], "before timing")
 
     config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=2 * params["sample_s"])
-    graphs = _compiled_graphs()
-    gc.collect()
-    gc.disable()
-    try:
-        samples = sample(subject.call, CPUClock(), config)
-    finally:
-        gc.enable()
-    if _compiled_graphs() != graphs:
-        raise Incorrect("torch.compile compiled again while the case was timed", {"error": error})
+    for pause_s in (*COOL_DOWN_S, None):
+        graphs = _compiled_graphs()
+        with script.monitor() if script else Monitor(device) as monitor:
+            samples = _sampled(subject, clock, config)
+        if _compiled_graphs() != graphs:
+            raise Incorrect("torch.compile compiled again while the case was timed", {"error": error})
+        seen = monitor.summary()
+        if not seen["throttled"] or pause_s is None:
+            break
+        clock.pause(pause_s)
+    calls = samples.calls_per_sample * len(samples.samples_s)
+    _check(subject.results(), reference, params["dtype"], "after timing")
 
     subject.clear()
-    memory = measure_memory(subject.call, subject.held, params["device"])
-    _check(subject.outputs(), reference, params["dtype"], "after timing")
+    memory = script.memory() if script else measure_memory(subject.call, subject.held, device)
 
     per_s = 1 / samples.median_s
-    return {
+    distance = _distance(params, samples.median_s, subject.flops, subject.bytes_moved)
+    result = {
         "time_s": samples.median_s,
         "samples_s": [float(f"{s:.6g}") for s in samples.samples_s],
         "calls_per_sample": samples.calls_per_sample,
@@ -67,17 +79,67 @@ def measure(params: dict[str, Any]) -> dict[str, Any]:
         "tflop_per_s": subject.flops * per_s / 1e12 if subject.flops else None,
         "bytes_moved": subject.bytes_moved,
         "gb_per_s": subject.bytes_moved * per_s / 1e9 if subject.bytes_moved else None,
-        "peak_bytes": memory.peak,
-        "saved_bytes": memory.saved,
-        "rss_peak_bytes": memory.rss_peak,
+        "roofline": distance and distance.to_json(),
+        "energy_per_token_j": energy_per_token(seen, device, calls, subject.tokens),
+        **memory.to_json(),
         "error": error,
         "compile_s": compile_s,
         "warmup_s": samples.warmup_s,
         "warmup_stable": samples.warmup_stable,
         "stop": samples.stop,
+        "drift": samples.drift,
         "fusion": params["implementation"],
-        "context": {"threads": torch.get_num_threads(), "load_1min": os.getloadavg()[0], "cpu_mhz": _cpu_mhz()},
+        "monitor": seen,
+        "context": {"threads": torch.get_num_threads()},
     }
+    impossible = _impossible(params, samples.median_s, subject.flops, distance)
+    if impossible:
+        raise Incorrect(f"{impossible}; the time, {samples.median_s:.3g} s, cannot be that of the work", result)
+    if seen["throttled"]:
+        raise Throttled(f"the device slowed itself down, also after pauses: {'; '.join(seen['throttled'])}", result)
+    return result
+
+
+def _clock(params: dict[str, Any]) -> Clock:
+    device = params["device"]
+    kind = device.partition(":")[0]
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if kind != "cpu" and (found is None or found.type != kind):
+        raise Unsupported(f"torch sees no device {device!r} here")
+    try:
+        return accelerator.clock(device, params["mode"])
+    except UserError as error:
+        raise Unsupported(error.message) from error
+
+
+def _sampled(subject: subjects.Subject, clock: Clock, config: SamplerConfig) -> Samples:
+    """Samples, with garbage collection held off."""
+    gc.collect()
+    gc.disable()
+    try:
+        return sample(subject.call, clock, config)
+    finally:
+        gc.enable()
+
+
+def _distance(
+    params: dict[str, Any], time_s: float, flops: int | None, bytes_moved: int | None
+) -> roofline.Distance | None:
+    """The distance from the maker's peaks on CUDA, from measured ones on the CPU; None where neither is known."""
+    peaks = None
+    if params["device"].startswith("cuda"):
+        peaks = roofline.published(torch.cuda.get_device_name(params["device"]), params["dtype"])
+    elif params["device"] == "cpu" and params["dtype"] == "float32":
+        peaks = measured.peaks(params["threads"])
+    return None if peaks is None else roofline.distance(time_s, flops, bytes_moved, peaks)
+
+
+def _impossible(
+    params: dict[str, Any], time_s: float, flops: int | None, distance: roofline.Distance | None
+) -> str | None:
+    if params["device"] == "cpu":
+        return roofline.impossible_cpu(time_s, flops, params["threads"], cpu_flags(), params["dtype"])
+    return roofline.impossible(distance, cold=params["mode"] == "event-cold") if distance else None
 
 
 def _check(got: list[torch.Tensor], want: list[torch.Tensor], dtype: str, when: str) -> dict[str, float | None]:
@@ -97,16 +159,14 @@ def _relative_error(got: torch.Tensor, want: torch.Tensor) -> float:
     """The largest deviation over the largest reference value."""
     if got.shape != want.shape:
         return float("inf")
-    scale = want.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
-    return float((got.double() - want).abs().max() / scale)
+    if want.numel() == 0:
+        return 0.0
+    largest = float(torch.linalg.vector_norm(want, math.inf))
+    deviation = float(torch.linalg.vector_norm(got.to(want.dtype) - want, math.inf))
+    return deviation / max(largest, torch.finfo(want.dtype).tiny)
 
 
 def _compiled_graphs() -> int:
     from torch._dynamo.utils import counters
 
     return int(counters["stats"]["unique_graphs"])
-
-
-def _cpu_mhz() -> float | None:
-    frequency = psutil.cpu_freq()
-    return frequency.current if frequency else None

@@ -18,9 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchsuite import schema
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
-from benchsuite.runs.case import SCHEMA_VERSION, STATUSES, Record
+from benchsuite.runs.case import STATUSES, Record
+from benchsuite.schema import SCHEMA_VERSION
 
 
 class Store:
@@ -102,16 +104,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{folder} holds no run: there is no {path.name} in it")
     try:
-        manifest = json.loads(path.read_bytes())
-        version = manifest["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
         raise UserError(f"{path} is not a run's manifest: {error}") from error
-    if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{path} has schema version {version!r}; this benchsuite reads {SCHEMA_VERSION}",
-            hint="use the benchsuite that began the run (its version is in the manifest)",
-        )
-    return dict(manifest)
+    return schema.manifest(content, str(path))
+
+
+def read_records(folder: Path) -> list[Record]:
+    """The records of a run, whether or not another process writes to it. Raises UserError for damage."""
+    return _read_records(folder / "records.jsonl", repair=False)[0]
 
 
 def _read_records(path: Path, *, repair: bool) -> tuple[list[Record], str | None]:
@@ -140,8 +141,7 @@ def _read_records(path: Path, *, repair: bool) -> tuple[list[Record], str | None
 
 def _record(path: Path, line: bytes, number: int) -> Record:
     try:
-        row = json.loads(line)
-        record = Record(**row)
+        record = Record(**schema.record(json.loads(line), f"{path}:{number}"))
         if record.status not in STATUSES or not isinstance(record.replicate, int):
             raise ValueError(f"the status is {record.status!r}")
     except (ValueError, TypeError) as error:

@@ -15,11 +15,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from benchsuite.model import flops
 from benchsuite.model.gpt import GPT, Attention, FeedForward, attention_inside, position_inputs
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain.trainer import TrainConfig, adamw, train_step
+from benchsuite.runs import references
 from benchsuite.runs.peers import PEERS, loss_function, step_function
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
@@ -30,7 +32,7 @@ class AttentionLayer(nn.Module):
 
     def __init__(self, spec: ModelSpec, implementation: str) -> None:
         super().__init__()
-        whole = GPT(spec, implementation)
+        whole = GPT(replace(spec, vocab=1), implementation)
         self.position = whole.position
         self.attention: Attention = whole.blocks[0].attention  # type: ignore[assignment]
 
@@ -59,12 +61,14 @@ class Subject:
     """Something to time.
 
     `call` does it once; `outputs` runs it once on the same input and returns the tensors to check (result first, then
-    gradients); `reference` returns the same computed in float64; `held` are the tensors that live through all calls.
+    gradients), `results` those of the last call, if need be of another; both are gone with the next call. `reference`
+    returns the same computed in float64; `held` are the tensors that live through all calls.
     `flops` and `bytes_moved` (each input, weight and result once; a lower bound) are per call.
     """
 
     call: Callable[[], object]
     outputs: Callable[[], list[Tensor]]
+    results: Callable[[], list[Tensor]]
     reference: Callable[[], list[Tensor]]
     held: list[Tensor]
     clear: Callable[[], None]
@@ -94,18 +98,17 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     batch, device, dtype = params["shape"]["batch"], params["device"], DTYPES[params["dtype"]]
     # A compiled layer is the compiled formula.
     implementation = "eager" if params["implementation"] == "compile" else params["implementation"]
-    module: nn.Module
+    module = _module(spec, params["component"], implementation)
     match params["component"]:
         case "activation":
-            module, work = FeedForward(spec, implementation), flops.ffn_flops(spec, batch * spec.seq)
+            work = flops.ffn_flops(spec, batch * spec.seq)
         case "position":
-            module, work = AttentionLayer(spec, implementation), flops.attention_flops(spec, batch, spec.seq)
+            work = flops.attention_flops(spec, batch, spec.seq)
         case _:
-            module, work = EmbeddingLayer(spec, implementation), 0
+            work = 0
     _draw_weights(module)
     module = module.to(device, dtype)
     backward = params["direction"] == "fwd+bwd"
-    reference = _eager_reference(module, spec, params)
     if params["component"] == "embedding_norm":
         x = torch.randint(spec.vocab, (batch, spec.seq), device=device)
     else:
@@ -114,24 +117,32 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     run = torch.compile(module, dynamic=False) if params["implementation"] == "compile" else module
     leaves = [*module.parameters(), *([x] if x.requires_grad else [])]
 
+    last: list[Tensor] = []
+
     def clear() -> None:
+        last.clear()
         for leaf in leaves:
             leaf.grad = None
 
-    def call() -> Tensor:
+    def call() -> None:
+        clear()
         if not backward:
             with torch.no_grad():
-                return run(x)
-        clear()
+                last.append(run(x))
+            return
         y = run(x)
         y.backward(grad)
-        return y
+        last.append(y.detach())
+
+    def results() -> list[Tensor]:
+        return [*last, *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
     def outputs() -> list[Tensor]:
-        y = call()
-        return [y.detach().clone()] + ([leaf.grad.detach().clone() for leaf in leaves if leaf.grad is not None])
+        call()
+        return results()
 
     def in_float64() -> list[Tensor]:
+        reference = _eager_reference(module, spec, params)
         x64 = x.detach().double().requires_grad_(x.requires_grad) if x.is_floating_point() else x
         y = reference(x64)
         if not backward:
@@ -145,7 +156,8 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     return Subject(
         call=call,
         outputs=outputs,
-        reference=in_float64,
+        results=results,
+        reference=lambda: references.kept(params, [x, grad, *module.parameters()], in_float64),
         held=[x, grad, *module.parameters(), *module.buffers()],
         clear=clear,
         tokens=batch * spec.seq,
@@ -156,10 +168,28 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
 
 def _eager_reference(module: nn.Module, spec: ModelSpec, params: dict[str, Any]) -> nn.Module:
     """The same weights in float64, computed by the formula, whatever the implementation under test."""
-    kinds = {"activation": FeedForward, "position": AttentionLayer}
-    reference = kinds.get(params["component"], EmbeddingLayer)(spec, "eager").to(params["device"])
+    reference = _module(spec, params["component"], "eager").to(params["device"])
     reference.load_state_dict(module.state_dict())
     return reference.double()
+
+
+def _module(spec: ModelSpec, component: str, implementation: str) -> nn.Module:
+    """The layer that `component` shapes, its weights not drawn."""
+    kinds = {"activation": FeedForward, "position": AttentionLayer}
+    with _Undrawn():
+        return kinds.get(component, EmbeddingLayer)(spec, implementation)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves new weights as the allocator gave them: to draw those of a large model takes longer than a call."""
+
+    DRAWING = ("uniform_", "normal_", "trunc_normal_", "kaiming_uniform_")
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in self.DRAWING:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def _draw_weights(module: nn.Module) -> None:
@@ -209,6 +239,7 @@ def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     return Subject(
         call=call,
         outputs=outputs,
+        results=outputs,
         reference=in_float64,
         held=held,
         clear=clear,
@@ -237,6 +268,7 @@ def _peer_step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     return Subject(
         call=lambda: step(tokens),
         outputs=outputs,
+        results=outputs,
         reference=lambda: [copy.deepcopy(ours).double().loss(tokens[:, :-1], tokens[:, 1:]).detach()],
         held=[tokens, *model.parameters(), *model.buffers()],
         clear=lambda: model.zero_grad(set_to_none=True),

@@ -124,7 +124,8 @@ class Speed(Section):
     """`replicates` processes for each case, each sampling for at most `sample_s`; `threads` defaults to all cores.
 
     A case whose one call is expected to take longer than `call_limit_s` on this device is planned as unsupported and
-    says so: one suite then serves a laptop and a large GPU.
+    says so: one suite then serves a laptop and a large GPU. `mode` says how time is taken (the module
+    benchsuite.timing.accelerator tells what there is); without it each device has its own default.
     """
 
     cases: tuple[SpeedCase, ...]
@@ -133,6 +134,7 @@ class Speed(Section):
     timeout_s: Seconds = 120.0
     threads: Count | None = None
     call_limit_s: Seconds | None = None
+    mode: Literal["wall", "cold", "event-cold", "event-hot", "graph-hot"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,8 +24,22 @@ class Clock(Protocol):
         """Seconds since any fixed moment, for budgets."""
         ...
 
+    def pause(self, seconds: float) -> None:
+        """Lets the device rest."""
+        ...
 
-class CPUClock:
+
+class RealTime:
+    """What every clock of a real device does alike."""
+
+    def now(self) -> float:
+        return time.perf_counter()
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class CPUClock(RealTime):
     """perf_counter_ns around a block of calls; nothing is asynchronous on the CPU."""
 
     mode = "wall"
@@ -35,9 +49,6 @@ class CPUClock:
         for _ in range(calls):
             call()
         return (time.perf_counter_ns() - started) * 1e-9
-
-    def now(self) -> float:
-        return time.perf_counter()
 
 
 class FakeClock:
@@ -61,3 +72,6 @@ class FakeClock:
 
     def now(self) -> float:
         return self._now
+
+    def pause(self, seconds: float) -> None:
+        self._now += seconds

@@ -6,34 +6,103 @@ allocator's own statistics. Unknown is None, never 0.
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from benchsuite.hardware import nvml
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # read when the profiler first starts; torch 2.14 writes to stderr
+LARGEST = 8  # of the saved tensors' groups, told one by one
+
+
+@dataclass(frozen=True)
+class Saved:
+    """`count` tensors of one kind that autograd keeps: their shape, type, and the function that made them (`input`
+    where none did), bytes of all together."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    made_by: str
+    count: int
+    bytes: int
+
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes. `peak`: allocated at the worst moment, what existed before included. `saved`: kept by autograd between
-    forward and backward, each storage once, parameters and inputs not counted. `rss_peak`: of the whole process."""
+    """Bytes; None where unknown.
+
+    `peak`: allocated at the worst moment, what existed before included. `reserved`: what the device's allocator held
+    then. `device_process`: what the driver counts to this process. `saved`: kept by autograd between forward and
+    backward, each storage once, parameters and inputs not counted; `saved_by` its largest parts. `rss_peak`: of the
+    whole process on the host.
+    """
 
     peak: int | None
     saved: int | None
     rss_peak: int | None
+    reserved: int | None = None
+    device_process: int | None = None
+    saved_by: tuple[Saved, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of a record."""
+        return {
+            "peak_bytes": self.peak,
+            "reserved_bytes": self.reserved,
+            "device_process_bytes": self.device_process,
+            "saved_bytes": self.saved,
+            "saved_by": [asdict(group) for group in self.saved_by],
+            "rss_peak_bytes": self.rss_peak,
+        }
 
 
 def measure_memory(call: Callable[[], object], held: Iterable[Tensor], device: str = "cpu") -> Memory:
-    """Runs `call` twice: once for the peak, once for what autograd saves. `held` are the tensors that exist before
-    it.
-    """
+    """Runs `call` once. `held` are the tensors that exist before it."""
     held_storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
-    before = sum(held_storages.values())
-    peak = _peak_cuda(call) if device.startswith("cuda") else before + _peak_cpu(call)
-    return Memory(peak, _saved(call, set(held_storages)), _rss_peak())
+    peak = reserved = process = None
+    kept = _Saving(set(held_storages))
+    with saved_tensors_hooks(kept, lambda tensor: tensor):
+        if device == "cpu":
+            peak = sum(held_storages.values()) + _peak_cpu(call)
+        elif device.startswith("cuda"):
+            peak, reserved = _peak_cuda(call)
+        else:
+            call()
+    if device.startswith("cuda"):
+        process = _process_bytes(device)
+    groups = kept.groups()
+    total = sum(group.bytes for group in groups)
+    return Memory(peak, total, _rss_peak(), reserved, process, groups[:LARGEST])
+
+
+class _Saving:
+    """Is called with every tensor that autograd keeps, and adds up those that did not exist before."""
+
+    def __init__(self, held: set[int]) -> None:
+        self._known = held
+        self._sizes: dict[tuple[tuple[int, ...], str, str], list[int]] = {}
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._known:
+            self._known.add(storage.data_ptr())
+            made_by = tensor.grad_fn.name() if tensor.grad_fn is not None else "input"
+            kind = (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), made_by)
+            self._sizes.setdefault(kind, []).append(storage.nbytes())
+        return tensor
+
+    def groups(self) -> tuple[Saved, ...]:
+        """Alike tensors together, the largest first."""
+        found = [Saved(*kind, count=len(sizes), bytes=sum(sizes)) for kind, sizes in self._sizes.items()]
+        return tuple(sorted(found, key=lambda group: -group.bytes))
 
 
 def _peak_cpu(call: Callable[[], object]) -> int:
@@ -49,26 +118,22 @@ def _peak_cpu(call: Callable[[], object]) -> int:
     return peak
 
 
-def _peak_cuda(call: Callable[[], object]) -> int:
+def _peak_cuda(call: Callable[[], object]) -> tuple[int, int]:
     torch.cuda.synchronize()
+    torch.cuda.empty_cache()  # what earlier calls reserved and this one does not need
     torch.cuda.reset_peak_memory_stats()
     call()
     torch.cuda.synchronize()
-    return torch.cuda.max_memory_allocated()
+    return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
 
 
-def _saved(call: Callable[[], object], held: set[int]) -> int:
-    saved: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in held:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
-        call()
-    return sum(saved.values())
+def _process_bytes(device: str) -> int | None:
+    with nvml.opened() as why_not:
+        try:
+            gpu = None if why_not else nvml.handle(device)
+            return None if gpu is None else nvml.process_bytes(gpu)
+        except nvml.Lost:
+            return None
 
 
 def _rss_peak() -> int | None:

@@ -24,7 +24,7 @@ class SamplerConfig:
     """
 
     block_s: float = 0.005
-    window: int = 5
+    window: int = 6  # even, so that a clock that alternates has one median
     stable: float = 0.02
     warmup_budget_s: float = 1.0
     precision: float = 0.02
@@ -35,13 +35,19 @@ class SamplerConfig:
 
 @dataclass(frozen=True)
 class Samples:
-    """Seconds per call, one value a block; why sampling stopped (`interval`, `budget`); how warm-up ended."""
+    """Seconds per call, one value a block; why sampling stopped (`interval`, `budget`); how warm-up ended; `drift`, the
+    median of the second half over that of the first, less 1: a device that steps or heats up while it is sampled."""
 
     samples_s: tuple[float, ...]
     calls_per_sample: int
     stop: str
     warmup_s: float
     warmup_stable: bool
+
+    @property
+    def drift(self) -> float:
+        half = len(self.samples_s) // 2
+        return float(np.median(self.samples_s[half:]) / np.median(self.samples_s[:half]) - 1)
 
     @property
     def median_s(self) -> float:

@@ -83,7 +83,7 @@ def test_asking_and_preparing_import_no_torch(env: dict[str, str]) -> None:
 
 def test_doctor_has_a_line_for_the_kernels(env: dict[str, str], tmp_path: Path) -> None:
     def fused(**more: str) -> dict[str, object]:
-        command = [sys.executable, "-m", "benchsuite", "doctor", "--json"]
+        command = [sys.executable, "-m", "benchsuite", "doctor", "--json", "--noise", "0"]
         done = subprocess.run(command, env={**env, **more}, capture_output=True, text=True, check=True)
         return next(row for row in json.loads(done.stdout)["checks"] if row["what"] == "fused")
 

@@ -45,7 +45,7 @@ def test_a_broken_line_in_the_middle_is_refused_with_its_number(small):
 def test_a_newer_schema_is_refused(small, edit, file):
     def newer(content):
         for item in content if isinstance(content, list) else [content]:
-            item["schema_version"] = 2
+            item["schema_version"] = 99
 
     edit(small, **{file: newer})
     with pytest.raises(UserError, match="newer") as caught:

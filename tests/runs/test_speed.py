@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from benchsuite import components
+from benchsuite.cache import cache_dir
 from benchsuite.model import flops, gpt
 from benchsuite.model.spec import ModelSpec
-from benchsuite.runs import speed, subjects
-from benchsuite.runs.case import Incorrect, Unsupported
+from benchsuite.runs import references, speed, subjects
+from benchsuite.runs.case import Incorrect, Throttled, Unsupported
+from benchsuite.schema import SpeedResult
+from benchsuite.timing import accelerator
+from benchsuite.timing.clock import FakeClock
 
 SHAPE = {"batch": 2, "seq": 16, "width": 24, "heads": 3, "layers": 2, "vocab": 50}
 CASES = [
@@ -125,6 +131,90 @@ def test_a_recompilation_while_timing_is_an_error(monkeypatch: pytest.MonkeyPatc
         speed.measure(params())
 
 
-def test_another_device_is_unsupported() -> None:
-    with pytest.raises(Unsupported, match="cuda"):
-        speed.measure(params(device="cuda"))
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", "xpu"])
+def test_a_device_that_is_not_there_is_unsupported(device: str) -> None:
+    with pytest.raises(Unsupported, match=device):
+        speed.measure(params(device=device))
+
+
+def test_a_mode_that_the_device_has_not_is_unsupported() -> None:
+    with pytest.raises(Unsupported, match="event-cold"):
+        speed.measure(params(mode="event-cold"))
+
+
+def test_the_record_says_how_far_from_the_roofline_it_is_and_what_else_ran() -> None:
+    result = speed.measure(params(mode="cold"))
+    assert result["roofline"]["fraction"] > 0
+    assert result["roofline"]["peaks"].startswith("measured here")
+    assert result["monitor"]["window_s"] > 0
+    assert result["energy_per_token_j"] is None or result["energy_per_token_j"] > 0
+    SpeedResult.model_validate(result)
+    assert set(result) - set(SpeedResult.model_fields) == {"context"}, "every field is in the published schema"
+
+
+def test_a_figure_that_no_cpu_can_reach_is_incorrect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the clock did not wait: the work of a layer in a microsecond."""
+
+    class Hasty(FakeClock):
+        def time_calls(self, call: Callable[[], object], calls: int) -> float:
+            call()
+            return super().time_calls(lambda: None, calls)
+
+    monkeypatch.setattr(accelerator, "CPUClock", lambda: Hasty([1e-6]))
+    with pytest.raises(Incorrect, match="cannot do more than") as caught:
+        speed.measure(params())
+    assert caught.value.result is not None
+
+
+def test_a_device_that_slows_itself_down_is_tried_again_and_then_called_throttled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = iter([["hot"], ["hot"], []])
+    monkeypatch.setattr(speed.Monitor, "summary", lambda self: {"throttled": next(seen), "disturbed": []})
+    monkeypatch.setattr(speed, "COOL_DOWN_S", (0.0, 0.0))
+    assert speed.measure(params())["monitor"]["throttled"] == []
+    monkeypatch.setattr(speed.Monitor, "summary", lambda self: {"throttled": ["hot"], "disturbed": []})
+    with pytest.raises(Throttled, match="hot") as caught:
+        speed.measure(params())
+    assert caught.value.result is not None
+    assert caught.value.result["time_s"] > 0
+
+
+def test_a_reference_that_took_long_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = 0
+    right = subjects._eager_reference
+
+    def counted(*arguments: Any) -> torch.nn.Module:
+        nonlocal computed
+        computed += 1
+        return right(*arguments)
+
+    monkeypatch.setattr(subjects, "_eager_reference", counted)
+    monkeypatch.setattr(references, "WORTH_S", 0.0)
+    case = params(variant="geglu", shape={**SHAPE, "seq": 17})
+    for implementation in ("eager", "fused", "eager"):
+        speed.measure({**case, "implementation": implementation})
+    assert computed == 1
+    speed.measure({**case, "shape": SHAPE})
+    assert computed == 2, "another shape"
+    monkeypatch.setattr(references, "_sources", lambda params: "changed")
+    speed.measure(case)
+    assert computed == 3, "another formula"
+
+
+def test_a_reference_that_was_torn_is_computed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, "WORTH_S", 0.0)
+    case = params(variant="geglu", shape={**SHAPE, "seq": 19})
+    speed.measure(case)
+    newest = max(cache_dir("references").glob("*.pt"), key=lambda path: path.stat().st_mtime)
+    newest.write_bytes(newest.read_bytes()[:100])
+    speed.measure(case)
+
+
+def test_no_more_references_are_kept_than_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.pt").write_bytes(bytes(100))
+        os.utime(tmp_path / f"{number}.pt", (number, number))
+    monkeypatch.setattr(references, "KEPT_BYTES", 250)
+    references._prune(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3.pt", "4.pt"]

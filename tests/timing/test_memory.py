@@ -36,3 +36,20 @@ def test_saved_bytes_leave_out_inputs_and_parameters() -> None:
         y.sum().backward()
 
     assert measure_memory(call, [x, weight]).saved == 64 * KIB
+
+
+def test_what_autograd_keeps_is_told_by_shape_and_maker() -> None:
+    x = torch.randn(64, 256)
+    weight = torch.randn(256, 256, requires_grad=True)
+
+    def call() -> None:
+        weight.grad = None
+        y = (x @ weight).exp()
+        (y * y.sin()).sum().backward()
+
+    memory = measure_memory(call, [x, weight])
+    largest = memory.saved_by[0]
+    assert (largest.shape, largest.dtype, largest.bytes) == ((64, 256), "float32", largest.count * 64 * KIB)
+    assert {group.made_by for group in memory.saved_by} >= {"ExpBackward0"}
+    assert sum(group.bytes for group in memory.saved_by) == memory.saved
+    assert memory.to_json()["reserved_bytes"] is None, "unknown on a CPU, and not 0"

@@ -45,6 +45,31 @@ def test_an_endless_drift_is_called_unstable() -> None:
     assert not result.warmup_stable
 
 
+def test_a_step_during_warm_up_is_waited_for() -> None:
+    times = [*itertools.repeat(0.02, 8), *itertools.repeat(0.01, 1000)]
+    result = sample(nothing, FakeClock(times), CONFIG)
+    assert result.warmup_stable
+    assert set(result.samples_s) == {0.01}
+
+
+def test_a_step_during_sampling_is_in_the_record() -> None:
+    times = [*itertools.repeat(0.01, 40), *np.random.default_rng(0).lognormal(np.log(0.02), 0.2, 10_000)]
+    noisy = SamplerConfig(block_s=0.001, warmup_budget_s=0.2, budget_s=2.0, min_samples=60)
+    assert sample(nothing, FakeClock(times), noisy).drift > 0.3
+    steady = sample(nothing, FakeClock(itertools.repeat(0.01)), CONFIG)
+    assert steady.drift == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("period", "stable"), [(2, True), (10, False)])
+def test_a_periodic_clock(period: int, stable: bool) -> None:
+    """Shorter than a window of warm-up it is a spread about a median; as long as two, it never settles, and says so."""
+    wave = [0.01] * (period // 2) + [0.02] * (period // 2)
+    result = sample(nothing, FakeClock(itertools.cycle(wave)), CONFIG)
+    assert result.warmup_stable is stable
+    assert 0.01 <= result.median_s <= 0.02
+    assert result.stop == "budget"
+
+
 def test_short_calls_are_timed_in_blocks() -> None:
     calls = 0
 

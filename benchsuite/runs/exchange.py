@@ -1,0 +1,181 @@
+"""Runs in other people's formats: tables for pandas, DuckDB and spreadsheets, and pytest-benchmark's JSON both ways."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchsuite import __version__
+from benchsuite.errors import UserError
+from benchsuite.runs.case import MEASUREMENT_VERSION, Case, Record, case_id
+from benchsuite.runs.store import read_manifest, read_records
+
+Row = dict[str, Any]
+
+
+def rows(folders: Iterable[Path]) -> list[Row]:
+    """One row for each record, nested fields joined by dots: run, case, its parameters, status, and the result."""
+    found = []
+    for folder in folders:
+        cases = {case["id"]: case for case in read_manifest(folder)["cases"]}
+        for record in read_records(folder):
+            case = cases.get(record.case_id, {})
+            row = {"run": folder.resolve().name, "case_id": record.case_id, "label": case.get("label")}
+            row |= {"kind": case.get("kind"), "replicate": record.replicate, "status": record.status}
+            row |= {"reason": record.reason, "started": record.started, "process_time_s": record.time_s}
+            row |= _flat(case.get("params", {}), "params.")
+            found.append(row | _flat(record.result or {}, ""))
+    return found
+
+
+def columns(table: list[Row]) -> list[str]:
+    """All columns, in the order in which they first appear."""
+    return list(dict.fromkeys(key for row in table for key in row))
+
+
+def write_table(table: list[Row], path: Path, kind: str) -> None:
+    """Writes `table` as "csv" or "parquet". Lists are JSON text in CSV; columns of mixed types are text in Parquet."""
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    arrays = {}
+    for name in columns(table):
+        values = [row.get(name) for row in table]
+        if kind == "csv":
+            values = [json.dumps(value) if isinstance(value, list) else value for value in values]
+        try:
+            arrays[name] = pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            arrays[name] = pa.array([None if value is None else json.dumps(value) for value in values])
+    result = pa.table(arrays)
+    csv.write_csv(result, path) if kind == "csv" else parquet.write_table(result, path)
+
+
+def _flat(value: dict[str, Any], prefix: str) -> Row:
+    flat: Row = {}
+    for key, item in value.items():
+        if isinstance(item, dict):
+            flat |= _flat(item, f"{prefix}{key}.")
+        elif isinstance(item, list) and any(isinstance(part, dict | list) for part in item):
+            flat[f"{prefix}{key}"] = json.dumps(item)
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
+
+
+# ---- pytest-benchmark
+
+
+def to_pytest_benchmark(folder: Path) -> dict[str, Any]:
+    """The speed cases of a run as pytest-benchmark writes them: the samples of all processes together, as its format
+    knows no processes. Failed measurements have no samples and are left out, as there."""
+    manifest = read_manifest(folder)
+    cases = {case["id"]: case for case in manifest["cases"] if case["kind"] == "speed"}
+    samples: dict[str, list[float]] = {}
+    calls: dict[str, int] = {}
+    for record in read_records(folder):
+        if record.case_id in cases and record.status == "ok" and record.result:
+            samples.setdefault(record.case_id, []).extend(record.result["samples_s"])
+            calls[record.case_id] = record.result.get("calls_per_sample") or 1
+    identity = manifest["hardware"]["identity"]
+    return {
+        "machine_info": {"cpu": {"brand_raw": identity.get("cpu")}, "system": identity.get("system")},
+        "commit_info": {},
+        "benchmarks": [
+            {
+                "group": cases[identity].get("group") or None,
+                "name": cases[identity]["label"],
+                "fullname": f"{manifest['suite']}::{cases[identity]['label']}",
+                "params": None,
+                "param": None,
+                "extra_info": {"benchsuite": {"case_id": identity, "params": cases[identity]["params"]}},
+                "options": {"disable_gc": True, "timer": "perf_counter", "min_rounds": 1, "warmup": True},
+                "stats": _stats(data, calls[identity]),
+            }
+            for identity, data in samples.items()
+        ],
+        "datetime": manifest.get("created"),
+        "version": "5.1.0",
+    }
+
+
+def _stats(data: list[float], iterations: int) -> dict[str, Any]:
+    """pytest-benchmark's own fields; outliers by one standard deviation and by 1.5 interquartile ranges."""
+    q1, median, q3 = (float(q) for q in np.quantile(data, [0.25, 0.5, 0.75]))
+    mean, deviation = statistics.fmean(data), statistics.stdev(data) if len(data) > 1 else 0.0
+    low, high = q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)
+    inside = [x for x in data if low <= x <= high]
+    by_deviation = sum(abs(x - mean) > deviation for x in data)
+    return {
+        "min": min(data),
+        "max": max(data),
+        "mean": mean,
+        "stddev": deviation,
+        "rounds": len(data),
+        "median": median,
+        "iqr": q3 - q1,
+        "q1": q1,
+        "q3": q3,
+        "iqr_outliers": len(data) - len(inside),
+        "stddev_outliers": by_deviation,
+        "outliers": f"{by_deviation};{len(data) - len(inside)}",
+        "ld15iqr": min(inside),
+        "hd15iqr": max(inside),
+        "ops": 1 / mean,
+        "total": sum(data),
+        "data": data,
+        "iterations": iterations,
+    }
+
+
+def from_pytest_benchmark(path: Path) -> tuple[dict[str, Any], list[Record]]:
+    """Manifest and records of what pytest-benchmark measured: one process, so one replicate of each benchmark.
+
+    Raises UserError where the file is not pytest-benchmark's.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        benchmarks, info = document["benchmarks"], document.get("machine_info") or {}
+        found = [_imported(benchmark, str(document.get("datetime") or "")) for benchmark in benchmarks]
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} is not what pytest-benchmark writes: {type(error).__name__}: {error}",
+            hint="make it with: pytest --benchmark-json=FILE",
+        ) from error
+    cpu: dict[str, Any] = info["cpu"] if isinstance(info.get("cpu"), dict) else {}
+    identity = {"cpu": cpu.get("brand_raw"), "system": info.get("system"), "architecture": info.get("machine")}
+    manifest = {
+        "suite": path.stem,
+        "description": "Imported from pytest-benchmark",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": ["benchsuite", "import", path.name],
+        "benchsuite_version": __version__,
+        "measurement_version": MEASUREMENT_VERSION,
+        "hardware": {"identity": identity, "context": {}},
+        "notes": ["One process measured all of it: nothing here says how another process would differ."],
+        "cases": [case.to_json() for case, _ in found],
+        "comparisons": [],
+    }
+    return manifest, [record for _, record in found]
+
+
+def _imported(benchmark: dict[str, Any], started: str) -> tuple[Case, Record]:
+    stats = benchmark["stats"]
+    median = float(stats["median"])
+    if not median > 0:
+        raise ValueError(f"{benchmark['fullname']} takes {median} s")
+    params = {"from": "pytest-benchmark", "fullname": benchmark["fullname"], "params": benchmark.get("params")}
+    case = Case(case_id("speed", params), "speed", benchmark["fullname"], params, (0,), 0.0)
+    result = {
+        "time_s": median,
+        "samples_s": [float(x) for x in stats.get("data") or [median]],
+        "calls_per_sample": int(stats.get("iterations") or 1),
+        "monitor": {},
+    }
+    return case, Record(case.id, 0, "ok", None, started, float(stats.get("total") or 0.0), result)

@@ -1,0 +1,80 @@
+"""Results in float64 that took long to compute, kept for the processes that need the same ones again.
+
+A layer of a large model takes its formula in float64 several seconds on a CPU, and every process of every
+implementation is checked against it. What is kept is named by all that the values follow from: the case without its
+implementation, the source of the formula, torch's version, and sums over inputs and weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import pickle
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchsuite import components, model
+from benchsuite.cache import cache_dir, digest, write_atomically
+
+WORTH_S = 0.3  # of computing, from which on a result is kept
+KEPT_BYTES = 4 * 2**30  # together; those that were not used for longest go first
+
+# Of a case's parameters, those that do not change what the formula gives.
+_ELSEWHERE = ("implementation", "mode", "threads", "sample_s", "device")
+
+
+def kept(params: dict[str, Any], inputs: Iterable[Tensor], compute: Callable[[], list[Tensor]]) -> list[Tensor]:
+    """`compute()`, or what it gave earlier. Kept in float32, except for cases in float64: six digits more than their
+    limits ask for."""
+    sums = [float(tensor.detach().sum(dtype=torch.float64)) for tensor in inputs]
+    path = cache_dir("references") / f"{_key(params, sums)}.pt"
+    with contextlib.suppress(OSError, RuntimeError, pickle.UnpicklingError):
+        found: list[Tensor] = torch.load(path, mmap=True, weights_only=True)
+        path.touch()
+        return [tensor.to(params["device"]) for tensor in found]
+    started = time.perf_counter()
+    tensors = compute()
+    if time.perf_counter() - started > WORTH_S:
+        dtype = torch.float64 if params["dtype"] == "float64" else torch.float32
+        with contextlib.suppress(OSError):  # a full disk costs time, not the measurement
+            with write_atomically(path) as temporary:
+                torch.save([tensor.detach().to("cpu", dtype) for tensor in tensors], temporary)
+            _prune(path.parent)
+    return tensors
+
+
+def _key(params: dict[str, Any], sums: list[float]) -> str:
+    same = {key: value for key, value in params.items() if key not in _ELSEWHERE}
+    return digest([same, sums, torch.__version__, _sources(params)], 24)
+
+
+def _sources(params: dict[str, Any]) -> str:
+    """A hash of the code that the formula may run: the model, the components, and the file of a plug-in's variant."""
+    build = components.get(params["component"], params["variant"]).build
+    files = [path for package in (components, model) for path in Path(inspect.getfile(package)).parent.glob("*.py")]
+    with contextlib.suppress(TypeError):  # built in, without a file
+        files.append(Path(inspect.getfile(build)))
+    found = hashlib.sha256()
+    for path in sorted(set(files)):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def _prune(folder: Path) -> None:
+    """Deletes the files that were not used for longest, until what is left fits."""
+    ages = []
+    for path in folder.glob("*.pt"):
+        with contextlib.suppress(FileNotFoundError):  # another process prunes too
+            ages.append((path.stat().st_mtime, path.stat().st_size, path))
+    total = sum(size for _, size, _ in ages)
+    for _, size, path in sorted(ages):
+        if total <= KEPT_BYTES:
+            return
+        path.unlink(missing_ok=True)
+        total -= size

@@ -1,0 +1,203 @@
+"""What the machine did while a case was timed: other work on our cores, time the host took away, clocks, heat, energy.
+
+    with Monitor("cpu") as monitor:
+        samples = sample(call, clock)
+    monitor.summary()["disturbed"]        # [] or why the figure may not be the code's own
+
+On the CPU it reads counters before and after and costs nothing between. On a GPU a thread reads NVML. Nothing is
+filtered: what was seen is recorded, and what cannot be seen is None.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchsuite.hardware import nvml
+
+INTERVAL_S = 0.05  # between readings of NVML
+# Above these a window counts as disturbed. Two cores that each lose 2% run 2% slower: the gate's smallest margin.
+STEAL_LIMIT, FOREIGN_LIMIT = 0.02, 0.1  # fraction of our cores' time; cores
+THROTTLED_LIMIT = 0.1  # of the readings
+ENERGY_WINDOW_S = 1.0  # shorter than this, the GPU's energy counter has moved too few times
+RAPL = Path("/sys/class/powercap")
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Seconds that this process's cores were busy and taken away since they started, of this process, and energy."""
+
+    at_s: float
+    busy_s: float | None
+    steal_s: float | None
+    own_s: float
+    energy_j: float | None
+
+
+class Monitor:
+    """Watches one device from `with` to its end; `summary()` afterwards."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+        self.readings: list[nvml.State] = []
+        self.problem: str | None = None
+        self.other_processes: int | None = None
+        self._before = self._after = Counters(0.0, None, None, 0.0, None)
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Monitor:
+        if self.device.startswith("cuda"):
+            self._begin_gpu()
+        self._before = counters()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._after = counters()
+        if self._thread is not None:
+            self._end.set()
+            self._thread.join()
+        self._open.close()
+
+    def summary(self) -> dict[str, Any]:
+        """JSON-ready. `disturbed` and `throttled` are sentences for a reader; both empty for a quiet window."""
+        before, after = self._before, self._after
+        window_s = after.at_s - before.at_s
+        busy, steal = _change(before.busy_s, after.busy_s), _change(before.steal_s, after.steal_s)
+        cores = usable_cores()
+        foreign = None if busy is None else max(0.0, busy - (after.own_s - before.own_s)) / window_s
+        frequency = psutil.cpu_freq()
+        found: dict[str, Any] = {
+            "window_s": round(window_s, 4),
+            "steal_fraction": None if steal is None else round(steal / window_s / cores, 4),
+            "foreign_cores": None if foreign is None else round(foreign, 3),
+            "load_1min": os.getloadavg()[0],
+            "cpu_mhz": frequency.current if frequency else None,
+            "cpu_energy_j": _change(before.energy_j, after.energy_j),
+        }
+        gpu = self._gpu_summary(window_s) if self.device.startswith("cuda") else {}
+        disturbed = []
+        if (found["steal_fraction"] or 0) > STEAL_LIMIT:
+            disturbed.append(f"the host took away {found['steal_fraction']:.0%} of the cores' time")
+        if (foreign or 0) > FOREIGN_LIMIT:
+            disturbed.append(f"other processes used {foreign:.2f} cores")
+        if self.other_processes:
+            disturbed.append(f"{self.other_processes} other processes were on the GPU")
+        if self.problem:
+            disturbed.append(self.problem)
+        return {**found, **gpu, "disturbed": disturbed, "throttled": gpu.get("throttled", [])}
+
+    def _begin_gpu(self) -> None:
+        why_not = self._open.enter_context(nvml.opened())
+        gpu = None if why_not else nvml.handle(self.device)
+        if gpu is None:
+            self.problem = why_not and f"clocks and heat are unknown: {why_not}"
+            return
+        try:
+            self.other_processes = nvml.other_processes(gpu)
+            self.readings.append(nvml.state(gpu))
+        except nvml.Lost as lost:
+            self.problem = str(lost)
+            return
+        self._thread = threading.Thread(target=self._watch, args=(gpu,), daemon=True)
+        self._thread.start()
+
+    def _watch(self, gpu: Any) -> None:
+        ended = False
+        while not ended:
+            ended = self._end.wait(INTERVAL_S)  # one more reading after the end, for the energy counter
+            try:
+                self.readings.append(nvml.state(gpu))
+            except nvml.Lost as lost:
+                self.problem = str(lost)
+                return
+
+    def _gpu_summary(self, window_s: float) -> dict[str, Any]:
+        readings = self.readings
+        energy = _change(readings[0].energy_j, readings[-1].energy_j) if readings else None
+        slowed = [r.reasons for r in readings if r.reasons is not None]
+        seen = {name for bits in slowed for name in nvml.reasons(bits)}
+        bad = [bits for bits in slowed if bits & nvml.THROTTLED]
+        names = sorted({name for bits in bad for name in nvml.reasons(bits & nvml.THROTTLED)})
+        throttled = [f"{name} in {len(bad)} of {len(slowed)} readings" for name in names]
+        return {
+            "gpu_readings": len(readings),
+            "sm_mhz": _middle(r.sm_mhz for r in readings),
+            "sm_mhz_least": min((r.sm_mhz for r in readings if r.sm_mhz is not None), default=None),
+            "memory_mhz": _middle(r.memory_mhz for r in readings),
+            "power_w": _middle(r.power_w for r in readings),
+            "temperature_c": max((r.temperature_c for r in readings if r.temperature_c is not None), default=None),
+            "clock_reasons": sorted(seen),
+            "gpu_energy_j": energy if window_s >= ENERGY_WINDOW_S else None,
+            "throttled": throttled if slowed and len(bad) > THROTTLED_LIMIT * len(slowed) else [],
+        }
+
+
+def counters() -> Counters:
+    """The counters now."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    busy, steal = _cpu_times()
+    return Counters(time.perf_counter(), busy, steal, usage.ru_utime + usage.ru_stime, _rapl())
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(_own_cores()) or os.cpu_count() or 1
+
+
+def energy_per_token(summary: dict[str, Any], device: str, calls: int, tokens: int) -> float | None:
+    """Joules a token over a window of `calls` calls; None where the window is too short or nothing is counted."""
+    energy = summary.get("gpu_energy_j" if device.startswith("cuda") else "cpu_energy_j")
+    return energy / (calls * tokens) if energy else None
+
+
+def _own_cores() -> set[int]:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+
+def _cpu_times() -> tuple[float | None, float | None]:
+    """Seconds that our cores were busy for anyone, and that the host ran something else on them: /proc/stat, proc(5)."""
+    own = {f"cpu{number}" for number in _own_cores()}
+    try:
+        lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    except OSError:
+        return None, None
+    rows = [[int(x) for x in line[1:]] for line in lines if line and line[0] in own]
+    if not rows:
+        return None, None
+    tick = os.sysconf("SC_CLK_TCK")
+    # user, nice, system, idle, iowait, irq, softirq, steal
+    busy = sum(sum(row[:3]) + sum(row[5:7]) for row in rows) / tick
+    return busy, sum(row[7] for row in rows if len(row) > 7) / tick
+
+
+def _rapl() -> float | None:
+    """Joules of all CPU packages since some moment (Linux powercap); None where it is not there or not for us."""
+    total = 0.0
+    packages = [path for path in RAPL.glob("intel-rapl:*") if path.name.count(":") == 1]
+    try:
+        for package in packages:
+            total += int((package / "energy_uj").read_text()) / 1e6
+    except (OSError, ValueError):
+        return None
+    return total if packages else None
+
+
+def _change(before: float | None, after: float | None) -> float | None:
+    """after - before; None where one is unknown or the counter has begun anew."""
+    return None if before is None or after is None or after < before else after - before
+
+
+def _middle(values: Any) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(statistics.median(known)) if known else None

@@ -1,0 +1,136 @@
+"""The whole command line on a device of paper: known times come out, and every way to fail leaves its record."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SUITE = """
+name: paper
+model: {layers: 1, width: 8, heads: 2, vocab: 300, seq: 8}
+speed:
+  replicates: 3
+  sample_s: 0.05
+  timeout_s: 4
+  cases:
+    - component: activation
+      variants: [%s]
+      shapes: [{name: large, batch: 2, width: 64}, {name: small, batch: 2, width: 8}]
+"""
+
+
+class Paper:
+    """Runs suites of the activation's variants on a script."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run_folder = folder / "run"
+
+    def run(self, *variants: str, script: list[dict[str, Any]] | str | None) -> subprocess.CompletedProcess[str]:
+        (self.folder / "paper.yaml").write_text(SUITE % ", ".join(variants))
+        env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder / "cache"), "COLUMNS": "200"}
+        if script is not None:
+            (self.folder / "script.yaml").write_text(script if isinstance(script, str) else json.dumps(script))
+            env["BENCHSUITE_FAKE_DEVICE"] = str(self.folder / "script.yaml")
+        command = [sys.executable, "-m", "benchsuite", "run", str(self.folder / "paper.yaml"), "--device", "fake"]
+        command += ["-o", str(self.run_folder), "--json"]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    def records(self) -> dict[str, list[dict[str, Any]]]:
+        """By the case's label."""
+        manifest = json.loads((self.run_folder / "manifest.json").read_text())
+        labels = {case["id"]: case["label"] for case in manifest["cases"]}
+        found: dict[str, list[dict[str, Any]]] = {label: [] for label in labels.values()}
+        for line in (self.run_folder / "records.jsonl").read_text().splitlines():
+            row = json.loads(line)
+            found[labels[row["case_id"]]].append(row)
+        return found
+
+
+@pytest.fixture
+def paper(tmp_path: Path) -> Paper:
+    return Paper(tmp_path)
+
+
+def test_the_times_of_the_script_come_out_of_the_report(paper: Paper) -> None:
+    script = [{"case": "*", "time_s": [0.002], "peak_bytes": 1000}]
+    script += [{"case": "activation/swiglu/*", "time_s": [0.0025], "peak_bytes": 3000}]
+    script += [{"case": "activation/relu/*", "time_s": [0.5] * 3 + [0.001]}]  # a slow start that warm-up swallows
+    done = paper.run("swiglu", "relu", script=script)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((paper.run_folder / "report.json").read_text())
+    ratios = {row["variant"]: row["speed"]["ratio"] for row in report["rows"] if row["shape"] == "small"}
+    assert ratios == {"swiglu": pytest.approx(0.8), "relu": pytest.approx(2.0)}
+    records = paper.records()
+    swiglu = records["activation/swiglu/eager/layer/fwd+bwd/small"]
+    assert [row["result"]["time_s"] for row in swiglu] == pytest.approx([0.0025] * 3)
+    assert all(row["result"]["stop"] == "interval" for row in swiglu)
+    assert swiglu[0]["result"]["peak_bytes"] == 3000
+
+
+def test_every_way_to_fail_leaves_its_record(paper: Paper) -> None:
+    """Small shapes come first; what did not fit into memory there is not tried at the large one."""
+    ways = {"swiglu": "oom", "geglu": "crash", "relu": "hang", "relu2": "wrong after"}
+    script = [{"case": f"activation/{variant}/*", "fails": how} for variant, how in ways.items()]
+    script += [{"case": "activation/gelu/*", "throttled": ["thermal, by hardware in 9 of 9 readings"]}]
+    done = paper.run(*ways, script=script)
+    assert done.returncode == 5, done.stderr
+    found = {
+        label: Counter(row["status"] for row in rows) for label, rows in paper.records().items() if "small" in label
+    }
+    statuses = {label.split("/")[1]: counts for label, counts in found.items()}
+    assert statuses == {
+        "gelu": {"throttled": 3},
+        "swiglu": {"oom": 1, "skipped": 2},
+        "geglu": {"error": 1, "skipped": 2},
+        "relu": {"timeout": 1, "skipped": 2},
+        "relu2": {"incorrect": 1, "skipped": 2},
+    }
+    large = paper.records()["activation/swiglu/eager/layer/fwd+bwd/large"]
+    assert [row["status"] for row in large] == ["skipped"] * 3
+    assert "which is smaller, did not fit into memory" in large[0]["reason"]
+    crash = paper.records()["activation/geglu/eager/layer/fwd+bwd/large"]
+    assert crash[0]["status"] == "error", "a crash at a small shape says nothing of a large one"
+    hot = paper.records()["activation/gelu/eager/layer/fwd+bwd/small"][0]
+    assert "thermal" in hot["reason"]
+    assert hot["result"]["time_s"] > 0, "flagged, not thrown away"
+
+
+def test_disturbed_measurements_are_told_in_the_report(paper: Paper) -> None:
+    script = [{"case": "activation/relu/*", "disturbed": ["other processes used 0.71 cores"]}]
+    done = paper.run("relu", script=script)
+    assert done.returncode == 0, done.stderr
+    text = (paper.run_folder / "report.md").read_text()
+    assert "6 of 12 speed measurements were disturbed" in text
+    assert "other processes used … cores (6 times)" in text
+
+
+def test_an_output_that_is_wrong_from_the_start_has_no_speed(paper: Paper) -> None:
+    done = paper.run("relu", script=[{"case": "activation/relu/*", "fails": "wrong"}])
+    assert done.returncode == 5
+    first = paper.records()["activation/relu/eager/layer/fwd+bwd/small"][0]
+    assert (first["status"], "before timing" in first["reason"]) == ("incorrect", True)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (None, "BENCHSUITE_FAKE_DEVICE is not set"),
+        ("- {case: x, colour: blue}", "colour"),
+        ("- {fails: sometimes}", "fails"),
+        ("[", "no script of a fake device"),
+    ],
+)
+def test_a_script_that_is_none_is_refused(paper: Paper, script: str | None, words: str) -> None:
+    done = paper.run("relu", script=script)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not paper.run_folder.exists()

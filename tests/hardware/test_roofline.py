@@ -1,0 +1,56 @@
+"""Distances from a roofline whose corners are known by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchsuite.hardware import roofline
+from benchsuite.hardware.roofline import Peaks
+
+PEAKS = Peaks(100.0, 1000.0, "published: by hand")  # 100 TFLOP/s, 1 TB/s: the ridge is at 100 FLOPs a byte
+
+
+def test_a_product_is_bound_by_arithmetic() -> None:
+    found = roofline.distance(2e-3, flops=100_000_000_000, bytes_moved=100_000_000, peaks=PEAKS)
+    assert found.bound == "compute"
+    assert found.fraction == pytest.approx(0.5)
+    assert found.memory_fraction == pytest.approx(0.05)
+
+
+def test_a_copy_is_bound_by_memory() -> None:
+    found = roofline.distance(1e-3, flops=1000, bytes_moved=800_000_000, peaks=PEAKS)
+    assert (found.bound, found.fraction) == ("memory", pytest.approx(0.8))
+
+
+def test_what_is_not_known_has_no_distance() -> None:
+    found = roofline.distance(1e-3, None, None, PEAKS)
+    assert (found.fraction, found.bound) == (None, None)
+    assert roofline.distance(1e-3, 10, 10, Peaks(None, None, "unknown")).fraction is None
+    assert roofline.published("NVIDIA H100 of the future", "bfloat16") is None
+
+
+def test_a_type_without_a_peak_has_no_mfu() -> None:
+    peaks = roofline.published("Tesla V100-SXM2-16GB", "bfloat16")
+    assert peaks is not None
+    assert peaks.tflop_per_s is None
+    assert peaks.gb_per_s == 900
+
+
+@pytest.mark.parametrize(("time_s", "cold", "words"), [(1e-3, True, None), (0.9e-3, False, "arithmetic")])
+def test_more_arithmetic_than_the_device_can_do_is_impossible(time_s: float, cold: bool, words: str | None) -> None:
+    found = roofline.impossible(roofline.distance(time_s, 100_000_000_000, 1, PEAKS), cold=cold)
+    assert (found is None) == (words is None)
+    assert words is None or words in str(found)
+
+
+def test_more_bytes_than_the_device_can_move_are_impossible_only_with_cold_caches() -> None:
+    twice = roofline.distance(1e-3, 1, 2_000_000_000, PEAKS)
+    assert "bandwidth" in str(roofline.impossible(twice, cold=True))
+    assert roofline.impossible(twice, cold=False) is None
+
+
+def test_a_cpu_does_no_petaflop() -> None:
+    assert "cannot do more" in str(roofline.impossible_cpu(1e-6, 10**12, 2, ["avx2"], "float32"))
+    assert roofline.impossible_cpu(1.0, 10**11, 2, ["avx2"], "float32") is None
+    assert roofline.impossible_cpu(1e-6, 10**12, 2, [], "float32") is None, "an unknown width has no limit"
+    assert roofline.impossible_cpu(1e-6, 10**12, 2, ["avx512f", "amx_tile"], "float32") is None
