@@ -49,6 +49,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
     runs = _named_apart([load(Path(folder)) for folder in run_dirs])
     rows, controls, tasks, training, failures, described = [], [], [], [], [], []
     implementations: list[Fields] = []
+    measurements: list[Fields] = []
     warnings: list[str] = []
     counts: Counter[str] = Counter()
     for run in runs:
@@ -56,6 +57,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         judge = quality.QualityRows(models)
         rows += _rows(run, judge)
         implementations += [_implementation(run, c) for c in run.manifest.comparisons if c.kind == "implementation"]
+        measurements += speed.measurements(run)
         controls += [_control(run, c, judge) for c in run.manifest.comparisons if c.kind == "control"]
         tasks += [{"run": run.name} | task for task in quality.task_list(models)]
         training += _training(run, models)
@@ -83,6 +85,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         "units": UNITS,
         "rows": rows,
         "implementations": implementations,
+        "measurements": measurements,
         "controls": controls,
         "cases": dict(sorted(counts.items())),
         "failures": failures,

@@ -83,6 +83,7 @@ def _tables(document: Fields) -> Fields:
         "groups": view.main_table(document),
         "speeds": view.speed_table(document),
         "implementations": view.implementations_table(document),
+        "measurements": view.measurements_table(document),
         "task_tables": view.task_tables(document),
         "controls": view.controls_table(document),
         "models": view.models_table(document),

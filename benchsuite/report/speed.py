@@ -64,6 +64,40 @@ def not_measured() -> tuple[Fields, Fields]:
     return speed, dict.fromkeys(("ratio", "peak_bytes", "baseline_peak_bytes", "saved_bytes"))
 
 
+def measurements(run: Run) -> list[Fields]:
+    """Every speed case that has a figure, compared or not: how far from the roofline it is and where memory goes."""
+    found = []
+    for case in run.manifest.cases:
+        records = run.records.get(case.id, {})
+        results = [record.speed for record in records.values() if record.speed]
+        times = [result.time_s for result in results if result.time_s is not None]
+        if not times:
+            continue
+        distances = [result.roofline for result in results if result.roofline]
+        fractions = [one.fraction for one in distances if one.fraction is not None]
+        saved = results[0].saved_by
+        energies = [result.energy_per_token_j for result in results if result.energy_per_token_j is not None]
+        found.append(
+            {
+                "run": run.name,
+                "label": case.label,
+                "mode": case.params.get("mode"),
+                "time_s": statistics.median(times),
+                "low_s": min(times),
+                "high_s": max(times),
+                "processes": len(times),
+                "roofline": statistics.median(fractions) if fractions else None,
+                "bound": distances[0].bound if distances else None,
+                "peaks": distances[0].peaks if distances else None,
+                "energy_per_token_j": statistics.median(energies) if energies else None,
+                "saved_bytes": _median(records, "saved_bytes"),
+                "largest_saved": saved[0].model_dump() if saved else None,
+                "disturbed": sum(bool(result.monitor.disturbed) for result in results),
+            }
+        )
+    return found
+
+
 def why_not(run: Run, case_id: str, side: str) -> str | None:
     """Why a case has no measurement: its first status that is not one, with the reason given. None where it has one."""
     case = run.cases.get(case_id)

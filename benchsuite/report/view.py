@@ -119,6 +119,32 @@ def implementations_table(document: Fields) -> list[Fields]:
     ]
 
 
+def measurements_table(document: Fields) -> list[Fields]:
+    """Every measurement by itself: its time over processes, its distance from the roofline, what autograd keeps."""
+    rows = []
+    for row in document["measurements"]:
+        largest = row["largest_saved"]
+        shape = " x ".join(str(size) for size in largest["shape"]) if largest else ""
+        what = f"{largest['count']} of {shape} from {largest['made_by'].removesuffix('0')}" if largest else ""
+        rows.append(
+            {
+                "run": row["run"],
+                "label": row["label"],
+                "mode": row["mode"] or format.UNKNOWN,
+                "time": format.seconds(row["time_s"]),
+                "between": f"{format.seconds(row['low_s'])} to {format.seconds(row['high_s'])}",
+                "processes": row["processes"],
+                "roofline": format.percent(row["roofline"]) if row["roofline"] is not None else format.UNKNOWN,
+                "bound": row["bound"] or "",
+                "energy": format.si(row["energy_per_token_j"], "J"),
+                "saved": format.bytes_(row["saved_bytes"]),
+                "largest": what,
+                "disturbed": row["disturbed"],
+            }
+        )
+    return rows
+
+
 def task_tables(document: Fields) -> list[Fields]:
     """One table for each run with tasks: a line for each task, a cell for each variant."""
     tables = []

@@ -166,7 +166,7 @@ def _own_cores() -> set[int]:
 
 
 def _cpu_times() -> tuple[float | None, float | None]:
-    """Seconds that our cores were busy for anyone, and that the host ran something else on them: /proc/stat, proc(5)."""
+    """Seconds that our cores were busy for anyone, and that the host ran something else on them: proc(5), stat."""
     own = {f"cpu{number}" for number in _own_cores()}
     try:
         lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
