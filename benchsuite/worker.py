@@ -133,7 +133,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
             workdir.mkdir(parents=True, exist_ok=True)
             result = call(job["params"], seed=job["replicate"], workdir=workdir, progress=Progress(job["progress_fd"]))
         else:
-            result = call(job["params"])
+            result = call(job["params"], **({"first": job["replicate"] == 0} if job.get("alone") else {}))
         return _outcome("ok", None, result if isinstance(result, dict) else None)
     except Unsupported as error:
         return _outcome("unsupported", error.reason)

@@ -75,7 +75,7 @@ def measurements(run: Run) -> list[Fields]:
             continue
         distances = [result.roofline for result in results if result.roofline]
         fractions = [one.fraction for one in distances if one.fraction is not None]
-        saved = results[0].saved_by
+        saved = next((result.saved_by for result in results if result.saved_by), None)
         energies = [result.energy_per_token_j for result in results if result.energy_per_token_j is not None]
         found.append(
             {

@@ -53,8 +53,8 @@ class Kind:
     """How the cases of one kind are measured. `measure` and `prepare` are written `module:function`.
 
     A kind that runs `alone` has the machine to itself, and what failed once is not repeated; jobs of the other kinds
-    run side by side. `seeded` functions are called with seed, workdir and progress, the others with the parameters
-    only.
+    run side by side. `seeded` functions are called with the parameters, seed, workdir and progress, the others with the
+    parameters and whether they are the `first` process of their case.
     """
 
     measure: str

@@ -254,7 +254,7 @@ class Scheduler:
             "name": job.name,
             "measure": kind.measure if job.case else kind.prepare,
             "seeded": kind.seeded and job.case is not None,
-            "alone": kind.alone,
+            "alone": kind.alone and job.case is not None,
             "params": job.params,
             "replicate": job.replicate,
             "threads": job.params.get("threads", slots if job.case is None else 1),

@@ -31,8 +31,9 @@ LIMITS = {"float64": 1e-12, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
 COOL_DOWN_S = (2.0, 10.0)  # pauses before a throttled measurement is taken again; after the last it stays throttled
 
 
-def measure(params: dict[str, Any]) -> dict[str, Any]:
-    """Measures the speed case `params` and returns its result as the brief of `records.jsonl` gives it.
+def measure(params: dict[str, Any], *, first: bool = True) -> dict[str, Any]:
+    """Measures the speed case `params` and returns its result as the brief of `records.jsonl` gives it. Only the
+    `first` process of a case measures memory, which is the same in all.
 
     Times are seconds per call, memory bytes, rates per second; what is unknown is None. Raises Unsupported where this
     machine cannot run the case, Incorrect where the output is wrong or the figure impossible, Throttled where the
@@ -45,10 +46,10 @@ def measure(params: dict[str, Any]) -> dict[str, Any]:
     subject = script.subject() if script else subjects.build(params)
 
     started = time.perf_counter()
-    first = subject.outputs()
+    outputs = subject.outputs()
     compile_s = time.perf_counter() - started if params["implementation"] == "compile" else None
     reference = subject.reference()
-    error = _check(first, reference, params["dtype"], "before timing")
+    error = _check(outputs, reference, params["dtype"], "before timing")
 
     config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=2 * params["sample_s"])
     for pause_s in (*COOL_DOWN_S, None):
@@ -65,7 +66,9 @@ def measure(params: dict[str, Any]) -> dict[str, Any]:
     _check(subject.results(), reference, params["dtype"], "after timing")
 
     subject.clear()
-    memory = script.memory() if script else measure_memory(subject.call, subject.held, device)
+    memory = None
+    if first:
+        memory = script.memory() if script else measure_memory(subject.call, subject.held, device)
 
     per_s = 1 / samples.median_s
     distance = _distance(params, samples.median_s, subject.flops, subject.bytes_moved)
@@ -81,7 +84,7 @@ def measure(params: dict[str, Any]) -> dict[str, Any]:
         "gb_per_s": subject.bytes_moved * per_s / 1e9 if subject.bytes_moved else None,
         "roofline": distance and distance.to_json(),
         "energy_per_token_j": energy_per_token(seen, device, calls, subject.tokens),
-        **memory.to_json(),
+        **(memory.to_json() if memory else {}),
         "error": error,
         "compile_s": compile_s,
         "warmup_s": samples.warmup_s,

@@ -55,10 +55,10 @@ class Samples:
 
 
 def sample(call: Callable[[], object], clock: Clock, config: SamplerConfig | None = None) -> Samples:
-    """Warms `call` up and samples its time per call."""
+    """Warms `call` up and samples its time per call. What only a first call does should have been done before."""
     config = config or SamplerConfig()
-    calls = _calls_per_block(call, clock, config)
     started = clock.now()
+    calls = _calls_per_block(call, clock, config)
     warm: list[float] = []
     stable = False
     while not stable and clock.now() - started < config.warmup_budget_s:
@@ -90,8 +90,7 @@ def median_interval_width(samples: list[float]) -> float:
 
 
 def _calls_per_block(call: Callable[[], object], clock: Clock, config: SamplerConfig) -> int:
-    """Doubles the block until it lasts `block_s`; the first call (lazy initialisation) is not looked at."""
-    clock.time_calls(call, 1)
+    """Doubles the block until it lasts `block_s`."""
     calls = 1
     while clock.time_calls(call, calls) < config.block_s and calls < 1 << 20:
         calls *= 2

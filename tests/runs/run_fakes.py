@@ -13,7 +13,7 @@ from typing import Any
 from benchsuite.runs.case import Incorrect, Unsupported
 
 
-def measure(params: dict[str, Any]) -> dict[str, Any]:
+def measure(params: dict[str, Any], *, first: bool) -> dict[str, Any]:
     """A speed case: `params["do"]`, or the name of the variant, says what happens."""
     do = params.get("do") or params.get("variant", "ok")
     time.sleep(params.get("sleep_s", params.get("sample_s", 0.0)))
