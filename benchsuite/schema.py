@@ -110,8 +110,8 @@ class Record(_Part):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a line of records.jsonl."""
-    schema = Record.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A line of records.jsonl", **schema}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return head | Record.model_json_schema() | {"title": "A line of records.jsonl"}
 
 
 def record(row: Any, where: str) -> dict[str, Any]:

@@ -182,7 +182,10 @@ def predict_command(
     from benchsuite.hardware.peaks import devices
     from benchsuite.report import kernels as page
 
-    known = devices()
+    # The kernels are for sm_80 and up.
+    known = {
+        name: peak for name, peak in devices().items() if peak.compute.startswith("sm_") and peak.compute != "sm_70"
+    }
     chosen = device or ["NVIDIA A100-SXM4-80GB", "NVIDIA H100 80GB HBM3"]
     for name in chosen:
         if name not in known:

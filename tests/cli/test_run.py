@@ -22,6 +22,7 @@ from benchsuite.cli import run as run_command
 from benchsuite.errors import UserError
 from benchsuite.runs.plan import Machine, resolve
 from benchsuite.runs.suite_file import read
+from benchsuite.schema import SCHEMA_VERSION
 
 FAKES = Path(__file__).parents[1] / "runs"
 
@@ -109,7 +110,7 @@ def test_a_run_leaves_one_record_for_each_planned_measurement(
     assert f"[{MEASUREMENTS}/{MEASUREMENTS}] ok" in err
     assert str(tmp_path / "run/report.md") in err
     manifest = json.loads((tmp_path / "run/manifest.json").read_text())
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == SCHEMA_VERSION
     assert {"suite", "created", "command", "benchsuite_version", "resolved_suite", "hardware"} <= set(manifest)
     planned = [(case["id"], replicate) for case in manifest["cases"] for replicate in case["replicates"]]
     recorded = [(row["case_id"], row["replicate"]) for row in rows(tmp_path / "run")]
@@ -254,7 +255,7 @@ def test_resume_refuses_what_is_no_run_or_has_another_schema(tmp_path: Path, env
     (tmp_path / "manifest.json").write_text('{"schema_version": 99}')
     code, _, err = run(environment, "run", "--resume", tmp_path)
     assert code == 2
-    assert "schema version 99" in err
+    assert "schema_version 99 is newer" in err
 
 
 def test_a_directory_with_something_in_it_is_left_alone(
