@@ -182,10 +182,8 @@ def predict_command(
     from benchsuite.hardware.peaks import devices
     from benchsuite.report import kernels as page
 
-    # The kernels are for sm_80 and up.
-    known = {
-        name: peak for name, peak in devices().items() if peak.compute.startswith("sm_") and peak.compute != "sm_70"
-    }
+    ours = ("sm_8", "sm_9", "sm_1")  # the kernels are for sm_80 and up
+    known = {name: peak for name, peak in devices().items() if peak.compute.startswith(ours)}
     chosen = device or ["NVIDIA A100-SXM4-80GB", "NVIDIA H100 80GB HBM3"]
     for name in chosen:
         if name not in known:
