@@ -33,6 +33,7 @@ class Monitored(_Part):
     load_1min: float | None = None
     cpu_mhz: float | None = None
     cpu_energy_j: float | None = None
+    gpu_unknown: str | None = Field(default=None, description="why the clocks and heat of a GPU are not told")
     gpu_readings: int | None = None
     sm_mhz: float | None = None
     sm_mhz_least: float | None = None

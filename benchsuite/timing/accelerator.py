@@ -39,6 +39,7 @@ def clock(device: str, mode: str) -> Clock:
         raise UserError(f"{kind} has no timing mode {mode!r}", hint=f"choose from: {', '.join(known)}")
     if kind == "cpu":
         return CPUClock() if mode == "wall" else ColdCPUClock(_cache_bytes() * FLUSH)
+    torch.accelerator.set_device_index(int(device.partition(":")[2] or 0))
     if mode == "wall":
         return WallClock(torch.accelerator.synchronize)
     if mode == "graph-hot":

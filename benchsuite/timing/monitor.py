@@ -49,7 +49,8 @@ class Monitor:
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
         self.readings: list[nvml.State] = []
-        self.problem: str | None = None
+        self.unknown: str | None = None  # why a GPU's clocks and heat are not told
+        self.lost: str | None = None
         self.other_processes: int | None = None
         self._before = self._after = Counters(0.0, None, None, 0.0, None)
         self._end = threading.Event()
@@ -93,21 +94,21 @@ class Monitor:
             disturbed.append(f"other processes used {foreign:.2f} cores")
         if self.other_processes:
             disturbed.append(f"{self.other_processes} other processes were on the GPU")
-        if self.problem:
-            disturbed.append(self.problem)
+        if self.lost:
+            disturbed.append(self.lost)
         return {**found, **gpu, "disturbed": disturbed, "throttled": gpu.get("throttled", [])}
 
     def _begin_gpu(self) -> None:
         why_not = self._open.enter_context(nvml.opened())
         gpu = None if why_not else nvml.handle(self.device)
         if gpu is None:
-            self.problem = why_not and f"clocks and heat are unknown: {why_not}"
+            self.unknown = why_not or "the driver tells nothing of this device"
             return
         try:
             self.other_processes = nvml.other_processes(gpu)
             self.readings.append(nvml.state(gpu))
         except nvml.Lost as lost:
-            self.problem = str(lost)
+            self.lost = str(lost)
             return
         self._thread = threading.Thread(target=self._watch, args=(gpu,), daemon=True)
         self._thread.start()
@@ -119,7 +120,7 @@ class Monitor:
             try:
                 self.readings.append(nvml.state(gpu))
             except nvml.Lost as lost:
-                self.problem = str(lost)
+                self.lost = str(lost)
                 return
 
     def _gpu_summary(self, window_s: float) -> dict[str, Any]:
@@ -131,6 +132,7 @@ class Monitor:
         names = sorted({name for bits in bad for name in nvml.reasons(bits & nvml.THROTTLED)})
         throttled = [f"{name} in {len(bad)} of {len(slowed)} readings" for name in names]
         return {
+            "gpu_unknown": self.unknown,
             "gpu_readings": len(readings),
             "sm_mhz": _middle(r.sm_mhz for r in readings),
             "sm_mhz_least": min((r.sm_mhz for r in readings if r.sm_mhz is not None), default=None),

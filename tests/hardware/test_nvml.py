@@ -117,6 +117,14 @@ def test_company_on_the_gpu_is_told(ask: Ask) -> None:
     assert any("2 other processes" in text for text in seen["disturbed"])
 
 
+def test_without_a_driver_the_clocks_are_unknown_and_nothing_is_disturbed(ask: Ask) -> None:
+    code = "from benchsuite.timing.monitor import Monitor\nwith Monitor('cuda') as m: pass\nanswer = m.summary()"
+    seen = ask(code, library=False)
+    assert "no NVIDIA driver" in seen["gpu_unknown"]
+    assert (seen["sm_mhz"], seen["gpu_energy_j"]) == (None, None)
+    assert not any("NVIDIA" in text for text in seen["disturbed"])
+
+
 def test_a_gpu_that_falls_off_the_bus_ends_no_run(ask: Ask) -> None:
     seen = ask(MONITOR.format(seconds=0.3), FAKE_NVML="nvmlDeviceGetClockInfo=15@5")
     assert any("NVML" in text for text in seen["disturbed"])
