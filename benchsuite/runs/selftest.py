@@ -6,11 +6,9 @@ allocator pinned so that fresh memory is not a page fault for one and a cached b
 
 from __future__ import annotations
 
-import ctypes
 import fnmatch
 import math
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -31,6 +29,7 @@ from benchsuite.hardware.measured import Measured, measure, now
 from benchsuite.runs import operators
 from benchsuite.runs.operators import Operator
 from benchsuite.timing.memory import measure_memory
+from benchsuite.worker import pin_allocator
 
 SCHEMA_VERSION = 1
 # Largest error relative to the largest value, in result and gradients. 16-bit types: some units in the last place.
@@ -74,16 +73,6 @@ class Timing:
     product_fraction: float | None
     preallocated_fraction: float | None
     peak_bytes: dict[str, int | None]
-
-
-def pin_allocator() -> str:
-    """Lets glibc keep freed memory instead of giving it back; returns what was done, for the record."""
-    if platform.libc_ver()[0] != "glibc":
-        return "unpinned: not glibc"
-    mallopt = ctypes.CDLL(None).mallopt
-    mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
-    done = mallopt(mmap_max, 0) and mallopt(trim_threshold, 2**31 - 1)
-    return "glibc, M_MMAP_MAX=0, M_TRIM_THRESHOLD=2147483647" if done else "unpinned: mallopt refused"
 
 
 def run(device: str, *, quick: bool, only: Sequence[str], check_only: bool, say: Say) -> Iterator[dict[str, Any]]:

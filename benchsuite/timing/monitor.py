@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 
 from benchsuite.hardware import nvml
+from benchsuite.hardware.fingerprint import usable_cores
 
 INTERVAL_S = 0.05  # between readings of NVML
 # Above these a window counts as disturbed. Two cores that each lose 2% run 2% slower: the gate's smallest margin.
@@ -150,11 +151,6 @@ def counters() -> Counters:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     busy, steal = _cpu_times()
     return Counters(time.perf_counter(), busy, steal, usage.ru_utime + usage.ru_stime, _rapl())
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(_own_cores()) or os.cpu_count() or 1
 
 
 def energy_per_token(summary: dict[str, Any], device: str, calls: int, tokens: int) -> float | None:
