@@ -8,30 +8,27 @@ leaves exactly one record, whatever the job does.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
 
-from benchsuite.cache import digest
 from benchsuite.errors import UserError
 from benchsuite.runs import outcome
 from benchsuite.runs.case import FAILED, KINDS, Case, Job, Record
 from benchsuite.runs.cost import CostModel, makespan
+from benchsuite.runs.order import alone_order, job_of, larger, together_order
 from benchsuite.runs.store import Store
 from benchsuite.runs.workers import Event, Progressed, Workers
 
 POLL_S = 0.25  # how late a time limit or a Ctrl-C may be noticed
-PREPARE_TIMEOUT_S = 3600.0
 LOG_BYTES = 64 * 1024**2  # of output that a job may write before it is ended
 MEMORY_FRACTION = 0.8
-PREPARE = "prepare"
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error of the program
@@ -61,76 +58,6 @@ class Running:
     @property
     def elapsed_s(self) -> float:
         return time.perf_counter() - self.clock_s
-
-
-def alone_order(cases: Iterable[Case]) -> list[Job]:
-    """The jobs of cases that need the machine alone: for each replicate every group, forwards at even replicates and
-    backwards at odd ones, so that a drift of the machine meets all variants of a group alike.
-
-    Groups follow one another within a replicate, so that a first replicate of everything is there early; small shapes
-    before large ones, for what does not fit in a small shape is not tried in a larger one.
-    """
-    groups: dict[str, list[Case]] = {}
-    for case in cases:
-        groups.setdefault(case.group, []).append(case)
-    groups = dict(sorted(groups.items(), key=lambda item: _size(item[1][0])))
-    last = max((max(case.replicates) for group in groups.values() for case in group), default=-1)
-    jobs = []
-    for replicate in range(last + 1):
-        for group in groups.values():
-            ordered = group if replicate % 2 == 0 else group[::-1]
-            jobs += [_job(case, replicate) for case in ordered if replicate in case.replicates]
-    return jobs
-
-
-def together_order(cases: Iterable[Case]) -> list[Job]:
-    """The jobs of cases that run side by side: the preparations they need, then seed by seed, longest first, so that
-    no long job is left for the end."""
-    cases = list(cases)
-    preparations: dict[str, Job] = {}
-    needs: dict[str, tuple[str, ...]] = {}
-    for case in cases:
-        target = KINDS[case.kind].prepare
-        if target is None:
-            continue
-        shared = {key: value for key, value in case.params.items() if key not in ("model", "train", "init_offset")}
-        name = f"{PREPARE}-{digest(shared, 8)}"
-        if name not in preparations:
-            label = f"{PREPARE} {case.params.get('corpus', {}).get('name', case.label)}"
-            first = tuple(preparations)[:1]  # it makes what all share, the tokenizer; the others then only read it
-            preparations[name] = Job(name, label, case.kind, case.params, 0, PREPARE_TIMEOUT_S, needs=first)
-        needs[case.id] = (name,)
-    seeds = sorted({replicate for case in cases for replicate in case.replicates})
-    by_length = sorted(cases, key=lambda case: -(case.estimate_s or 0))
-    jobs = [
-        replace(_job(case, seed), needs=needs.get(case.id, ()))
-        for seed in seeds
-        for case in by_length
-        if seed in case.replicates
-    ]
-    return [*preparations.values(), *jobs]
-
-
-def _size(case: Case) -> int:
-    """Elements of a speed case's activations; of the other kinds, which have no shape, 0."""
-    shape = case.params.get("shape") or {}
-    return math.prod(shape.get(key) or 1 for key in ("batch", "seq", "width")) if shape else 0
-
-
-def larger(case: Case, other: Case) -> bool:
-    """Whether `case` is `other` at a larger shape: no size is smaller, one is larger, all else is the same."""
-    mine, theirs = case.params.get("shape"), other.params.get("shape")
-    if not mine or not theirs or mine.keys() != theirs.keys():
-        return False
-    if {**case.params, "shape": None} != {**other.params, "shape": None}:
-        return False
-    sizes = [(mine[key], theirs[key]) for key in mine if isinstance(mine[key], int)]
-    same = all(mine[key] == theirs[key] for key in mine if not isinstance(mine[key], int))
-    return same and all(a >= b for a, b in sizes) and any(a > b for a, b in sizes)
-
-
-def _job(case: Case, replicate: int) -> Job:
-    return Job(f"{case.id}-{replicate}", case.label, case.kind, case.params, replicate, case.timeout_s, case)
 
 
 class Scheduler:
@@ -178,7 +105,7 @@ class Scheduler:
         for case in cases:
             if case.unsupported is not None:
                 for replicate in self._missing(case):
-                    self._record(_job(case, replicate), "unsupported", case.unsupported, _now(), 0.0)
+                    self._record(job_of(case, replicate), "unsupported", case.unsupported, _now(), 0.0)
         todo = [case for case in cases if case.unsupported is None]
         alone = self._open(alone_order(case for case in todo if KINDS[case.kind].alone))
         left = [case for case in todo if not KINDS[case.kind].alone and self._missing(case)]

@@ -13,7 +13,8 @@ import pytest
 from benchsuite.errors import UserError
 from benchsuite.runs import scheduler, workers
 from benchsuite.runs.case import Case, Job, Record, case_id
-from benchsuite.runs.scheduler import Interrupted, Scheduler, alone_order, together_order
+from benchsuite.runs.order import alone_order, together_order
+from benchsuite.runs.scheduler import Interrupted, Scheduler
 from benchsuite.runs.store import Store
 
 pytestmark = pytest.mark.usefixtures("fake_kinds")
