@@ -30,7 +30,7 @@ from typing import Any
 
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
-from benchsuite.runs.case import Incorrect, Throttled, Unsupported
+from benchsuite.runs.case import NotMeasured
 
 EXIT_NO_RESULT = 74  # EX_IOERR of sysexits.h: the result could not be written
 ALLOCATOR = "glibc heap, no mmap, no trim"
@@ -135,12 +135,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         else:
             result = call(job["params"], **({"first": job["replicate"] == 0} if job.get("alone") else {}))
         return _outcome("ok", None, result if isinstance(result, dict) else None)
-    except Unsupported as error:
-        return _outcome("unsupported", error.reason)
-    except Incorrect as error:
-        return _outcome("incorrect", error.reason, error.result)
-    except Throttled as error:
-        return _outcome("throttled", error.reason, error.result)
+    except NotMeasured as error:
+        return _outcome(error.status, error.reason, error.result)
     except UserError as error:
         return _outcome("error", "; ".join(filter(None, (error.message, error.hint))))
     except BaseException as error:  # a variant may raise anything, SystemExit included

@@ -10,7 +10,7 @@ True
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from benchsuite.cache import digest
 from benchsuite.schema import SCHEMA_VERSION, Status
@@ -21,17 +21,10 @@ STATUSES: tuple[str, ...] = get_args(Status)
 FAILED = ("oom", "timeout", "error", "incorrect")  # a run with one of these exits with 5
 
 
-class Unsupported(Exception):  # noqa: N818 - a status, as `unsupported` is one
-    """This machine or this version cannot run the case; `reason` says why in one line."""
+class NotMeasured(Exception):  # noqa: N818 - a status of a record, not a mistake of the program
+    """A measurement that says no: `reason` in one line, and in `result` what is worth keeping all the same."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Incorrect(Exception):  # noqa: N818 - a status, as `incorrect` is one
-    """The output is wrong, so no speed is reported. `result` holds what is worth keeping, such as the errors
-    found."""
+    status: ClassVar[str]
 
     def __init__(self, reason: str, result: dict[str, Any] | None = None) -> None:
         super().__init__(reason)
@@ -39,13 +32,22 @@ class Incorrect(Exception):  # noqa: N818 - a status, as `incorrect` is one
         self.result = result
 
 
-class Throttled(Exception):  # noqa: N818 - a status, as `throttled` is one
-    """The device slowed itself down while it was measured. `result` holds the figures that it gave all the same."""
+class Unsupported(NotMeasured):
+    """This machine or this version cannot run the case."""
 
-    def __init__(self, reason: str, result: dict[str, Any] | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.result = result
+    status = "unsupported"
+
+
+class Incorrect(NotMeasured):
+    """The output is wrong, or the figure cannot be, so no speed is reported."""
+
+    status = "incorrect"
+
+
+class Throttled(NotMeasured):
+    """The device slowed itself down while it was measured; `result` holds the figures that it gave."""
+
+    status = "throttled"
 
 
 @dataclass(frozen=True)

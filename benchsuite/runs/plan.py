@@ -30,6 +30,7 @@ from benchsuite.timing import accelerator, fake
 
 # cuda is also what torch calls an AMD GPU; cuda:1 is the second. fake is a script (benchsuite.timing.fake).
 DEVICES = ("cpu", "cuda", "mps", "xpu", fake.DEVICE)
+NUMBERED = ("cuda", "xpu")
 BYTES_PER_TOKEN = 4  # of a byte-level BPE with a small vocabulary, rounded up: no token is seen twice for want of text
 TOKENIZER_BYTES = 2_000_000
 
@@ -52,8 +53,8 @@ class Machine:
     @classmethod
     def here(cls, device: str = "cpu") -> Machine:
         """This machine. Raises UserError for a device that is not there."""
-        kind = device.partition(":")[0]
-        if kind not in DEVICES:
+        kind, numbered, number = device.partition(":")
+        if kind not in DEVICES or (numbered and not (kind in NUMBERED and number.isdecimal())):
             raise UserError(f"unknown device {device!r}", hint=f"choose from: {', '.join(DEVICES)}")
         if kind == "cuda" and not _cuda_here():
             raise UserError("no GPU is visible here", hint="use --device cpu; `benchsuite doctor` says more")

@@ -21,7 +21,7 @@ from benchsuite.runs import subjects
 from benchsuite.runs.case import Incorrect, Throttled, Unsupported
 from benchsuite.timing import accelerator, fake
 from benchsuite.timing.clock import Clock
-from benchsuite.timing.memory import measure_memory
+from benchsuite.timing.memory import Memory, measure_memory
 from benchsuite.timing.monitor import Monitor, energy_per_token
 from benchsuite.timing.sampler import SamplerConfig, Samples, sample
 
@@ -39,11 +39,10 @@ def measure(params: dict[str, Any], *, first: bool = True) -> dict[str, Any]:
     machine cannot run the case, Incorrect where the output is wrong or the figure impossible, Throttled where the
     device did not keep its clocks.
     """
-    device = params["device"]
-    script = fake.script(params) if device == fake.DEVICE else None
-    clock = script.clock() if script else _clock(params)
+    device = fake.script(params) if params["device"] == fake.DEVICE else _Device(params)
+    clock = device.clock()
     torch.set_num_threads(params["threads"])
-    subject = script.subject() if script else subjects.build(params)
+    subject = device.subject()
 
     started = time.perf_counter()
     outputs = subject.outputs()
@@ -54,21 +53,16 @@ def measure(params: dict[str, Any], *, first: bool = True) -> dict[str, Any]:
     config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=2 * params["sample_s"])
     for pause_s in (*COOL_DOWN_S, None):
         graphs = _compiled_graphs()
-        with script.monitor() if script else Monitor(device) as monitor:
-            samples = _sampled(subject, clock, config)
+        samples, seen = _sampled(subject, clock, config, device.monitor())
         if _compiled_graphs() != graphs:
             raise Incorrect("torch.compile compiled again while the case was timed", {"error": error})
-        seen = monitor.summary()
         if not seen["throttled"] or pause_s is None:
             break
         clock.pause(pause_s)
-    calls = samples.calls_per_sample * len(samples.samples_s)
     _check(subject.results(), reference, params["dtype"], "after timing")
 
     subject.clear()
-    memory = None
-    if first:
-        memory = script.memory() if script else measure_memory(subject.call, subject.held, device)
+    memory = device.memory(subject) if first else None
 
     per_s = 1 / samples.median_s
     distance = _distance(params, samples.median_s, subject.flops, subject.bytes_moved)
@@ -83,7 +77,7 @@ def measure(params: dict[str, Any], *, first: bool = True) -> dict[str, Any]:
         "bytes_moved": subject.bytes_moved,
         "gb_per_s": subject.bytes_moved * per_s / 1e9 if subject.bytes_moved else None,
         "roofline": distance and distance.to_json(),
-        "energy_per_token_j": energy_per_token(seen, device, calls, subject.tokens),
+        "energy_per_token_j": energy_per_token(seen, clock.mode, samples.calls, subject.tokens),
         **(memory.to_json() if memory else {}),
         "error": error,
         "compile_s": compile_s,
@@ -103,26 +97,45 @@ def measure(params: dict[str, Any], *, first: bool = True) -> dict[str, Any]:
     return result
 
 
-def _clock(params: dict[str, Any]) -> Clock:
-    device = params["device"]
-    kind = device.partition(":")[0]
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    if kind != "cpu" and (found is None or found.type != kind):
-        raise Unsupported(f"torch sees no device {device!r} here")
-    try:
-        return accelerator.clock(device, params["mode"])
-    except UserError as error:
-        raise Unsupported(error.message) from error
+class _Device:
+    """The device of a case, as torch has it; `fake.Script` stands in for it."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self._params = params
+        self._name: str = params["device"]
+
+    def clock(self) -> Clock:
+        kind = self._name.partition(":")[0]
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        if kind != "cpu" and (found is None or found.type != kind):
+            raise Unsupported(f"torch sees no device {self._name!r} here")
+        try:
+            return accelerator.clock(self._name, self._params["mode"])
+        except UserError as error:
+            raise Unsupported(error.message) from error
+
+    def subject(self) -> subjects.Subject:
+        return subjects.build(self._params)
+
+    def monitor(self) -> Monitor:
+        return Monitor(self._name)
+
+    def memory(self, subject: subjects.Subject) -> Memory:
+        return measure_memory(subject.call, subject.held, self._name)
 
 
-def _sampled(subject: subjects.Subject, clock: Clock, config: SamplerConfig) -> Samples:
-    """Samples, with garbage collection held off."""
+def _sampled(
+    subject: subjects.Subject, clock: Clock, config: SamplerConfig, monitor: Monitor | fake.FakeMonitor
+) -> tuple[Samples, dict[str, Any]]:
+    """Samples, with garbage collection held off, and what the monitor saw meanwhile."""
     gc.collect()
     gc.disable()
     try:
-        return sample(subject.call, clock, config)
+        with monitor:
+            samples = sample(subject.call, clock, config)
     finally:
         gc.enable()
+    return samples, monitor.summary()
 
 
 def _distance(

@@ -85,7 +85,7 @@ class Script:
             bytes_moved=None,
         )
 
-    def memory(self) -> Memory:
+    def memory(self, subject: Any) -> Memory:
         from benchsuite.timing.memory import Memory
 
         return Memory(self.entry.peak_bytes, None, None)

@@ -153,10 +153,11 @@ def counters() -> Counters:
     return Counters(time.perf_counter(), busy, steal, usage.ru_utime + usage.ru_stime, _rapl())
 
 
-def energy_per_token(summary: dict[str, Any], device: str, calls: int, tokens: int) -> float | None:
-    """Joules a token over a window of `calls` calls; None where the window is too short or nothing is counted."""
-    energy = summary.get("gpu_energy_j" if device.startswith("cuda") else "cpu_energy_j")
-    return energy / (calls * tokens) if energy else None
+def energy_per_token(summary: dict[str, Any], mode: str, calls: int, tokens: int) -> float | None:
+    """Joules a token over a window of `calls` calls, of the GPU where it was watched, else of the CPU. None where the
+    window is too short, nothing is counted, or the mode spends energy on making caches cold."""
+    energy = summary.get("gpu_energy_j" if "gpu_readings" in summary else "cpu_energy_j")
+    return energy / (calls * tokens) if energy and "cold" not in mode else None
 
 
 def _own_cores() -> set[int]:

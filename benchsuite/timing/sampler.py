@@ -35,14 +35,16 @@ class SamplerConfig:
 
 @dataclass(frozen=True)
 class Samples:
-    """Seconds per call, one value a block; why sampling stopped (`interval`, `budget`); how warm-up ended; `drift`, the
-    median of the second half over that of the first, less 1: a device that steps or heats up while it is sampled."""
+    """Seconds per call, one value a block; why sampling stopped (`interval`, `budget`); how warm-up ended; `calls`, all
+    that were made, warm-up included; `drift`, the median of the second half over that of the first, less 1: a device
+    that steps or heats up while it is sampled."""
 
     samples_s: tuple[float, ...]
     calls_per_sample: int
     stop: str
     warmup_s: float
     warmup_stable: bool
+    calls: int
 
     @property
     def drift(self) -> float:
@@ -74,7 +76,8 @@ def sample(call: Callable[[], object], clock: Clock, config: SamplerConfig | Non
         if len(samples) >= config.min_samples and median_interval_width(samples) < config.precision:
             stop = "interval"
             break
-    return Samples(tuple(samples), calls, stop, warmup_s, stable)
+    blocks = len(warm) + len(samples)
+    return Samples(tuple(samples), calls, stop, warmup_s, stable, calls=2 * calls - 1 + blocks * calls)
 
 
 def median_interval_width(samples: list[float]) -> float:

@@ -83,13 +83,12 @@ def test_the_flush_comes_before_each_first_event(monkeypatch: pytest.MonkeyPatch
 
 def test_a_graph_is_captured_once_and_replayed() -> None:
     cuda = Cuda()
-    clock = GraphClock(cuda)
-    assert clock.time_calls(cuda.call, 5) == pytest.approx(10e-3)
-    clock_again = clock.time_calls
-    before = cuda.log.count("capture")
-    call = cuda.call
-    clock_again(call, 1)
-    assert before == 1
+    clock, call = GraphClock(cuda), cuda.call
+    assert clock.time_calls(call, 5) == pytest.approx(10e-3)
+    assert clock.time_calls(call, 1) == pytest.approx(2e-3)
+    assert cuda.log.count("capture") == 1
+    clock.time_calls(lambda: None, 1)
+    assert cuda.log.count("capture") == 2, "another call is another graph"
 
 
 def test_the_wall_waits_for_the_device_before_and_after() -> None:

@@ -66,5 +66,7 @@ def test_energy_of_the_packages_and_a_counter_that_began_anew(tmp_path: Path, mo
 
 
 def test_energy_per_token_is_null_where_nothing_was_counted() -> None:
-    assert monitor.energy_per_token({"cpu_energy_j": 10.0}, "cpu", calls=5, tokens=100) == pytest.approx(0.02)
-    assert monitor.energy_per_token({"gpu_energy_j": None}, "cuda", calls=5, tokens=100) is None
+    assert monitor.energy_per_token({"cpu_energy_j": 10.0}, "wall", calls=5, tokens=100) == pytest.approx(0.02)
+    gpu = {"cpu_energy_j": 10.0, "gpu_readings": 3, "gpu_energy_j": None}
+    assert monitor.energy_per_token(gpu, "wall", calls=5, tokens=100) is None, "not the CPU's in its place"
+    assert monitor.energy_per_token({"cpu_energy_j": 10.0}, "cold", calls=5, tokens=100) is None

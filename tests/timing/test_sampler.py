@@ -81,6 +81,7 @@ def test_short_calls_are_timed_in_blocks() -> None:
     assert result.calls_per_sample == 1024
     assert result.median_s == pytest.approx(1e-6)
     assert calls >= 1024 * len(result.samples_s)
+    assert calls == result.calls, "what energy is divided by"
 
 
 def test_the_interval_of_the_median_covers_it() -> None:
