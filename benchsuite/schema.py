@@ -8,9 +8,9 @@ the names: _s seconds, _bytes, _j joules, _w watts, _c degrees Celsius. What is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchsuite.errors import UserError
 
@@ -19,9 +19,72 @@ SCHEMA_VERSION = 2  # 1: before the monitor, the roofline and the parts of the s
 Status = Literal["ok", "oom", "timeout", "error", "unsupported", "throttled", "unstable", "incorrect", "skipped"]
 
 
+M = TypeVar("M", bound=BaseModel)
+
+
 class _Part(BaseModel):
     # Fields of a later minor version, or of a plug-in, are no reason to refuse a run.
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Hardware(_Part):
+    """The machine: what must be equal for a comparison, and what is only told."""
+
+    identity: dict[str, Any] = {}
+    context: dict[str, Any] = {}
+
+
+class Case(_Part):
+    """A case of a manifest, as `benchsuite.runs.case.Case` writes it."""
+
+    id: str
+    kind: Literal["speed", "quality"]
+    label: str
+    params: dict[str, Any] = {}
+    replicates: list[int] = []
+    timeout_s: float = 0.0
+    group: str = ""
+    estimate_s: float | None = None
+    unsupported: str | None = None
+
+
+class Comparison(_Part):
+    """A comparison of a manifest: `case` against `base_case`, and in whose words."""
+
+    kind: Literal["speed", "implementation", "quality", "control"]
+    case: str
+    base_case: str
+    component: str = ""
+    variant: str = ""
+    baseline: str = ""
+    matching: str | None = None
+    implementation: str | None = None
+    scope: str | None = None
+    direction: str | None = None
+    dtype: str | None = None
+    shape: str | None = None
+    source: str | None = None
+    name: str = ""
+    expected: str = ""
+    description: str = ""
+
+
+class Manifest(_Part):
+    """What a run measures and where. A run that was imported has no `resolved_suite`: nothing can continue it."""
+
+    schema_version: int
+    suite: str
+    description: str = ""
+    created: str = ""
+    command: list[str] = []
+    notes: list[str] = []
+    benchsuite_version: str = ""
+    device: str = "cpu"
+    only: list[str] = []
+    resolved_suite: dict[str, Any] | None = None
+    hardware: Hardware = Hardware()
+    cases: list[Case]
+    comparisons: list[Comparison] = []
 
 
 class Monitored(_Part):
@@ -123,6 +186,18 @@ def record(row: Any, where: str) -> dict[str, Any]:
 def manifest(content: Any, where: str) -> dict[str, Any]:
     """A manifest in this version's words. Raises UserError where it is of a newer version, or none."""
     return _migrated(content, where, _MANIFESTS)
+
+
+def validated(model: type[M], content: Any, where: str) -> M:
+    """`content` as `model`. Raises UserError with the key that is wrong."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the top level"
+        raise UserError(
+            f"{where}: {key}: {first['msg']}", hint="the file was changed, or another tool wrote it"
+        ) from error
 
 
 def _migrated(

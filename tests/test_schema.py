@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from benchsuite import schema
 from benchsuite.errors import UserError
+from benchsuite.report import view
 
 FIRST: dict[str, Any] = {
     "schema_version": 1,
@@ -73,3 +75,27 @@ def test_the_json_schema_names_every_field_with_its_meaning() -> None:
     assert found["$schema"].endswith("2020-12/schema")
     assert "monitor" in found["$defs"]["SpeedResult"]["properties"]
     assert found["properties"]["status"]["enum"] == list(schema.Status.__args__)
+
+
+MANIFEST: dict[str, Any] = {
+    "schema_version": schema.SCHEMA_VERSION,
+    "suite": "x",
+    "hardware": {"identity": {"cpu": "a CPU"}, "context": {"container": None}},
+    "cases": [{"id": "0123456789ab", "kind": "speed", "label": "a", "params": {}, "replicates": [0]}],
+    "comparisons": [{"kind": "speed", "case": "0123456789ab", "base_case": "0123456789ab"}],
+}
+
+
+@given(changed=st.dictionaries(st.sampled_from(sorted(MANIFEST)), JSON, min_size=1))
+def test_a_manifest_is_read_or_told_what_is_wrong_with_it(changed: dict[str, Any]) -> None:
+    with contextlib.suppress(UserError):
+        read = schema.manifest({**MANIFEST, **changed}, "here")
+        schema.validated(schema.Manifest, read, "here")
+
+
+@given(identity=st.dictionaries(st.text(), JSON), context=st.dictionaries(st.text(), JSON))
+def test_any_fingerprint_can_be_shown(identity: dict[str, Any], context: dict[str, Any]) -> None:
+    content = MANIFEST | {"hardware": {"identity": identity, "context": context}}
+    hardware = schema.validated(schema.Manifest, content, "here").hardware
+    lines = view.hardware_lines(hardware.model_dump())
+    assert all(isinstance(text, str) for line in lines for text in line)

@@ -46,10 +46,11 @@ def command(
                     exchange.write_table(table, temporary, kind)
                 typer.echo(f"{path}: {len(table)} records", err=True)
         if pytest_benchmark:
-            document = exchange.to_pytest_benchmark(runs[0])
+            document, left_out = exchange.to_pytest_benchmark(runs[0])
             with write_atomically(pytest_benchmark) as temporary:
                 temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-            typer.echo(f"{pytest_benchmark}: {len(document['benchmarks'])} benchmarks", err=True)
+            said = f"; {len(left_out)} cases have no figures and are left out" if left_out else ""
+            typer.echo(f"{pytest_benchmark}: {len(document['benchmarks'])} benchmarks{said}", err=True)
     except OSError as error:
         raise UserError(f"{error.filename} cannot be written: {error.strerror}", hint="choose another place") from error
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from benchsuite.runs.plan import Machine, Plan
     from benchsuite.runs.store import Store
+    from benchsuite.schema import Manifest
 
 EXIT_FAILED = 5
 EXIT_INTERRUPTED = 130
@@ -59,14 +60,14 @@ def command(
 
     from benchsuite.runs import locks, plan, suite_file
     from benchsuite.runs.scheduler import Interrupted
-    from benchsuite.runs.store import Store, check_new, read_manifest
+    from benchsuite.runs.store import Store, check_new, read_plan
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     overrides = {"--only": only, "--set": sets, "--seeds": seeds, "--corpus": corpus, "-o": output, "--device": device}
     if resume is not None:
         folder = resume
-        manifest = read_manifest(folder)
-        machine = plan.Machine.here(manifest.get("device", "cpu"))
+        manifest = read_plan(folder)
+        machine = plan.Machine.here(manifest.device)
         resolved = _again(manifest, machine, suite, [name for name, value in overrides.items() if value])
     elif suite is not None:
         machine = plan.Machine.here(device or "cpu")
@@ -155,30 +156,31 @@ def _manifest(resolved: Plan) -> dict[str, Any]:
     }
 
 
-def _again(manifest: dict[str, Any], machine: Machine, suite: str | None, overrides: list[str]) -> Plan:
+def _again(manifest: Manifest, machine: Machine, suite: str | None, overrides: list[str]) -> Plan:
     """The plan of a run that continues. Raises UserError where it would measure something else than the manifest
     plans."""
     from benchsuite.hardware.fingerprint import fingerprint
     from benchsuite.runs import plan, suite_file
-    from benchsuite.runs.case import Case
 
     if overrides:
         raise UserError(
             f"--resume continues a run as it was planned, so {', '.join(overrides)} cannot change it",
             hint="leave the option out, or begin a new run",
         )
-    if suite is not None and suite != manifest["suite"] and suite_file.read(suite).name != manifest["suite"]:
-        raise UserError(f"the run is of the suite {manifest['suite']!r}, not of {suite!r}")
-    then, now = manifest["hardware"]["identity"], json.loads(json.dumps(fingerprint()["identity"]))
+    if manifest.resolved_suite is None:
+        raise UserError(f"the run of {manifest.suite!r} was not planned here, so there is nothing to continue")
+    if suite is not None and suite != manifest.suite and suite_file.read(suite).name != manifest.suite:
+        raise UserError(f"the run is of the suite {manifest.suite!r}, not of {suite!r}")
+    then, now = manifest.hardware.identity, json.loads(json.dumps(fingerprint()["identity"]))
     changed = [f"{key} was {then.get(key)!r} and is {now.get(key)!r}" for key in now if now.get(key) != then.get(key)]
     if changed:
         raise UserError(
             f"the run was begun on another machine or with other software: {'; '.join(changed)}",
             hint="measurements of two machines do not belong into one run; begin a new one",
         )
-    resolved = plan.resolve(suite_file.from_json(manifest["resolved_suite"]), machine, only=manifest["only"])
-    planned = {case.id: case for case in map(Case.from_json, manifest["cases"])}
-    if {c.id: c.replicates for c in resolved.cases} != {c.id: c.replicates for c in planned.values()}:
+    resolved = plan.resolve(suite_file.from_json(manifest.resolved_suite), machine, only=manifest.only)
+    planned = {case.id: case for case in manifest.cases}
+    if {c.id: list(c.replicates) for c in resolved.cases} != {c.id: c.replicates for c in planned.values()}:
         gone = [case.label for identity, case in planned.items() if identity not in {c.id for c in resolved.cases}]
         raise UserError(
             f"this benchsuite would measure other cases than the manifest plans: {', '.join(gone[:3]) or 'more cases'}"

@@ -19,8 +19,9 @@ from typing import Any
 
 from benchsuite.errors import UserError
 from benchsuite.report import quality, speed
-from benchsuite.report.load import Comparison, Record, Run, load
+from benchsuite.report.load import Record, Run, load
 from benchsuite.report.words import findings
+from benchsuite.schema import Comparison
 
 Fields = dict[str, Any]
 
@@ -271,7 +272,7 @@ def _described(run: Run) -> Fields:
         "suite": manifest.suite,
         "description": manifest.description,
         "created": manifest.created,
-        "hardware": manifest.hardware,
+        "hardware": manifest.hardware.model_dump(),
         "notes": manifest.notes,
         "cases": dict(sorted(run.statuses().items())),
         "how_to_reproduce": {

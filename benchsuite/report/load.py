@@ -12,15 +12,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from benchsuite import schema
 from benchsuite.errors import UserError
-from benchsuite.schema import SpeedResult, Status
-
-M = TypeVar("M", bound=BaseModel)
+from benchsuite.schema import Case, Manifest, SpeedResult, Status, validated
 
 _NUMBER = re.compile(r"\d[\d.]*%?")
 
@@ -29,47 +27,6 @@ MEASURED: frozenset[str] = frozenset({"ok", "throttled", "unstable"})  # the res
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Case(_File):
-    id: str
-    kind: Literal["speed", "quality"]
-    label: str
-    params: dict[str, Any] = {}
-    replicates: list[int] = []
-    unsupported: str | None = None
-
-
-class Comparison(_File):
-    kind: Literal["speed", "implementation", "quality", "control"]
-    case: str
-    base_case: str
-    component: str = ""
-    variant: str = ""
-    baseline: str = ""
-    matching: str | None = None
-    implementation: str | None = None
-    scope: str | None = None
-    direction: str | None = None
-    dtype: str | None = None
-    shape: str | None = None
-    source: str | None = None
-    name: str = ""
-    expected: str = ""
-    description: str = ""
-
-
-class Manifest(_File):
-    schema_version: int
-    suite: str
-    description: str = ""
-    created: str = ""
-    command: list[str] = []
-    notes: list[str] = []
-    benchsuite_version: str = ""
-    hardware: dict[str, Any] = {}
-    cases: list[Case] = []
-    comparisons: list[Comparison] = []
 
 
 class TaskScore(_File):
@@ -163,7 +120,7 @@ def load(folder: Path) -> Run:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}", hint="is it a run directory of benchsuite?") from error
     content = schema.manifest(_json(text, str(path)), str(path))
-    manifest = _validated(Manifest, content, str(path))
+    manifest = validated(Manifest, content, str(path))
     kinds = {case.id: case.kind for case in manifest.cases}
     records, warnings = _records(folder / "records.jsonl", kinds)
     warnings += _disturbed(records)
@@ -193,7 +150,7 @@ def _records(path: Path, kinds: Mapping[str, str]) -> tuple[dict[str, dict[int, 
                 warnings.append(f"The last line of records.jsonl (line {number}) is torn and was left out.")
                 continue
             raise UserError(f"{where}: not a JSON record", hint="restore the file, or run again") from error
-        record = _record(_validated(_Row, schema.record(content, where), where), kinds, where)
+        record = _record(validated(_Row, schema.record(content, where), where), kinds, where)
         if record is None:
             warnings.append(f"A record of a case that is not in the manifest was left out (line {number}).")
             continue
@@ -222,9 +179,9 @@ def _record(row: _Row, kinds: Mapping[str, str], where: str) -> Record | None:
     speed = quality = None
     if row.result is not None and row.status in MEASURED:
         if kind == "speed":
-            speed = _validated(SpeedResult, row.result, where)
+            speed = validated(SpeedResult, row.result, where)
         else:
-            quality = _validated(QualityResult, row.result, where)
+            quality = validated(QualityResult, row.result, where)
     return Record(
         case_id=row.case_id,
         replicate=row.replicate,
@@ -240,14 +197,3 @@ def _json(text: str, where: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not JSON ({error})", hint="is it a run directory of benchsuite?") from error
-
-
-def _validated(model: type[M], content: Any, where: str) -> M:
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the top level"
-        raise UserError(
-            f"{where}: {key}: {first['msg']}", hint="the file was changed, or another tool wrote it"
-        ) from error

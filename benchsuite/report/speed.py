@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from benchsuite.report.load import MEASURED, Comparison, Record, Run
+from benchsuite.report.load import MEASURED, Record, Run
+from benchsuite.schema import Comparison
 from benchsuite.stats.speed import MARGIN, SpeedComparison, compare_speed
 
 Fields = dict[str, Any]

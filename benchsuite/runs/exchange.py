@@ -14,7 +14,8 @@ import numpy as np
 from benchsuite import __version__
 from benchsuite.errors import UserError
 from benchsuite.runs.case import MEASUREMENT_VERSION, Case, Record, case_id
-from benchsuite.runs.store import read_manifest, read_records
+from benchsuite.runs.store import read_plan, read_records
+from benchsuite.schema import SpeedResult, validated
 
 Row = dict[str, Any]
 
@@ -23,13 +24,13 @@ def rows(folders: Iterable[Path]) -> list[Row]:
     """One row for each record, nested fields joined by dots: run, case, its parameters, status, and the result."""
     found = []
     for folder in folders:
-        cases = {case["id"]: case for case in read_manifest(folder)["cases"]}
+        cases = {case.id: case for case in read_plan(folder).cases}
         for record in read_records(folder):
-            case = cases.get(record.case_id, {})
-            row = {"run": folder.resolve().name, "case_id": record.case_id, "label": case.get("label")}
-            row |= {"kind": case.get("kind"), "replicate": record.replicate, "status": record.status}
+            case = cases.get(record.case_id)
+            row: Row = {"run": folder.resolve().name, "case_id": record.case_id, "label": case and case.label}
+            row |= {"kind": case and case.kind, "replicate": record.replicate, "status": record.status}
             row |= {"reason": record.reason, "started": record.started, "process_time_s": record.time_s}
-            row |= _flat(case.get("params", {}), "params.")
+            row |= _flat(case.params if case else {}, "params.")
             found.append(row | _flat(record.result or {}, ""))
     return found
 
@@ -72,37 +73,43 @@ def _flat(value: dict[str, Any], prefix: str) -> Row:
 # ---- pytest-benchmark
 
 
-def to_pytest_benchmark(folder: Path) -> dict[str, Any]:
+def to_pytest_benchmark(folder: Path) -> tuple[dict[str, Any], list[str]]:
     """The speed cases of a run as pytest-benchmark writes them: the samples of all processes together, as its format
-    knows no processes. Failed measurements have no samples and are left out, as there."""
-    manifest = read_manifest(folder)
-    cases = {case["id"]: case for case in manifest["cases"] if case["kind"] == "speed"}
+    knows no processes. Failed measurements have no samples and are left out, as there.
+
+    Returns the document and the labels of the cases that are not in it, because no process measured them.
+    """
+    manifest = read_plan(folder)
+    cases = {case.id: case for case in manifest.cases if case.kind == "speed"}
     samples: dict[str, list[float]] = {}
     calls: dict[str, int] = {}
     for record in read_records(folder):
         if record.case_id in cases and record.status == "ok" and record.result:
-            samples.setdefault(record.case_id, []).extend(record.result["samples_s"])
-            calls[record.case_id] = record.result.get("calls_per_sample") or 1
-    identity = manifest["hardware"]["identity"]
-    return {
-        "machine_info": {"cpu": {"brand_raw": identity.get("cpu")}, "system": identity.get("system")},
+            result = validated(SpeedResult, record.result, f"{folder / 'records.jsonl'}: {cases[record.case_id].label}")
+            if result.samples_s:
+                samples.setdefault(record.case_id, []).extend(result.samples_s)
+                calls[record.case_id] = result.calls_per_sample or 1
+    machine = manifest.hardware.identity
+    document = {
+        "machine_info": {"cpu": {"brand_raw": machine.get("cpu")}, "system": machine.get("system")},
         "commit_info": {},
         "benchmarks": [
             {
-                "group": cases[identity].get("group") or None,
-                "name": cases[identity]["label"],
-                "fullname": f"{manifest['suite']}::{cases[identity]['label']}",
+                "group": cases[identity].group or None,
+                "name": cases[identity].label,
+                "fullname": f"{manifest.suite}::{cases[identity].label}",
                 "params": None,
                 "param": None,
-                "extra_info": {"benchsuite": {"case_id": identity, "params": cases[identity]["params"]}},
+                "extra_info": {"benchsuite": {"case_id": identity, "params": cases[identity].params}},
                 "options": {"disable_gc": True, "timer": "perf_counter", "min_rounds": 1, "warmup": True},
                 "stats": _stats(data, calls[identity]),
             }
             for identity, data in samples.items()
         ],
-        "datetime": manifest.get("created"),
+        "datetime": manifest.created or None,
         "version": "5.1.0",
     }
+    return document, [case.label for case in cases.values() if case.id not in samples]
 
 
 def _stats(data: list[float], iterations: int) -> dict[str, Any]:

@@ -110,6 +110,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return schema.manifest(content, str(path))
 
 
+def read_plan(folder: Path) -> schema.Manifest:
+    """The manifest of a run, checked. Raises UserError also where a field is missing or of another type."""
+    return schema.validated(schema.Manifest, read_manifest(folder), str(folder / "manifest.json"))
+
+
 def read_records(folder: Path) -> list[Record]:
     """The records of a run, whether or not another process writes to it. Raises UserError for damage."""
     return _read_records(folder / "records.jsonl", repair=False)[0]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 
+from benchsuite.cli.run import command
 from benchsuite.errors import UserError
+from benchsuite.report.load import load
 from benchsuite.runs import exchange
 from benchsuite.runs.case import Case, Record, case_id
 from benchsuite.runs.store import Store
@@ -71,7 +74,7 @@ def test_columns_of_mixed_types_become_text(tmp_path: Path) -> None:
 
 def test_pytest_benchmarks_own_command_reads_ours(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "ours.json"
-    path.write_text(json.dumps(exchange.to_pytest_benchmark(run)))
+    path.write_text(json.dumps(exchange.to_pytest_benchmark(run)[0]))
     command = [sys.executable, "-m", "pytest_benchmark", "compare", str(path), "--columns=median,rounds"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -80,7 +83,7 @@ def test_pytest_benchmarks_own_command_reads_ours(run: Path, tmp_path: Path) -> 
 
 def test_there_and_back(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "ours.json"
-    path.write_text(json.dumps(exchange.to_pytest_benchmark(run)))
+    path.write_text(json.dumps(exchange.to_pytest_benchmark(run)[0]))
     manifest, records = exchange.from_pytest_benchmark(path)
     assert [case["label"] for case in manifest["cases"]] == ["made-up::activation/gelu"]
     assert records[0].result is not None
@@ -105,3 +108,50 @@ def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(UserError, match="is not what pytest-benchmark writes"):
         exchange.from_pytest_benchmark(tmp_path / "x.json")
+
+
+DAMAGES = [
+    ("cases", None),
+    ("cases", 7),
+    ("cases", [{"id": "x"}]),
+    ("hardware", []),
+    ("hardware", {"identity": 3}),
+    ("suite", None),
+    ("resolved_suite", "quick"),
+]
+
+
+READERS: list[Callable[[Path], object]] = [
+    lambda folder: exchange.rows([folder]),
+    load,
+    lambda folder: command(resume=folder),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), DAMAGES)
+@pytest.mark.parametrize("read", READERS, ids=["export", "report", "resume"])
+def test_a_damaged_manifest_is_told_with_its_key(
+    run: Path, key: str, value: object, read: Callable[[Path], object]
+) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest.pop(key, None)
+    if value is not None:
+        manifest[key] = value
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=rf"manifest.json: {key}"):
+        read(run)
+
+
+def test_a_damaged_result_is_told_with_its_case(run: Path) -> None:
+    text = (run / "records.jsonl").read_text().replace("[1.0, 2.0, 3.0]", '"fast"')
+    (run / "records.jsonl").write_text(text)
+    with pytest.raises(UserError, match=r"activation/gelu: samples_s"):
+        exchange.to_pytest_benchmark(run)
+
+
+def test_cases_without_figures_are_counted(run: Path, tmp_path: Path) -> None:
+    lines = (run / "records.jsonl").read_text().splitlines()
+    (run / "records.jsonl").write_text(lines[2] + "\n")
+    call = [sys.executable, "-m", "benchsuite", "export", str(run), "--pytest-benchmark", str(tmp_path / "x.json")]
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert "0 benchmarks; 1 cases have no figures and are left out" in done.stderr

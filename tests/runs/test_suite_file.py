@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchsuite.errors import UserError
+from benchsuite.runs import plan, yaml_tree
 from benchsuite.runs.suite import packaged
-from benchsuite.runs.suite_file import find, from_json, read
+from benchsuite.runs.suite_file import find, from_json, read, validate
 
 GOOD = """\
 name: small
@@ -223,3 +229,23 @@ def test_every_packaged_suite_is_valid(name: str) -> None:
     suite = read(name)
     assert suite.name == name
     assert suite.description
+
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["2k", "-1M", "1e3", "k"])
+)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner))
+PLACES = [path for path in yaml_tree.parse(GOOD.encode(), "good.yaml").places if path]
+
+
+@given(place=st.sampled_from(PLACES), value=VALUES)
+@settings(deadline=None)
+def test_whatever_stands_in_a_suite_is_planned_or_told_with_its_place(place: tuple[Any, ...], value: object) -> None:
+    tree = yaml_tree.parse(GOOD.encode(), "good.yaml")
+    inner = tree.value
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    text = yaml.safe_dump(tree.value, allow_unicode=True)
+    with contextlib.suppress(UserError):
+        plan.resolve(validate(yaml_tree.parse(text.encode(), "changed.yaml")), plan.Machine(2))
