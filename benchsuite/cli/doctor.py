@@ -11,7 +11,7 @@ from benchsuite.cli import output as output_
 Row = dict[str, Any]
 
 NOISE_S = 10.0
-QUIET, NOISY = 0.03, 0.1  # relative standard deviation of an A/A pair: good for a gate of 5%; good for no gate
+QUIET = 0.03  # relative standard deviation of an A/A pair
 SLOW_CLOCKS = ("hpet", "acpi_pm", "jiffies", "refined-jiffies")
 HOT_C = 85
 
@@ -181,6 +181,4 @@ def _neighbours(noise: Any) -> Row:
     if noise.foreign_cores and noise.foreign_cores > 0.05:
         why += f"; other processes used {noise.foreign_cores:.2f} cores"
     fix = "more replicates (--set speed.replicates=15), a quieter hour, or another machine"
-    if noise.spread > NOISY:
-        fix = f"no gate will find 5% here; {fix}"
     return _row("quiet neighbours", noise.spread <= QUIET, why, fix)

@@ -49,7 +49,7 @@ class Lost(Exception):  # noqa: N818 - a state of the device
 
 @dataclass(frozen=True)
 class State:
-    """One reading. Energy is the driver's counter since it was loaded; it moves every 20 to 100 ms."""
+    """One reading. Energy is the driver's counter since it was loaded; it moves in steps."""
 
     sm_mhz: int | None
     memory_mhz: int | None
@@ -113,7 +113,7 @@ def handle(device: str = "cuda") -> Any:
 
 
 def state(gpu: Any) -> State:
-    """One reading; some tens of microseconds."""
+    """One reading."""
     power, energy = read("nvmlDeviceGetPowerUsage", gpu), read("nvmlDeviceGetTotalEnergyConsumption", gpu)
     return State(
         sm_mhz=read("nvmlDeviceGetClockInfo", gpu, pynvml.NVML_CLOCK_SM),

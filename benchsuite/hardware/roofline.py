@@ -2,7 +2,6 @@
 
 * MFU (model FLOPs utilisation, arXiv:2204.02311, appendix B): the FLOPs that the model's mathematics needs, 3 times
   those of the forward pass for a training step, over time and published peak. Recomputation does not count.
-* HFU (hardware FLOPs utilisation): the same with what is computed again; None where that is not known.
 * `fraction`: the time that the slower of arithmetic and memory needs at peak, over the time taken (Williams et al.,
   Roofline, CACM 2009). Against the maker's peaks it cannot be above 1, so a figure that is was measured wrongly.
   Against the machine's own large copy and product it can, where the data stay in a cache.
