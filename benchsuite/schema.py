@@ -151,6 +151,7 @@ class SpeedResult(_Part):
     rss_peak_bytes: float | None = None
     error: dict[str, Any] | None = Field(default=None, description="against float64: forward, backward, limit")
     compile_s: float | None = None
+    phases_s: dict[str, float] = Field(default={}, description="build, first_call, check, timing, memory")
     warmup_s: float | None = None
     warmup_stable: bool | None = None
     stop: str | None = Field(default=None, description="why sampling ended: interval or budget")

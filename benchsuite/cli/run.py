@@ -104,17 +104,21 @@ def _execute(resolved: Plan, store: Store, console: Console, jobs: int, memory: 
     from benchsuite.runs.scheduler import Scheduler
 
     kinds = {case.kind for case in resolved.cases}
-    preload = tuple(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
+    used = set().union(*(_implementations(case.params) for case in resolved.cases if case.unsupported is None))
+    preload = list(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
     if any(KINDS[kind].alone for kind in kinds) and (busy := _busy_percent()) > BUSY_PERCENT:
         text = f"this machine is {busy:.0f}% busy with other work, which will show in the speeds"
         store.log(text)
         console.print(f"note: {text}", markup=False)
-    if any(_uses_kernels(case.params) for case in resolved.cases if case.unsupported is None):
+    if "compile" in used:
+        preload.append("benchsuite.runs.speed:import_compiler")
+    if "fused" in used:
         from benchsuite import cuda_ext
 
         cuda_ext.prepare()  # a build must not fall into a measured process
+        preload.append("benchsuite.cuda_ext:load")
     network = any('"hub:' in json.dumps(case.params) for case in resolved.cases)
-    place = workers.make(preload, network=network)
+    place = workers.make(tuple(preload), network=network)
     display = progress.observer(console)
     try:
         Scheduler(resolved.cases, store, place, display, jobs=jobs, memory_limit_bytes=memory, stop=stop).run()
@@ -122,8 +126,8 @@ def _execute(resolved: Plan, store: Store, console: Console, jobs: int, memory: 
         display.close()
 
 
-def _uses_kernels(params: dict[str, Any]) -> bool:
-    return "fused" in (params.get("implementation"), params.get("train", {}).get("implementation"))
+def _implementations(params: dict[str, Any]) -> set[str]:
+    return {params.get("implementation", ""), params.get("train", {}).get("implementation", "")}
 
 
 def _busy_percent() -> float:

@@ -1,6 +1,6 @@
 """A process that has torch imported, has run nothing on it, and forks a child for each job.
 
-    python -m benchsuite.runs.forkserver --fd 5 --preload benchsuite.runs.speed
+    python -m benchsuite.runs.forkserver --fd 5 --preload benchsuite.runs.speed,benchsuite.cuda_ext:load
 
 Importing torch takes seconds and a fork milliseconds, so a fresh process for every replicate stays cheap. What a fork
 would spoil must not have happened here: no thread pool, no CUDA context. `ready` checks it.
@@ -56,9 +56,13 @@ def main() -> None:
 
 
 def ready(preload: list[str]) -> dict[str, Any]:
-    """Imports the modules and checks that a fork is safe. Raises RuntimeError where it is not."""
+    """Imports the modules, calls the functions (`module:function`), and checks that a fork is safe. Raises RuntimeError
+    where it is not."""
     for name in preload:
-        importlib.import_module(name)
+        module, _, function = name.partition(":")
+        imported = importlib.import_module(module)
+        if function:
+            getattr(imported, function)()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         raise RuntimeError("an import initialised CUDA, which a forked process cannot use")

@@ -22,7 +22,7 @@ from torch import Tensor
 from benchsuite import components, model
 from benchsuite.cache import cache_dir, digest, write_atomically
 
-WORTH_S = 0.3  # of computing, from which on a result is kept
+WORTH_S = 0.05  # of computing, from which on a result is kept
 KEPT_BYTES = 4 * 2**30  # together; those that were not used for longest go first
 
 # Of a case's parameters, those that do not change what the formula gives.

@@ -7,7 +7,9 @@ itself down is taken again, and raises `Throttled` if it stays so.
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import math
 import time
 from typing import Any
@@ -28,6 +30,15 @@ from benchsuite.timing.sampler import SamplerConfig, Samples, sample
 # Largest error against float64, relative to the largest value of the tensor. float32 sums of a few thousand terms err
 # by about 1e-6 of it; 16-bit types by their 8 (bfloat16) or 11 (float16) bits of mantissa and a small factor.
 LIMITS = {"float64": 1e-12, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
+# What torch.compile imports at its first use: two seconds in every process that is not forked from one that has them.
+COMPILER = (
+    "torch._dynamo",
+    "torch._inductor.compile_fx",
+    "torch._inductor.codegen.cpp",
+    "torch._inductor.fx_passes.fuse_attention",
+    "torch.utils.cpp_extension",
+    "torch.distributed.tensor.experimental._attention",
+)
 COOL_DOWN_S = (2.0, 10.0)  # pauses before a throttled measurement is taken again; after the last it stays throttled
 
 
@@ -39,16 +50,17 @@ def measure(params: dict[str, Any], *, first: bool = True) -> dict[str, Any]:
     machine cannot run the case, Incorrect where the output is wrong or the figure impossible, Throttled where the
     device did not keep its clocks.
     """
+    phases = _Phases()
     device = fake.script(params) if params["device"] == fake.DEVICE else _Device(params)
     clock = device.clock()
     torch.set_num_threads(params["threads"])
     subject = device.subject()
-
-    started = time.perf_counter()
+    phases.end("build")
     outputs = subject.outputs()
-    compile_s = time.perf_counter() - started if params["implementation"] == "compile" else None
+    phases.end("first_call")
     reference = subject.reference()
     error = _check(outputs, reference, params["dtype"], "before timing")
+    phases.end("check")
 
     config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=2 * params["sample_s"])
     for pause_s in (*COOL_DOWN_S, None):
@@ -59,10 +71,13 @@ def measure(params: dict[str, Any], *, first: bool = True) -> dict[str, Any]:
         if not seen["throttled"] or pause_s is None:
             break
         clock.pause(pause_s)
+    phases.end("timing")
     _check(subject.results(), reference, params["dtype"], "after timing")
+    phases.end("check")
 
     subject.clear()
     memory = device.memory(subject) if first else None
+    phases.end("memory")
 
     per_s = 1 / samples.median_s
     distance = _distance(params, samples.median_s, subject.flops, subject.bytes_moved)
@@ -80,7 +95,8 @@ def measure(params: dict[str, Any], *, first: bool = True) -> dict[str, Any]:
         "energy_per_token_j": energy_per_token(seen, clock.mode, samples.calls, subject.tokens),
         **(memory.to_json() if memory else {}),
         "error": error,
-        "compile_s": compile_s,
+        "compile_s": phases.seconds["first_call"] if params["implementation"] == "compile" else None,
+        "phases_s": {name: round(seconds, 4) for name, seconds in phases.seconds.items()},
         "warmup_s": samples.warmup_s,
         "warmup_stable": samples.warmup_stable,
         "stop": samples.stop,
@@ -95,6 +111,26 @@ def measure(params: dict[str, Any], *, first: bool = True) -> dict[str, Any]:
     if seen["throttled"]:
         raise Throttled(f"the device slowed itself down, also after pauses: {'; '.join(seen['throttled'])}", result)
     return result
+
+
+def import_compiler() -> None:
+    """Imports what torch.compile will; it runs nothing. A torch that has other modules imports them later."""
+    for name in COMPILER:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+class _Phases:
+    """Seconds by what they were spent on, from one `end` to the next."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def end(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now
 
 
 class _Device:

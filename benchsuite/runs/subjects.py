@@ -26,6 +26,7 @@ from benchsuite.runs import references
 from benchsuite.runs.peers import PEERS, loss_function, step_function
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+NORMALS = 1_000_003
 
 
 class AttentionLayer(nn.Module):
@@ -113,8 +114,8 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     if params["component"] == "embedding_norm":
         x = torch.randint(spec.vocab, (batch, spec.seq), device=device)
     else:
-        x = _coarse(torch.randn(batch, spec.seq, spec.width), 1.0).to(device, dtype).requires_grad_(backward)
-    grad = torch.randn(batch, spec.seq, spec.width, device=device, dtype=dtype)
+        x = _coarse(_normal(batch, spec.seq, spec.width), 1.0).to(device, dtype).requires_grad_(backward)
+    grad = _normal(batch, spec.seq, spec.width).to(device, dtype)
     run = torch.compile(module, dynamic=False) if params["implementation"] == "compile" else module
     leaves = [*module.parameters(), *([x] if x.requires_grad else [])]
 
@@ -197,8 +198,14 @@ def _draw_weights(module: nn.Module) -> None:
     """Weights of unit gain instead of the small initial ones, so that every part of the result matters to the check."""
     for name, parameter in module.named_parameters():
         fan_in = parameter.shape[-1] if parameter.dim() > 1 and "embedding" not in name else 1
-        nn.init.normal_(parameter, std=fan_in**-0.5)
-        parameter.data = _coarse(parameter.data, fan_in**-0.5)
+        parameter.data = _coarse(_normal(*parameter.shape).mul_(fan_in**-0.5), fan_in**-0.5)
+
+
+def _normal(*shape: int) -> Tensor:
+    """Standard normal numbers, the same ones again after the first million: to draw a large model's takes longer than
+    to time it. The period is a prime, so no two rows are alike."""
+    drawn = torch.randn(min(math.prod(shape), NORMALS))
+    return drawn.repeat(-(-math.prod(shape) // max(1, len(drawn))))[: math.prod(shape)].view(shape)
 
 
 def _coarse(x: Tensor, deviation: float) -> Tensor:

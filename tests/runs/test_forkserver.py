@@ -80,6 +80,21 @@ def test_the_server_ends_with_its_parent(tmp_path: Path) -> None:
     raise AssertionError("the server outlives its parent")
 
 
+def test_a_function_is_called_once_for_all_children(module: Path, tmp_path: Path) -> None:
+    seen = tmp_path / "called"
+    module.write_text(f"def ready():\n    open({str(seen)!r}, 'a').write('x')\n")
+    place = workers.ForkWorkers(("preloaded:ready",))
+    place.warm()
+    place.close()
+    assert seen.read_text() == "x"
+
+
+def test_the_compiler_and_the_kernels_can_be_preloaded() -> None:
+    place = workers.ForkWorkers(("benchsuite.runs.speed:import_compiler", "benchsuite.cuda_ext:load"))
+    place.warm()
+    place.close()
+
+
 def test_real_measurements_can_be_preloaded() -> None:
     place = workers.ForkWorkers(("benchsuite.runs.speed",))
     place.warm()
