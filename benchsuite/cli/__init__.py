@@ -1,20 +1,24 @@
 """The `benchsuite` command: one thin module per subcommand, nothing heavy imported before a command needs it.
 
-Exit codes: 0 fine, 2 usage or configuration, 4 incomparable, 5 cases failed, 130 interrupted.
+Exit codes: 0 fine, 1 regression, 2 usage or configuration, 3 unclear (with --strict), 4 incomparable, 5 cases failed,
+70 a fault of benchsuite itself, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
 
 import typer
 
 from benchsuite.errors import UserError
 
+EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
+
 
 def build_app() -> typer.Typer:
     """The Typer application with all commands."""
-    from benchsuite.cli import doctor, evaluate, export, kernels, peers, plan, pretrain, report, run, selftest
+    from benchsuite.cli import doctor, evaluate, export, gate, kernels, peers, plan, pretrain, report, run, selftest
     from benchsuite.cli import list as list_
 
     app = typer.Typer(
@@ -43,6 +47,7 @@ def build_app() -> typer.Typer:
     for name, command in (
         ("run", run.command),
         ("report", report.command),
+        ("gate", gate.command),
         ("plan", plan.command),
         ("list", list_.command),
         ("doctor", doctor.command),
@@ -70,3 +75,6 @@ def main() -> None:
     except BrokenPipeError:  # `benchsuite list tasks | head`
         sys.stderr.close()
         sys.exit(141)
+    except Exception:  # a fault of benchsuite's own must not look like a regression, which is 1
+        traceback.print_exc()
+        sys.exit(EXIT_FAULT)

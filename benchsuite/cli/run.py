@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,7 @@ from benchsuite.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from benchsuite.runs.case import Case
     from benchsuite.runs.plan import Machine, Plan
     from benchsuite.runs.store import Store
     from benchsuite.schema import Manifest
@@ -103,27 +105,37 @@ def _execute(resolved: Plan, store: Store, console: Console, jobs: int, memory: 
     from benchsuite.runs.case import KINDS
     from benchsuite.runs.scheduler import Scheduler
 
-    kinds = {case.kind for case in resolved.cases}
-    used = set().union(*(_implementations(case.params) for case in resolved.cases if case.unsupported is None))
-    preload = list(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
-    if any(KINDS[kind].alone for kind in kinds) and (busy := _busy_percent()) > BUSY_PERCENT:
+    if any(KINDS[case.kind].alone for case in resolved.cases) and (busy := _busy_percent()) > BUSY_PERCENT:
         text = f"this machine is {busy:.0f}% busy with other work, which will show in the speeds"
         store.log(text)
         console.print(f"note: {text}", markup=False)
-    if "compile" in used:
-        preload.append("benchsuite.runs.speed:import_compiler")
-    if "fused" in used:
-        from benchsuite import cuda_ext
-
-        cuda_ext.prepare()  # a build must not fall into a measured process
-        preload.append("benchsuite.cuda_ext:load")
+    preload = preloads(resolved.cases)
     network = any('"hub:' in json.dumps(case.params) for case in resolved.cases)
-    place = workers.make(tuple(preload), network=network)
+    place = workers.make(preload, network=network)
     display = progress.observer(console)
     try:
         Scheduler(resolved.cases, store, place, display, jobs=jobs, memory_limit_bytes=memory, stop=stop).run()
     finally:
         display.close()
+
+
+def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
+    """What the workers of these cases import before they fork. Kernels that must be built are built now: a build must
+    not fall into a measured process."""
+    from benchsuite.runs.case import KINDS
+
+    cases = list(cases)
+    kinds = {case.kind for case in cases}
+    used = set().union(*(_implementations(case.params) for case in cases if case.unsupported is None))
+    wanted = list(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
+    if "compile" in used:
+        wanted.append("benchsuite.runs.speed:import_compiler")
+    if "fused" in used:
+        from benchsuite import cuda_ext
+
+        cuda_ext.prepare()
+        wanted.append("benchsuite.cuda_ext:load")
+    return tuple(wanted)
 
 
 def _implementations(params: dict[str, Any]) -> set[str]:

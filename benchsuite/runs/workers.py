@@ -19,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Protocol
 
 from benchsuite.errors import UserError
@@ -77,11 +78,18 @@ class Workers(Protocol):
     def close(self) -> None: ...
 
 
-def make(preload: tuple[str, ...], *, network: bool = False) -> Workers:
-    """The best that this system has: a fork server on Linux, cold processes elsewhere."""
+def make(
+    preload: tuple[str, ...],
+    *,
+    network: bool = False,
+    python: str = sys.executable,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Workers:
+    """The best that this system has: a fork server on Linux, cold processes elsewhere. `python` is the interpreter that
+    the jobs run in, `variables` are laid over their environment."""
     if platform.system() == "Linux":
-        return ForkWorkers(preload, network=network)
-    return ColdWorkers(network=network)
+        return ForkWorkers(preload, network=network, python=python, variables=variables)
+    return ColdWorkers(network=network, python=python, variables=variables)
 
 
 class _Pipes:
@@ -126,9 +134,17 @@ class ForkWorkers:
     Raises UserError where the server cannot start.
     """
 
-    def __init__(self, preload: tuple[str, ...], *, network: bool = False) -> None:
+    def __init__(
+        self,
+        preload: tuple[str, ...],
+        *,
+        network: bool = False,
+        python: str = sys.executable,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.preload = preload
-        self.network = network
+        self.python = python
+        self.environment = {**environment(network=network), **variables}
         self.deaths = 0
         self._server: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
@@ -194,12 +210,12 @@ class ForkWorkers:
 
     def _launch(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", "benchsuite.runs.forkserver", f"--fd={theirs.fileno()}"]
+        command = [self.python, "-m", "benchsuite.runs.forkserver", f"--fd={theirs.fileno()}"]
         command += [f"--parent={os.getpid()}", f"--preload={','.join(self.preload)}"]
         said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server does
         self._server = subprocess.Popen(
             command,
-            env=environment(network=self.network),
+            env=self.environment,
             pass_fds=[theirs.fileno()],
             start_new_session=True,  # a Ctrl-C is for the run, which then ends its jobs in order
             stdin=subprocess.DEVNULL,
@@ -256,8 +272,15 @@ class ForkWorkers:
 class ColdWorkers:
     """Jobs as processes of their own, each importing what it needs: for systems where forking torch is not safe."""
 
-    def __init__(self, *, network: bool = False) -> None:
-        self.network = network
+    def __init__(
+        self,
+        *,
+        network: bool = False,
+        python: str = sys.executable,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.python = python
+        self.environment = {**environment(network=network), **variables}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._pipes = _Pipes()
 
@@ -269,8 +292,8 @@ class ColdWorkers:
         job = json.loads(file.read_text())
         file.write_text(json.dumps({**job, "parent": os.getpid(), "progress_fd": theirs}))
         self._processes[name] = subprocess.Popen(
-            [sys.executable, "-m", "benchsuite.worker", str(file)],
-            env=environment(network=self.network),
+            [self.python, "-m", "benchsuite.worker", str(file)],
+            env=self.environment,
             pass_fds=[theirs],
             start_new_session=True,
             stdin=subprocess.DEVNULL,

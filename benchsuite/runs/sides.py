@@ -1,0 +1,143 @@
+"""The two sides of a gate: the Python, the environment variables and the overrides that each is measured with.
+
+A side is written in words, which add up:
+
+    .                  this environment as it is
+    ref:v1.2           a git commit of the project in this folder, installed in an environment of its own; the word
+                       alone (v1.2, main, HEAD~1) means the same
+    python:PATH        another interpreter, or the folder of a virtual environment
+    env:NAME=VALUE     an environment variable
+    set:KEY=VALUE      an override of the suite
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import site
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchsuite.cache import cache_dir
+from benchsuite.errors import UserError
+
+HERE = "."
+KINDS = ("ref", "python", "env", "set")
+LAST_LINES = 5  # of what a failed command said
+# With the current folder on its path, a side would import the checkout that the gate is called in.
+ALWAYS = {"PYTHONSAFEPATH": "1"}
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one side is measured with. `name` is what the user wrote."""
+
+    name: str
+    python: str = sys.executable
+    variables: Mapping[str, str] = field(default_factory=lambda: dict(ALWAYS))
+    sets: tuple[str, ...] = ()
+
+    def plan(self, suite: str, device: str, only: Sequence[str], sets: Sequence[str]) -> dict[str, Any]:
+        """The suite as this side's own benchsuite resolves it: the document of `benchsuite plan --json`. Raises
+        UserError where it cannot."""
+        command = [self.python, "-m", "benchsuite", "plan", suite, "--json", f"--device={device}"]
+        command += [f"--only={pattern}" for pattern in only] + [f"--set={text}" for text in (*sets, *self.sets)]
+        done = subprocess.run(
+            command, env={**os.environ, **self.variables}, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            said = done.stderr.strip().splitlines() or ["it said nothing"]
+            raise UserError(f"{self.name}: the suite cannot be planned: {_last(said)}")
+        return dict(json.loads(done.stdout))
+
+
+def parse(words: Sequence[str], say: Callable[[str], None]) -> Side:
+    """The side that `words` describe, its environment made where there is none yet; `say` tells of what takes long.
+
+    Raises UserError for a word that means nothing here.
+    """
+    python, variables, sets = sys.executable, dict(ALWAYS), []
+    for word in words:
+        kind, separator, value = word.partition(":")
+        if word == HERE:
+            continue
+        if not separator or kind not in KINDS:
+            kind, value = "ref", word
+        match kind:
+            case "ref":
+                python = _installed(value, say)
+            case "python":
+                python = _interpreter(value)
+            case "env":
+                name, equals, content = value.partition("=")
+                if not equals or not name:
+                    raise UserError(f"{word}: should be env:NAME=VALUE")
+                variables[name] = content
+            case _:
+                if "=" not in value:
+                    raise UserError(f"{word}: should be set:KEY=VALUE")
+                sets.append(value)
+    return Side(" ".join(words), python, variables, tuple(sets))
+
+
+def _interpreter(text: str) -> str:
+    """The interpreter that is meant by its path or by that of its environment."""
+    path = Path(text).expanduser()
+    candidates = [path / "bin" / "python", path / "Scripts" / "python.exe", path]
+    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if found is None:
+        raise UserError(f"python:{text}: there is no interpreter", hint="give its path, or a virtual environment's")
+    return str(found.absolute())
+
+
+def _installed(ref: str, say: Callable[[str], None]) -> str:
+    """The interpreter of an environment in which the commit is installed, and besides it all that is installed here.
+
+    It lies in the cache under the commit's hash and is made once. A commit that needs other dependencies than this
+    environment has wants one of its own, given as python:PATH.
+    """
+    root = _git("rev-parse", "--show-toplevel", what=f"{ref}: this folder is in no git repository")
+    commit = _git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", what=f"there is no commit {ref!r} here")
+    folder = cache_dir("gate") / commit
+    python = folder / "environment" / "bin" / "python"
+    if (folder / "complete").exists():
+        return str(python)
+    say(f"{ref}: commit {commit[:12]} is installed in an environment of its own, once")
+    shutil.rmtree(folder, ignore_errors=True)
+    source = folder / "source"
+    _run(["git", "clone", "--quiet", "--shared", "--no-checkout", root, str(source)], ref)
+    _run(["git", "-C", str(source), "checkout", "--quiet", "--detach", commit], ref)
+    _run([sys.executable, "-m", "venv", str(folder / "environment")], ref)
+    packages = next((folder / "environment").glob("lib/python*/site-packages"))
+    (packages / "those_of_the_gate.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+    _run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--editable", str(source)], ref)
+    (folder / "complete").touch()
+    return str(python)
+
+
+def _git(*arguments: str, what: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        hint = "sides are written ref:NAME, python:PATH, env:NAME=VALUE, set:KEY=VALUE or . for what is here"
+        raise UserError(what, hint=hint, exit_code=4)
+    return done.stdout.strip()
+
+
+def _run(command: list[str], ref: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
+        raise UserError(
+            f"ref:{ref} cannot be installed: {_last(said)}",
+            hint="install it yourself and give its environment as python:PATH",
+            exit_code=4,
+        )
+
+
+def _last(lines: list[str]) -> str:
+    return " | ".join(line.strip() for line in lines[-LAST_LINES:])

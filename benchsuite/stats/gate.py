@@ -1,0 +1,152 @@
+"""When does a gate know? Decisions on pairs of processes that may be looked at after every pair.
+
+An observation is one pair: d = log(time of head / time of base) of two processes that ran side by side, in alternating
+order. Between two equal programs the roles within a pair could be swapped, so d is symmetric about 0, whatever the
+distribution: skewed, heavy-tailed, another one every minute. A slowdown by a factor shifts it. Nothing else is assumed;
+in particular no normal distribution and no constant noise.
+
+A test of "the slowdown is at most m" bets against it. For x symmetric about 0 or lower, E[1 + k tanh(l x)] <= 1 for any
+l > 0 and 0 < k <= 1, so the wealth  prod_i (1 + k tanh(l (d_i - m)))  is a nonnegative supermartingale under that
+hypothesis (a bounded form of de la Pena's 1999 inequality), and by Ville (1939) the chance that it ever reaches 1/alpha
+is at most alpha: looking after each pair, and stopping when one likes, costs nothing. For normal d and k = 1 this bet
+is the likelihood ratio itself, at l = shift / variance; since nobody knows that, the wealth is spread over the rates
+`RATES`. A stake k below 1 costs little there and keeps one outlier from taking all.
+
+Over the cases of a suite the wealths are e-values, and e-BH (Wang and Ramdas 2022) decides which slowdowns to report:
+a false discovery rate of at most alpha under any dependence between the cases. With no slowdown anywhere beyond the
+margin that is the chance of a false alarm in the whole suite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# Of the bets, in 1 / log-ratio: the best is shift / variance, so these serve noise from 10% down to below 1%.
+RATES = np.array([3.0, 10.0, 30.0, 100.0, 300.0, 1000.0])
+STAKE = 0.9
+WIDEST = math.log(4.0)  # intervals are not told beyond a factor of four
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What a gate is asked for. Slowdowns are fractions: 0.02 is 2% more time.
+
+    margin       slowdowns up to here are accepted
+    catch        slowdowns from here on must be found
+    false_alarm  chance of reporting any slowdown in a suite that has none beyond the margin
+    miss         chance, for each case, of passing a slowdown of `catch` or more
+    """
+
+    margin: float = 0.02
+    catch: float = 0.05
+    false_alarm: float = 0.01
+    miss: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin < self.catch:
+            raise ValueError(f"the margin ({self.margin:g}) must be below the slowdown to catch ({self.catch:g})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """One case. `ratio` is head's time over base's, above 1 slower, and an interval, each end of which holds with 95%
+    whenever one looks; None where it has no end within a factor of four. `verdict`:
+
+    slower   the slowdown is beyond the margin
+    faster   the same in the other direction
+    same     a slowdown of `catch` or more is ruled out
+    unclear  neither, yet
+    """
+
+    verdict: str
+    ratio: float | None
+    low: float | None
+    high: float | None
+    pairs: int
+
+
+def decide(logs: Mapping[str, Sequence[float]], rule: Rule) -> dict[str, Decision]:
+    """A decision for each case from its log-ratios, all of them together: what one case needs depends on how many there
+    are. Raises ValueError for a log-ratio that is not finite."""
+    turned = {case: [-value for value in values] for case, values in logs.items()}
+    margin, catch = math.log1p(rule.margin), math.log1p(rule.catch)
+    slower, faster = (
+        _discoveries({case: wealth(values, margin) for case, values in side.items()}, rule.false_alarm)
+        for side in (logs, turned)
+    )
+    decisions = {}
+    for case, values in logs.items():
+        verdict = "unclear"
+        if case in slower:
+            verdict = "slower"
+        elif case in faster:
+            verdict = "faster"
+        elif wealth(turned[case], -catch) >= -math.log(rule.miss):
+            verdict = "same"
+        low, high = interval(values)
+        decisions[case] = Decision(
+            verdict=verdict,
+            ratio=math.exp(centre(values)) if len(values) else None,
+            low=None if low is None else math.exp(low),
+            high=None if high is None else math.exp(high),
+            pairs=len(values),
+        )
+    return decisions
+
+
+def wealth(logs: Sequence[float], bound: float) -> float:
+    """The log of the wealth of who bets that the shift of `logs` is above `bound`; 0 before the first pair."""
+    x = np.asarray(logs, dtype=float)
+    if not np.isfinite(x).all():
+        raise ValueError("a log-ratio is not finite")
+    of_rates = np.log1p(STAKE * np.tanh(np.outer(RATES, x - bound))).sum(axis=1)
+    return float(np.logaddexp.reduce(of_rates) - math.log(len(RATES)))
+
+
+def interval(logs: Sequence[float], miss: float = 0.05) -> tuple[float | None, float | None]:
+    """The shifts that bets have not ruled out. At all moments together each end is on the wrong side of the true shift
+    with a chance of at most `miss`, as the test of equivalence has it (Schuirmann 1987): `same` and the upper end then
+    say one thing."""
+    needed = -math.log(miss)
+    turned = [-value for value in logs]
+    low = _root(lambda shift: wealth(logs, shift) - needed)
+    high = _root(lambda shift: wealth(turned, shift) - needed)
+    return low, None if high is None else -high
+
+
+def centre(logs: Sequence[float]) -> float:
+    """The median of the means of all pairs of values, each with itself too (Hodges and Lehmann 1963): the centre of a
+    symmetric distribution, nearly as precise as the mean and deaf to outliers."""
+    x = np.asarray(logs, dtype=float)
+    i, j = np.triu_indices(len(x))
+    return float(np.median((x[i] + x[j]) / 2))
+
+
+def fewest_pairs(cases: int, rule: Rule) -> int:
+    """Pairs below which no single slowdown can be reported: a pair multiplies the wealth of a rate by 1 + `STAKE`."""
+    return math.ceil(math.log(cases / rule.false_alarm) / math.log1p(STAKE))
+
+
+def _discoveries(wealths: Mapping[str, float], level: float) -> set[str]:
+    """e-BH: the k cases of most wealth, for the largest k where each has at least cases / (level * k)."""
+    ordered = sorted(wealths, key=lambda case: -wealths[case])
+    kept = 0
+    for k, case in enumerate(ordered, 1):
+        if wealths[case] >= math.log(len(ordered) / (level * k)):
+            kept = k
+    return set(ordered[:kept])
+
+
+def _root(excess: Callable[[float], float]) -> float | None:
+    """Where a falling function passes 0; None where it is below 0 everywhere within `WIDEST`."""
+    low, high = -WIDEST, WIDEST
+    if excess(low) < 0:
+        return None
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) >= 0 else (low, middle)
+    return low

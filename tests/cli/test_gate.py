@@ -1,0 +1,146 @@
+"""The gate on a device of paper: planted slowdowns, failures and changes of a suite come out as they were planted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SUITE = """
+name: paper
+model: {layers: 1, width: 8, heads: 2, vocab: 300, seq: 8}
+speed:
+  sample_s: 0.05
+  timeout_s: 20
+  cases:
+    - component: activation
+      variants: [swiglu]
+      shape: {batch: 2}
+"""
+GELU, SWIGLU = "activation/gelu/eager/layer/fwd+bwd", "activation/swiglu/eager/layer/fwd+bwd"
+
+
+class Gate:
+    """Two scripts for the fake device, one a side."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "paper.yaml").write_text(SUITE)
+
+    def script(self, name: str, entries: list[dict[str, Any]]) -> str:
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps(entries))
+        return f"env:BENCHSUITE_FAKE_DEVICE={path}"
+
+    def run(
+        self, base: list[dict[str, Any]], head: list[dict[str, Any]], *options: str
+    ) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "benchsuite", "gate", str(self.folder / "paper.yaml"), "--device", "fake"]
+        command += ["--base", self.script("base", base), "--head", self.script("head", head)]
+        command += ["-o", str(self.folder / "out"), *options]
+        env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder / "cache"), "COLUMNS": "200"}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    def document(self) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "out" / "gate.json").read_text()))
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path)
+
+
+BASE: list[dict[str, Any]] = [{"case": "*", "time_s": [0.002], "spread": 0.005, "peak_bytes": 10_000_000}]
+
+
+def test_a_planted_slowdown_is_named_and_ends_with_1(gate: Gate) -> None:
+    done = gate.run(BASE, [*BASE, {"case": "activation/swiglu/*", "time_s": [0.0022]}], "--json")
+    assert done.returncode == 1, done.stderr
+    document = json.loads(done.stdout)
+    assert document == gate.document()
+    assert document["verdict"] == "regression"
+    found = {row["case"]: row for row in document["cases"]}
+    assert found[SWIGLU]["verdict"] == "slower"
+    assert found[SWIGLU]["low"] < 1.1 < found[SWIGLU]["high"]
+    assert found[GELU]["verdict"] == "same"
+    assert found[GELU]["pairs"] < found[SWIGLU]["pairs"], "what is decided is not measured on"
+    page = (gate.folder / "out" / "gate.md").read_text()
+    assert page.startswith("<!-- benchsuite gate -->")
+    assert f"| {SWIGLU} | slower | 1.1" in page
+
+
+def test_no_change_is_fine_and_both_sides_are_runs(gate: Gate) -> None:
+    done = gate.run(BASE, BASE)
+    assert done.returncode == 0, done.stderr
+    assert "no slowdown: 2 same" in done.stdout
+    for side in ("base", "head"):
+        command = [sys.executable, "-m", "benchsuite", "report", str(gate.folder / "out" / side), "--json"]
+        report = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert report.returncode == 0, report.stderr
+    lines = (gate.folder / "out" / "head" / "records.jsonl").read_text().splitlines()
+    statuses = [json.loads(line)["status"] for line in lines]
+    assert len(statuses) == 80, "every planned pair has its record"
+    assert set(statuses) == {"ok", "skipped"}
+
+
+def test_too_much_noise_is_unclear_and_strict_says_so(gate: Gate) -> None:
+    noisy = [{"case": "*", "time_s": [0.002], "spread": 0.5}]
+    done = gate.run(noisy, noisy, "--pairs", "4", "--strict")
+    assert done.returncode == 3, done.stderr
+    assert "unclear: 2 unclear" in done.stdout
+
+
+def test_what_newly_fails_is_a_regression_and_is_not_repeated(gate: Gate) -> None:
+    done = gate.run(BASE, [*BASE, {"case": "activation/swiglu/*", "fails": "wrong"}])
+    assert done.returncode == 1, done.stderr
+    (finding,) = gate.document()["findings"]
+    assert finding["case"] == SWIGLU
+    assert finding["kind"] == "fails"
+    assert "incorrect at head" in finding["text"]
+
+
+def test_more_memory_is_a_regression(gate: Gate) -> None:
+    done = gate.run(BASE, [*BASE, {"case": "activation/swiglu/*", "peak_bytes": 20_000_000}])
+    assert done.returncode == 1, done.stderr
+    assert [finding["kind"] for finding in gate.document()["findings"]] == ["memory"]
+
+
+def test_what_fails_on_both_sides_ends_with_5(gate: Gate) -> None:
+    broken = [*BASE, {"case": "activation/swiglu/*", "fails": "error"}]
+    done = gate.run(broken, broken)
+    assert done.returncode == 5, done.stderr
+    assert gate.document()["findings"][0]["kind"] == "unmeasured"
+
+
+def test_other_cases_on_the_sides_are_findings(gate: Gate) -> None:
+    done = gate.run(BASE, BASE, "--head", "set:speed.cases.0.variants=[geglu]")
+    assert done.returncode == 0, done.stderr
+    assert {finding["kind"] for finding in gate.document()["findings"]} == {"new", "missing"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--base", "no-such-ref"], 4, "no commit 'no-such-ref'"),
+        (["--base", "python:/no/such"], 2, "there is no interpreter"),
+        (["--base", "env:X"], 2, "should be env:NAME=VALUE"),
+        (["--base", "set:X"], 2, "should be set:KEY=VALUE"),
+        (["--base", ".", "--margin", "5%"], 2, "must be below"),
+        (["--base", ".", "--catch", "much"], 2, "should be a share"),
+        (["--base", ".", "--set", "speed.sample=1"], 2, "speed.sample"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(tmp_path: Path, words: list[str], code: int, message: str) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / "paper.yaml").write_text(SUITE)
+    command = [sys.executable, "-m", "benchsuite", "gate", "paper.yaml", *words]
+    env = {**os.environ, "BENCHSUITE_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
