@@ -112,10 +112,16 @@ def _installed(ref: str, say: Callable[[str], None]) -> str:
     source = folder / "source"
     _run(["git", "clone", "--quiet", "--shared", "--no-checkout", root, str(source)], ref)
     _run(["git", "-C", str(source), "checkout", "--quiet", "--detach", commit], ref)
-    _run([sys.executable, "-m", "venv", str(folder / "environment")], ref)
+    _run([sys.executable, "-m", "venv", "--without-pip", str(folder / "environment")], ref)
     packages = next((folder / "environment").glob("lib/python*/site-packages"))
-    (packages / "those_of_the_gate.pth").write_text("\n".join(site.getsitepackages()) + "\n")
-    _run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--editable", str(source)], ref)
+    # What is installed here comes last (.pth files are read in order), so that the commit's own code goes before it.
+    here = "; ".join(f"site.addsitedir({path!r})" for path in site.getsitepackages())
+    (packages / "zz_installed_here.pth").write_text(f"import site; {here}\n")
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
+    try:  # with the build tools that are here, which needs no network
+        _run([*install, "--no-build-isolation", "--editable", str(source)], ref)
+    except UserError:
+        _run([*install, "--editable", str(source)], ref)
     (folder / "complete").touch()
     return str(python)
 

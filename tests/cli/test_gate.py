@@ -144,3 +144,75 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path, words: list[str], code:
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# A project of its own: a plug-in with one variant, which a commit makes slower.
+
+PROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "mish-plugin"
+version = "1"
+[project.entry-points."benchsuite.components"]
+mish = "mish_plugin"
+[tool.setuptools]
+py-modules = ["mish_plugin"]
+"""
+PLUGIN = """
+from benchsuite.components import variant
+
+@variant("activation", "mish", summary="x tanh(softplus(x))", source="arXiv:1908.08681")
+def mish():
+    from torch.nn.functional import mish
+    return mish
+"""
+SLOWER = PLUGIN.replace("    return mish\n", "    return lambda x: [mish(x) for _ in range(8)][0]\n")
+OF_A_PROJECT = """
+name: project
+model: {layers: 1, width: 64, heads: 2, vocab: 300, seq: 64}
+speed:
+  sample_s: 0.03
+  threads: 1
+  cases:
+    - {component: activation, variants: [mish], direction: fwd, shape: {batch: 2}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A repository with the tags `first`, `comment` and `slower`."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "suite.yaml").write_text(OF_A_PROJECT)
+    git = ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    for tag, source in (("first", PLUGIN), ("comment", PLUGIN + "# a comment\n"), ("slower", SLOWER)):
+        (folder / "mish_plugin.py").write_text(source)
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", tag], check=True)
+        subprocess.run([*git, "tag", tag], check=True)
+    return folder
+
+
+@pytest.mark.parametrize(("head", "code"), [("slower", 1), ("comment", 0)])
+def test_commits_of_a_project_are_compared_each_as_it_was(project: Path, head: str, code: int) -> None:
+    command = [sys.executable, "-m", "benchsuite", "gate", "suite.yaml", "--base", "first", "--head", head]
+    env = {**os.environ, "BENCHSUITE_CACHE": str(project.parent / "cache")}
+    done = subprocess.run(
+        [*command, "-o", "out", "--json", "--pairs=20"],
+        env=env,
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    document = json.loads(done.stdout)
+    slower = [row["case"] for row in document["cases"] if row["verdict"] == "slower"]
+    assert slower == (["activation/mish/eager/layer/fwd"] if code else [])
+    assert not document["findings"]
+    status = ["git", "-C", str(project), "worktree", "list"]
+    assert len(subprocess.run(status, capture_output=True, text=True, check=True).stdout.splitlines()) == 1
