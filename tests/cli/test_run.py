@@ -18,9 +18,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from benchsuite import schema
 from benchsuite.cli import run as run_command
 from benchsuite.errors import UserError
-from benchsuite.runs.plan import Machine, resolve
+from benchsuite.runs.plan import Machine, Plan, resolve
 from benchsuite.runs.suite_file import read
 from benchsuite.schema import SCHEMA_VERSION
 
@@ -232,12 +233,17 @@ def test_resume_continues_only_the_same_run(suite: Path) -> None:
     machine = Machine.here()
     resolved = resolve(read(str(suite)), machine)
     manifest = json.loads(json.dumps(run_command._manifest(resolved)))
-    assert run_command._again(manifest, machine, None, []) == resolved
-    assert run_command._again(manifest, machine, str(suite), []) == resolved
+    manifest["schema_version"] = schema.SCHEMA_VERSION
+
+    def again(content: dict[str, Any], suite: str | None, overrides: list[str]) -> Plan:
+        return run_command._again(schema.Manifest.model_validate(content), machine, suite, overrides)
+
+    assert again(manifest, None, []) == resolved
+    assert again(manifest, str(suite), []) == resolved
 
     def refused(change: dict[str, Any], suite: str | None = None, overrides: tuple[str, ...] = ()) -> str:
         with pytest.raises(UserError) as error:
-            run_command._again({**manifest, **change}, machine, suite, list(overrides))
+            again({**manifest, **change}, suite, list(overrides))
         return error.value.message
 
     cases = [{**case, "id": "0" * 12} if n == 0 else case for n, case in enumerate(manifest["cases"])]
