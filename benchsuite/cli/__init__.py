@@ -18,7 +18,20 @@ EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
 
 def build_app() -> typer.Typer:
     """The Typer application with all commands."""
-    from benchsuite.cli import doctor, evaluate, export, gate, kernels, peers, plan, pretrain, report, run, selftest
+    from benchsuite.cli import (
+        calibrate,
+        doctor,
+        evaluate,
+        export,
+        gate,
+        kernels,
+        peers,
+        plan,
+        pretrain,
+        report,
+        run,
+        selftest,
+    )
     from benchsuite.cli import list as list_
 
     app = typer.Typer(
@@ -48,6 +61,7 @@ def build_app() -> typer.Typer:
         ("run", run.command),
         ("report", report.command),
         ("gate", gate.command),
+        ("calibrate", calibrate.command),
         ("plan", plan.command),
         ("list", list_.command),
         ("doctor", doctor.command),

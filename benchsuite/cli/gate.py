@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchsuite.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchsuite.runs.gate import Outcome
+    from benchsuite.runs.sides import Side
+    from benchsuite.stats.gate import Rule
 
 EXIT = {"fine": 0, "regression": 1}
 EXIT_UNCLEAR, EXIT_FAILED, EXIT_INTERRUPTED = 3, 5, 130
@@ -47,42 +56,25 @@ def command(
     """
     from rich.console import Console
 
-    from benchsuite.cli.output import progress, write
-    from benchsuite.cli.run import _Stop
+    from benchsuite.cli.output import write
     from benchsuite.report import gate as page
-    from benchsuite.runs import gate, locks, sides
-    from benchsuite.runs.scheduler import Interrupted
+    from benchsuite.runs import gate, sides
     from benchsuite.runs.store import check_new
     from benchsuite.stats.gate import Rule
 
     try:
-        rule = Rule(margin=_fraction("--margin", margin), catch=_fraction("--catch", catch))
+        rule = Rule(margin=fraction("--margin", margin), catch=fraction("--catch", catch))
     except ValueError as error:
         raise UserError(str(error)) from error
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     folder = output or Path("runs") / f"gate-{datetime.now():%Y%m%d-%H%M%S}"
     check_new(folder)
     pairs += pairs % 2  # both orders as often
-    say = lambda text: console.print(text, markup=False)  # noqa: E731
+    say = functools.partial(console.print, markup=False)
     described = [sides.parse(words, say) for words in (base, head or [sides.HERE])]
     plans = [side.plan(suite, device, only or [], sets or []) for side in described]
 
-    stop = _Stop()
-    places: list[gate.Place] = []
-    try:
-        with locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=device):
-            for name, side, plan in zip(("base", "head"), described, plans, strict=True):
-                places.append(_place(folder / name, side, plan, pairs, stop))
-            with progress() as bar:
-                outcome = gate.run(places[0], places[1], rule, pairs=pairs, say=bar)
-    except (Interrupted, KeyboardInterrupt):
-        console.print(f"interrupted; what was measured is in {folder}", markup=False)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    finally:
-        stop.restore()
-        for place in places:
-            place.close()
-
+    outcome = measured(folder, described, plans, rule, pairs, console, device=device, wait=wait)
     verdict = gate.verdict(outcome)
     code = EXIT.get(verdict, EXIT_UNCLEAR if strict else 0)
     code = EXIT_FAILED if code != EXIT["regression"] and gate.failed(outcome) else code
@@ -94,6 +86,42 @@ def command(
     else:
         page.terminal(document, Console())
     raise typer.Exit(code)
+
+
+def measured(
+    folder: Path,
+    described: Sequence[Side],
+    plans: Sequence[dict[str, Any]],
+    rule: Rule,
+    pairs: int,
+    console: Console,
+    *,
+    device: str,
+    wait: bool,
+    to_the_end: bool = False,
+) -> Outcome:
+    """Measures base and head, with the machine's lock and a bar. Ends the command with 130 where it is interrupted."""
+    from benchsuite.cli.output import progress
+    from benchsuite.cli.run import _Stop
+    from benchsuite.runs import gate, locks
+    from benchsuite.runs.scheduler import Interrupted
+
+    stop = _Stop()
+    places: list[gate.Place] = []
+    say = functools.partial(console.print, markup=False)
+    try:
+        with locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=device):
+            for name, side, plan in zip(("base", "head"), described, plans, strict=True):
+                places.append(_place(folder / name, side, plan, pairs, stop))
+            with progress() as bar:
+                return gate.run(places[0], places[1], rule, pairs=pairs, to_the_end=to_the_end, say=bar)
+    except (Interrupted, KeyboardInterrupt):
+        console.print(f"interrupted; what was measured is in {folder}", markup=False)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        stop.restore()
+        for place in places:
+            place.close()
 
 
 def _place(folder: Path, side: Any, plan: dict[str, Any], pairs: int, stop: Any) -> Any:
@@ -112,7 +140,7 @@ def _place(folder: Path, side: Any, plan: dict[str, Any], pairs: int, stop: Any)
     return gate.Place(cases, store, place, stop)
 
 
-def _fraction(option: str, text: str) -> float:
+def fraction(option: str, text: str) -> float:
     """`2%` or `0.02` as 0.02. Raises UserError."""
     try:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)

@@ -43,6 +43,7 @@ class Finding:
 class Outcome:
     """What a gate found: a decision for each case that both sides measured, by label, and findings."""
 
+    logs: Mapping[str, Sequence[float]]  # log-ratios, one a pair
     decisions: Mapping[str, Decision]
     findings: tuple[Finding, ...]
     times_s: Mapping[str, tuple[float, float]]  # medians over processes, base and head
@@ -109,8 +110,11 @@ class _Progress:
     findings: list[Finding] = field(default_factory=list)
 
 
-def run(base: Place, head: Place, rule: Rule, *, pairs: int, say: Say = lambda *_: None) -> Outcome:
-    """Measures what both sides have until all is decided or `pairs` are used up (an even number)."""
+def run(
+    base: Place, head: Place, rule: Rule, *, pairs: int, to_the_end: bool = False, say: Say = lambda *_: None
+) -> Outcome:
+    """Measures what both sides have until all is decided or `pairs` are used up (an even number); `to_the_end` uses
+    all pairs, as a calibration does."""
     shared = [label for label in head.cases if label in base.cases]
     known = _Progress({})
     known.findings += [_only(label, "new") for label in head.cases if label not in base.cases]
@@ -128,7 +132,7 @@ def run(base: Place, head: Place, rule: Rule, *, pairs: int, say: Say = lambda *
                 del known.logs[label]
             done += 2
         pair += 1
-        if pair % 2 == 0:
+        if pair % 2 == 0 and not to_the_end:
             decisions = decide(known.logs, rule)
             for label in [label for label in open_ if decisions[label].verdict != "unclear"]:
                 open_.remove(label)
@@ -138,7 +142,7 @@ def run(base: Place, head: Place, rule: Rule, *, pairs: int, say: Say = lambda *
     for label in known.logs:
         known.findings += _memory(base, head, label, rule)
     times = {label: _medians(values) for label, values in known.times_s.items() if label in known.logs}
-    return Outcome(decisions=decisions, findings=tuple(known.findings), times_s=times, pairs=pair)
+    return Outcome(logs=known.logs, decisions=decisions, findings=tuple(known.findings), times_s=times, pairs=pair)
 
 
 def _pair(base: Place, head: Place, label: str, pair: int, known: _Progress) -> bool:

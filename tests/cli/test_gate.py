@@ -123,6 +123,23 @@ def test_other_cases_on_the_sides_are_findings(gate: Gate) -> None:
     assert {finding["kind"] for finding in gate.document()["findings"]} == {"new", "missing"}
 
 
+def test_a_calibration_tells_the_noise_and_what_it_hides(gate: Gate) -> None:
+    script = gate.script("base", [{"case": "*", "time_s": [0.002], "spread": 0.01}]).removeprefix("env:").split("=")
+    command = [sys.executable, "-m", "benchsuite", "calibrate", str(gate.folder / "paper.yaml"), "--device", "fake"]
+    env = {**os.environ, "BENCHSUITE_CACHE": str(gate.folder / "cache"), script[0]: script[1]}
+    command += ["--pairs", "8", "--json", "-o", str(gate.folder / "out")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["measured_pairs"] == 8
+    assert document["alarms"] <= 10 + 0.01 * document["suites"]
+    assert document["low"] <= 0.01
+    for noise in document["cases"].values():
+        assert 0.003 < noise["spread"] < 0.05, "1% of each process, so 1.4% of a pair"
+        assert noise["catches"] is not None
+    assert "smallest slowdown found" in (gate.folder / "out" / "calibration.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
