@@ -17,8 +17,10 @@ def command(
     suite: Annotated[str, typer.Argument(help="The name of a suite, or the path of a suite file.")],
     margin: Annotated[str, typer.Option(help="Slowdowns up to this are accepted.")] = "2%",
     catch: Annotated[str, typer.Option(help="Slowdowns from this on must be found.")] = "5%",
-    pairs: Annotated[int, typer.Option(min=2, help="Pairs of processes to measure for each case.")] = 20,
-    budget: Annotated[int, typer.Option(min=2, help="Pairs that the gate may use; its own default is 40.")] = 40,
+    pairs: Annotated[int, typer.Option(min=2, max=1000, help="Pairs of processes to measure for each case.")] = 20,
+    budget: Annotated[
+        int, typer.Option(min=2, max=1000, help="Pairs that the gate may use; its own default is 40.")
+    ] = 40,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, xpu")] = "cpu",
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")

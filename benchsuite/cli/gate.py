@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchsuite.cli.run import EXIT_FAILED, EXIT_INTERRUPTED
 from benchsuite.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from benchsuite.stats.gate import Rule
 
 EXIT = {"fine": 0, "regression": 1}
-EXIT_UNCLEAR, EXIT_FAILED, EXIT_INTERRUPTED = 3, 5, 130
+EXIT_UNCLEAR = 3
 
 
 def command(
@@ -33,7 +34,7 @@ def command(
     head: Annotated[list[str] | None, typer.Option(help="What is new, in the same words; else what is here.")] = None,
     margin: Annotated[str, typer.Option(help="Slowdowns up to this are accepted.")] = "2%",
     catch: Annotated[str, typer.Option(help="Slowdowns from this on must be found.")] = "5%",
-    pairs: Annotated[int, typer.Option(min=2, help="Pairs of processes for each case, at most.")] = 40,
+    pairs: Annotated[int, typer.Option(min=2, max=1000, help="Pairs of processes for each case, at most.")] = 40,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, xpu")] = "cpu",
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
@@ -60,7 +61,7 @@ def command(
     from benchsuite.report import gate as page
     from benchsuite.runs import gate, sides
     from benchsuite.runs.store import check_new
-    from benchsuite.stats.gate import Rule
+    from benchsuite.stats.gate import Rule, fewest_pairs
 
     try:
         rule = Rule(margin=fraction("--margin", margin), catch=fraction("--catch", catch))
@@ -73,6 +74,10 @@ def command(
     say = functools.partial(console.print, markup=False)
     described = [sides.parse(words, say) for words in (base, head or [sides.HERE])]
     plans = [side.plan(suite, device, only or [], sets or []) for side in described]
+
+    needed = fewest_pairs(len(plans[1]["cases"]), rule)
+    if pairs < needed:
+        say(f"note: a single slowdown among {len(plans[1]['cases'])} cases takes {needed} pairs; --pairs is {pairs}")
 
     outcome = measured(folder, described, plans, rule, pairs, console, device=device, wait=wait)
     verdict = gate.verdict(outcome)
@@ -126,7 +131,6 @@ def measured(
 
 def _place(folder: Path, side: Any, plan: dict[str, Any], pairs: int, stop: Any) -> Any:
     from benchsuite.cli.run import preloads
-    from benchsuite.hardware.fingerprint import fingerprint
     from benchsuite.runs import gate, workers
     from benchsuite.runs.store import Store
 
@@ -134,7 +138,7 @@ def _place(folder: Path, side: Any, plan: dict[str, Any], pairs: int, stop: Any)
     if not cases:
         raise UserError(f"{side.name}: the suite has no speed cases here", hint="a gate is about speed")
     chosen = [case.to_json() for case in cases.values()]
-    about = gate.manifest({**plan, "cases": chosen, "comparisons": []}, pairs, side.name, fingerprint())
+    about = gate.manifest({**plan, "cases": chosen, "comparisons": []}, pairs, side.name, side.fingerprint())
     store = Store.create(folder, about)
     place = workers.make(preloads(cases.values()), python=side.python, variables=side.variables)
     return gate.Place(cases, store, place, stop)

@@ -9,14 +9,14 @@ a case was decided has a record that says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchsuite import __version__
-from benchsuite.runs.case import FAILED, MEASUREMENT_VERSION, Case, Job, Record
+from benchsuite.runs.case import MEASUREMENT_VERSION, Case, Job, Record
 from benchsuite.runs.scheduler import Observer, Scheduler
 from benchsuite.runs.store import Store
 from benchsuite.runs.workers import Event, Workers
@@ -122,7 +122,6 @@ def run(
     for label in shared:
         known.logs[label] = []
     open_ = list(shared)
-    decisions: dict[str, Decision] = decide(known.logs, rule)
     done = pair = 0
     while open_ and pair < pairs:
         for label in list(open_):
@@ -130,19 +129,24 @@ def run(
             if not _pair(base, head, label, pair, known):
                 open_.remove(label)
                 del known.logs[label]
+                _leave_out((base, head), label, range(pair + 1, pairs), "what failed once is not repeated")
             done += 2
         pair += 1
         if pair % 2 == 0 and not to_the_end:
             decisions = decide(known.logs, rule)
             for label in [label for label in open_ if decisions[label].verdict != "unclear"]:
                 open_.remove(label)
-                for place in (base, head):
-                    place.leave_out(label, range(pair, pairs), f"decided after {pair} pairs")
-    decisions = decide(known.logs, rule)
+                _leave_out((base, head), label, range(pair, pairs), f"decided after {pair} pairs")
     for label in known.logs:
         known.findings += _memory(base, head, label, rule)
     times = {label: _medians(values) for label, values in known.times_s.items() if label in known.logs}
+    decisions = decide(known.logs, rule)
     return Outcome(logs=known.logs, decisions=decisions, findings=tuple(known.findings), times_s=times, pairs=pair)
+
+
+def _leave_out(places: Iterable[Place], label: str, pairs: range, reason: str) -> None:
+    for place in places:
+        place.leave_out(label, pairs, reason)
 
 
 def _pair(base: Place, head: Place, label: str, pair: int, known: _Progress) -> bool:
@@ -172,7 +176,8 @@ def _failure(label: str, base: Record, head: Record, base_good: bool, head_good:
         )
     if base.status == head.status == "unsupported":
         return Finding(case=label, kind="unsupported", text=str(head.reason))
-    return Finding(case=label, kind="unmeasured", text=f"{head.status} on both sides: {head.reason}")
+    text = f"{base.status} at base, {head.status} at head: {head.reason}"
+    return Finding(case=label, kind="unmeasured", text=text)
 
 
 def _only(label: str, kind: str) -> Finding:
@@ -211,8 +216,7 @@ def verdict(outcome: Outcome) -> str:
 
 def failed(outcome: Outcome) -> bool:
     """Whether nothing at all could be compared, or a case failed on both sides."""
-    both = any(f.kind == "unmeasured" and f.text.split()[0] in FAILED for f in outcome.findings)
-    return both or not outcome.decisions
+    return any(f.kind == "unmeasured" for f in outcome.findings) or not outcome.decisions
 
 
 class _Kept:

@@ -28,6 +28,7 @@ from benchsuite.errors import UserError
 
 HERE = "."
 KINDS = ("ref", "python", "env", "set")
+FINGERPRINT = "import json; from benchsuite.hardware.fingerprint import fingerprint as f; print(json.dumps(f()))"
 LAST_LINES = 5  # of what a failed command said
 # With the current folder on its path, a side would import the checkout that the gate is called in.
 ALWAYS = {"PYTHONSAFEPATH": "1"}
@@ -45,14 +46,22 @@ class Side:
     def plan(self, suite: str, device: str, only: Sequence[str], sets: Sequence[str]) -> dict[str, Any]:
         """The suite as this side's own benchsuite resolves it: the document of `benchsuite plan --json`. Raises
         UserError where it cannot."""
-        command = [self.python, "-m", "benchsuite", "plan", suite, "--json", f"--device={device}"]
-        command += [f"--only={pattern}" for pattern in only] + [f"--set={text}" for text in (*sets, *self.sets)]
+        words = ["-m", "benchsuite", "plan", suite, "--json", f"--device={device}"]
+        words += [f"--only={pattern}" for pattern in only] + [f"--set={text}" for text in (*sets, *self.sets)]
+        return self._ask(words, "the suite cannot be planned")
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The machine and the software as this side's interpreter sees them: its torch may be another than ours."""
+        return self._ask(["-c", FINGERPRINT], "its software cannot be told")
+
+    def _ask(self, words: list[str], problem: str) -> dict[str, Any]:
+        """The JSON document that the side's interpreter prints."""
         done = subprocess.run(
-            command, env={**os.environ, **self.variables}, capture_output=True, text=True, check=False
+            [self.python, *words], env={**os.environ, **self.variables}, capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
             said = done.stderr.strip().splitlines() or ["it said nothing"]
-            raise UserError(f"{self.name}: the suite cannot be planned: {_last(said)}")
+            raise UserError(f"{self.name}: {problem}: {_last(said)}")
         return dict(json.loads(done.stdout))
 
 

@@ -93,6 +93,7 @@ def test_too_much_noise_is_unclear_and_strict_says_so(gate: Gate) -> None:
     done = gate.run(noisy, noisy, "--pairs", "4", "--strict")
     assert done.returncode == 3, done.stderr
     assert "unclear: 2 unclear" in done.stdout
+    assert "a single slowdown among 2 cases takes 9 pairs; --pairs is 4" in done.stderr
 
 
 def test_what_newly_fails_is_a_regression_and_is_not_repeated(gate: Gate) -> None:
@@ -102,6 +103,9 @@ def test_what_newly_fails_is_a_regression_and_is_not_repeated(gate: Gate) -> Non
     assert finding["case"] == SWIGLU
     assert finding["kind"] == "fails"
     assert "incorrect at head" in finding["text"]
+    for side in ("base", "head"):
+        lines = (gate.folder / "out" / side / "records.jsonl").read_text().splitlines()
+        assert len(lines) == 80, "every planned pair has its record"
 
 
 def test_more_memory_is_a_regression(gate: Gate) -> None:
