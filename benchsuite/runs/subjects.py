@@ -62,14 +62,13 @@ class EmbeddingLayer(nn.Module):
 class Subject:
     """Something to time.
 
-    `call` does it once; `outputs` runs it once on the same input and returns the tensors to check (result first, then
-    gradients), `results` those of the last call, if need be of another; both are gone with the next call. `reference`
-    returns the same computed in float64; `held` are the tensors that live through all calls.
+    `call` does it once. `results` are the tensors to check, the result first, then the gradients: those of the last
+    call, or of another that it makes; they are gone with the next call. `reference` returns the same computed in
+    float64; `held` are the tensors that live through all calls.
     `flops` and `bytes_moved` (each input, weight and result once; a lower bound) are per call.
     """
 
     call: Callable[[], object]
-    outputs: Callable[[], list[Tensor]]
     results: Callable[[], list[Tensor]]
     reference: Callable[[], list[Tensor]]
     held: list[Tensor]
@@ -114,7 +113,7 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     if params["component"] == "embedding_norm":
         x = torch.randint(spec.vocab, (batch, spec.seq), device=device)
     else:
-        x = _coarse(_normal(batch, spec.seq, spec.width), 1.0).to(device, dtype).requires_grad_(backward)
+        x = _normal(batch, spec.seq, spec.width, coarse=True).to(device, dtype).requires_grad_(backward)
     grad = _normal(batch, spec.seq, spec.width).to(device, dtype)
     run = torch.compile(module, dynamic=False) if params["implementation"] == "compile" else module
     leaves = [*module.parameters(), *([x] if x.requires_grad else [])]
@@ -139,10 +138,6 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     def results() -> list[Tensor]:
         return [*last, *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
-    def outputs() -> list[Tensor]:
-        call()
-        return results()
-
     def in_float64() -> list[Tensor]:
         reference = _eager_reference(module, spec, params)
         x64 = x.detach().double().requires_grad_(x.requires_grad) if x.is_floating_point() else x
@@ -157,7 +152,6 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     ends = sum(t.numel() * t.element_size() for t in (x, grad, *module.parameters()))
     return Subject(
         call=call,
-        outputs=outputs,
         results=results,
         reference=lambda: references.kept(params, [x, grad, *module.parameters()], in_float64),
         held=[x, grad, *module.parameters(), *module.buffers()],
@@ -171,7 +165,8 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
 def _eager_reference(module: nn.Module, spec: ModelSpec, params: dict[str, Any]) -> nn.Module:
     """The same weights in float64, computed by the formula, whatever the implementation under test."""
     reference = _module(spec, params["component"], "eager").to(params["device"])
-    reference.load_state_dict(module.state_dict())
+    exact = {name: x.double() if x.is_floating_point() else x for name, x in module.state_dict().items()}
+    reference.load_state_dict(exact, assign=True)
     return reference.double()
 
 
@@ -198,25 +193,23 @@ def _draw_weights(module: nn.Module) -> None:
     """Weights of unit gain instead of the small initial ones, so that every part of the result matters to the check."""
     for name, parameter in module.named_parameters():
         fan_in = parameter.shape[-1] if parameter.dim() > 1 and "embedding" not in name else 1
-        parameter.data = _coarse(_normal(*parameter.shape).mul_(fan_in**-0.5), fan_in**-0.5)
+        parameter.data = _normal(*parameter.shape, deviation=fan_in**-0.5, coarse=True)
 
 
-def _normal(*shape: int) -> Tensor:
-    """Standard normal numbers, the same ones again after the first million: to draw a large model's takes longer than
-    to time it. The period is a prime, so no two rows are alike."""
-    drawn = torch.randn(min(math.prod(shape), NORMALS))
-    return drawn.repeat(-(-math.prod(shape) // max(1, len(drawn))))[: math.prod(shape)].view(shape)
+def _normal(*shape: int, deviation: float = 1.0, coarse: bool = False) -> Tensor:
+    """Normal numbers around 0, the same ones again after the first million: to draw a large model's takes longer than
+    to time it. The period is a prime, so no two rows are alike.
 
-
-def _coarse(x: Tensor, deviation: float) -> Tensor:
-    """Rounded to steps of about an eighth of the standard deviation, a power of two.
-
-    Sums of products of such numbers are exact in float32, in any order. So the first projection of a layer is the same
-    in every implementation, and no input of a ReLU is on one side of its kink here and on the other there: with
-    ordinary numbers that happens once in some millions, and changes a gradient by a hundredth of the largest.
+    `coarse` ones are rounded to steps of about an eighth of the deviation, a power of two. Sums of products of such
+    numbers are exact in float32, in any order. So the first projection of a layer is the same in every implementation,
+    and no input of a ReLU is on one side of its kink here and on the other there: with ordinary numbers that happens
+    once in some millions, and changes a gradient by a hundredth of the largest.
     """
-    step = 2.0 ** (math.floor(math.log2(deviation)) - 3)
-    return x.div_(step).round_().mul_(step)
+    drawn = torch.randn(min(math.prod(shape), NORMALS)).mul_(deviation)
+    if coarse:
+        step = 2.0 ** (math.floor(math.log2(deviation)) - 3)
+        drawn.div_(step).round_().mul_(step)
+    return drawn.repeat(-(-math.prod(shape) // max(1, len(drawn))))[: math.prod(shape)].view(shape)
 
 
 def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
@@ -239,15 +232,15 @@ def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     def clear() -> None:
         model.zero_grad(set_to_none=True)
 
-    def outputs() -> list[Tensor]:
-        """Loss and gradients at the first weights: the steps between two checks have moved them."""
+    def results() -> list[Tensor]:
+        """Loss and gradients at the first weights: the steps have moved them."""
         model.load_state_dict(started_from)
         clear()
         loss = model.loss(tokens[:, :-1], tokens[:, 1:])
         loss.backward()
-        results = [loss.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+        found = [loss.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
         clear()
-        return results
+        return found
 
     def in_float64() -> list[Tensor]:
         loss = reference.loss(tokens[:, :-1], tokens[:, 1:])
@@ -258,8 +251,7 @@ def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     held += [s for state in optimizer.state.values() for s in state.values() if isinstance(s, Tensor)]
     return Subject(
         call=call,
-        outputs=outputs,
-        results=outputs,
+        results=results,
         reference=in_float64,
         held=held,
         clear=clear,
@@ -278,17 +270,13 @@ def _peer_step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     started_from = copy.deepcopy(model.state_dict())
     step = step_function(model.to(device), loss, TrainConfig(tokens=1, lr=1e-4))
 
-    def outputs() -> list[Tensor]:
+    def results() -> list[Tensor]:
         model.load_state_dict(started_from)
-        value = loss(tokens)
-        value.backward()  # so that the backward graph, too, is compiled before the clock runs
-        model.zero_grad(set_to_none=True)
-        return [value.detach()]
+        return [loss(tokens).detach()]
 
     return Subject(
         call=lambda: step(tokens),
-        outputs=outputs,
-        results=outputs,
+        results=results,
         reference=lambda: [copy.deepcopy(ours).double().loss(tokens[:, :-1], tokens[:, 1:]).detach()],
         held=[tokens, *model.parameters(), *model.buffers()],
         clear=lambda: model.zero_grad(set_to_none=True),

@@ -77,7 +77,7 @@ def test_the_times_of_the_script_come_out_of_the_report(paper: Paper) -> None:
 
 def test_every_way_to_fail_leaves_its_record(paper: Paper) -> None:
     """Small shapes come first; what did not fit into memory there is not tried at the large one."""
-    ways = {"swiglu": "oom", "geglu": "crash", "relu": "hang", "relu2": "wrong after"}
+    ways = {"swiglu": "oom", "geglu": "crash", "relu": "hang", "relu2": "wrong"}
     script = [{"case": f"activation/{variant}/*", "fails": how} for variant, how in ways.items()]
     script += [{"case": "activation/gelu/*", "throttled": ["thermal, by hardware in 9 of 9 readings"]}]
     done = paper.run(*ways, script=script)
@@ -110,13 +110,6 @@ def test_disturbed_measurements_are_told_in_the_report(paper: Paper) -> None:
     text = (paper.run_folder / "report.md").read_text()
     assert "6 of 12 speed measurements were disturbed" in text
     assert "other processes used … cores (6 times)" in text
-
-
-def test_an_output_that_is_wrong_from_the_start_has_no_speed(paper: Paper) -> None:
-    done = paper.run("relu", script=[{"case": "activation/relu/*", "fails": "wrong"}])
-    assert done.returncode == 5
-    first = paper.records()["activation/relu/eager/layer/fwd+bwd/small"][0]
-    assert (first["status"], "before timing" in first["reason"]) == ("incorrect", True)
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_wrong_output_has_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
         return gpt.attend_eager(q, k, v, bias) * 1.001
 
     monkeypatch.setattr(gpt, "attend_sdpa", off_by_a_little)
-    with pytest.raises(Incorrect, match="before timing"):
+    with pytest.raises(Incorrect, match=r"the error against float64 is 0\.001"):
         speed.measure(params(component="position", variant="rotary", implementation="sdpa"))
 
 
@@ -117,10 +117,10 @@ def test_an_output_that_goes_bad_after_some_calls_has_no_speed(monkeypatch: pyte
     def forward(self: subjects.FeedForward, x: torch.Tensor) -> torch.Tensor:
         nonlocal calls
         calls += x.dtype == torch.float32
-        return right(self, x) * (1 if calls <= 10 else 2)
+        return right(self, x) * (2 if calls > 10 and x.dtype == torch.float32 else 1)
 
     monkeypatch.setattr(subjects.FeedForward, "forward", forward)
-    with pytest.raises(Incorrect, match="after timing"):
+    with pytest.raises(Incorrect, match="the error against float64"):
         speed.measure(params())
 
 
