@@ -38,7 +38,7 @@ class Case(_Part):
     """A case of a manifest, as `benchsuite.runs.case.Case` writes it."""
 
     id: str
-    kind: Literal["speed", "quality"]
+    kind: Literal["speed", "test", "quality"]
     label: str
     params: dict[str, Any] = {}
     replicates: list[int] = []
@@ -154,7 +154,7 @@ class SpeedResult(_Part):
     phases_s: dict[str, float] = Field(default={}, description="build, first_call, check, timing, memory")
     warmup_s: float | None = None
     warmup_stable: bool | None = None
-    stop: str | None = Field(default=None, description="why sampling ended: interval or budget")
+    stop: str | None = Field(default=None, description="why sampling ended: interval, budget or turns")
     drift: float | None = Field(default=None, description="of the second half of the samples against the first")
     fusion: str | None = None
     monitor: Monitored = Monitored()

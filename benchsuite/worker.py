@@ -4,7 +4,7 @@ The job file says what to call, with what, and where the result goes:
 
     {"name": …, "measure": "module:function", "seeded": false, "params": {…}, "replicate": 0, "threads": 1,
      "alone": true, "memory_limit_bytes": null, "workdir": …, "log": …, "result": …, "progress_fd": null,
-     "parent": null}
+     "parent": null, "turns": null}
 
 The result file appears whole or not at all: {"status", "reason", "result"}. The fork server runs the same in its
 children.
@@ -133,7 +133,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
             workdir.mkdir(parents=True, exist_ok=True)
             result = call(job["params"], seed=job["replicate"], workdir=workdir, progress=Progress(job["progress_fd"]))
         else:
-            result = call(job["params"], **({"first": job["replicate"] == 0} if job.get("alone") else {}))
+            words = {"first": job["replicate"] == 0} if job.get("alone") else {}
+            result = call(job["params"], **words, **({"turns": job["turns"]} if job.get("turns") else {}))
         return _outcome("ok", None, result if isinstance(result, dict) else None)
     except NotMeasured as error:
         return _outcome(error.status, error.reason, error.result)

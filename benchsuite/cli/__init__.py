@@ -19,6 +19,7 @@ EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
 def build_app() -> typer.Typer:
     """The Typer application with all commands."""
     from benchsuite.cli import (
+        baseline,
         calibrate,
         doctor,
         evaluate,
@@ -73,6 +74,7 @@ def build_app() -> typer.Typer:
         ("import", export.import_command),
     ):
         app.command(name)(command)
+    app.add_typer(baseline.app, name="baseline")
     app.add_typer(kernels.app, name="kernels")
     return app
 

@@ -14,7 +14,10 @@ from benchsuite.errors import UserError
 
 
 def command(
-    suite: Annotated[str, typer.Argument(help="The name of a suite, or the path of a suite file.")],
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="SUITE", help="A suite's name or file; or tests that use the speed fixture, as files."),
+    ],
     margin: Annotated[str, typer.Option(help="Slowdowns up to this are accepted.")] = "2%",
     catch: Annotated[str, typer.Option(help="Slowdowns from this on must be found.")] = "5%",
     pairs: Annotated[int, typer.Option(min=2, max=1000, help="Pairs of processes to measure for each case.")] = 20,
@@ -41,7 +44,7 @@ def command(
 
     from benchsuite.cli.gate import fraction, measured
     from benchsuite.cli.output import write
-    from benchsuite.runs import sides
+    from benchsuite.runs import calibrations, gate, sides
     from benchsuite.runs.store import check_new
     from benchsuite.stats.calibration import calibrate
     from benchsuite.stats.gate import Rule
@@ -55,9 +58,9 @@ def command(
     check_new(folder)
     pairs += pairs % 2
     side = sides.Side(sides.HERE)
-    plan = side.plan(suite, device, only or [], sets or [])
+    plan = side.plan(targets, device, only or [], sets or [])
     outcome = measured(
-        folder, [side, side], [plan, plan], rule, pairs, console, device=device, wait=wait, to_the_end=True
+        folder, [side, side], [plan, plan], gate.Rules(rule), pairs, console, device=device, wait=wait, to_the_end=True
     )
     logs = {case: values for case, values in outcome.logs.items() if len(values) > 1}
     if not logs:
@@ -67,6 +70,7 @@ def command(
     document = {"schema_version": 1, "suite": plan["suite"], "run": str(folder), "rule": asdict(rule)}
     document |= {"measured_pairs": pairs, "measured_alarms": alarms, **asdict(found)}
     write(folder, "calibration", document, _markdown(document))
+    calibrations.keep(document, device, side.fingerprint()["identity"])
     if as_json:
         print(json.dumps(document, indent=1))
     else:

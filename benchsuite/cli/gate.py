@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,24 +19,34 @@ from benchsuite.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchsuite.runs.gate import Outcome
+    from benchsuite.runs.gate import Outcome, Rules
     from benchsuite.runs.sides import Side
-    from benchsuite.stats.gate import Rule
 
 EXIT = {"fine": 0, "regression": 1}
 EXIT_UNCLEAR = 3
+EXIT_INCOMPARABLE = 4
 
 
 def command(
-    suite: Annotated[str, typer.Argument(help="The name of a suite, or the path of a suite file.")],
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="SUITE", help="A suite's name or file; or tests that use the speed fixture, as files."),
+    ],
     base: Annotated[
         list[str],
-        typer.Option(help="What to compare with: a git ref, python:PATH, env:NAME=VALUE, set:KEY=VALUE; they add up."),
+        typer.Option(
+            help="What to compare with: a git ref, python:PATH, env:NAME=VALUE, set:KEY=VALUE, which add up; or "
+            "run:FOLDER or baseline:NAME."
+        ),
     ],
     head: Annotated[list[str] | None, typer.Option(help="What is new, in the same words; else what is here.")] = None,
     margin: Annotated[str, typer.Option(help="Slowdowns up to this are accepted.")] = "2%",
     catch: Annotated[str, typer.Option(help="Slowdowns from this on must be found.")] = "5%",
+    margins: Annotated[
+        Path | None, typer.Option(help="YAML: a list of {case: PATTERN, margin: 5%, catch: 10%, floor_s: 1e-5}.")
+    ] = None,
     pairs: Annotated[int, typer.Option(min=2, max=1000, help="Pairs of processes for each case, at most.")] = 40,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Decide by what is known after so long.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, xpu")] = "cpu",
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
@@ -47,19 +59,22 @@ def command(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for another run on this machine to end.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Decide whether head is slower than base, in pairs of processes that run side by side.
+    """Decide whether head is slower than base, in pairs of processes that are timed in turns.
 
     Pairs are added only while a case is undecided. Over the whole suite the chance of a false alarm is at most 1%, and
     that of passing a slowdown of --catch or more at most 5% a case, however the machine's noise is distributed.
 
-    Exit codes: 0 fine, 1 slower or worse, 2 usage, 3 unclear (with --strict), 4 no such base, 5 nothing could be
-    measured, 130 interrupted.
+    The directory gets gate.json, gate.md (for a pull request's comment) and gate.xml (JUnit). On GitHub's runners there
+    are annotations and a step summary too.
+
+    Exit codes: 0 fine, 1 slower or worse, 2 usage, 3 unclear (with --strict), 4 no such base or another machine's, 5
+    nothing could be measured, 130 interrupted.
     """
     from rich.console import Console
 
     from benchsuite.cli.output import write
     from benchsuite.report import gate as page
-    from benchsuite.runs import gate, sides
+    from benchsuite.runs import baselines, calibrations, gate, sides
     from benchsuite.runs.store import check_new
     from benchsuite.stats.gate import Rule, fewest_pairs
 
@@ -67,25 +82,39 @@ def command(
         rule = Rule(margin=fraction("--margin", margin), catch=fraction("--catch", catch))
     except ValueError as error:
         raise UserError(str(error)) from error
+    rules = gate.Rules.read(rule, margins)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     folder = output or Path("runs") / f"gate-{datetime.now():%Y%m%d-%H%M%S}"
     check_new(folder)
     pairs += pairs % 2  # both orders as often
     say = functools.partial(console.print, markup=False)
     described = [sides.parse(words, say) for words in (base, head or [sides.HERE])]
-    plans = [side.plan(suite, device, only or [], sets or []) for side in described]
-
+    if described[1].stored:
+        raise UserError(f"head is measured now; {described[1].name} can only be a base")
+    plans = [side.plan(targets, device, only or [], sets or []) for side in described]
+    notes = []
+    if described[0].stored:
+        notes = baselines.check(described[0].stored, described[1].fingerprint())
     needed = fewest_pairs(len(plans[1]["cases"]), rule)
     if pairs < needed:
-        say(f"note: a single slowdown among {len(plans[1]['cases'])} cases takes {needed} pairs; --pairs is {pairs}")
+        notes.append(f"a single slowdown among {len(plans[1]['cases'])} cases takes {needed} pairs; --pairs is {pairs}")
+    for note in notes:
+        say(f"note: {note}")
 
-    outcome = measured(folder, described, plans, rule, pairs, console, device=device, wait=wait)
+    budget_s = None if minutes is None else 60 * minutes
+    outcome = measured(folder, described, plans, rules, pairs, console, device=device, wait=wait, budget_s=budget_s)
     verdict = gate.verdict(outcome)
     code = EXIT.get(verdict, EXIT_UNCLEAR if strict else 0)
-    code = EXIT_FAILED if code != EXIT["regression"] and gate.failed(outcome) else code
+    if code != EXIT["regression"] and gate.failed(outcome):
+        code = EXIT_INCOMPARABLE if gate.incomparable(outcome) else EXIT_FAILED
+    code = EXIT_INTERRUPTED if outcome.stopped == gate.INTERRUPTED else code
     about = {"suite": plans[1]["suite"], "base": described[0].name, "head": described[1].name, "run": str(folder)}
-    document = page.document(outcome, rule, about | {"verdict": verdict, "exit_code": code})
+    about |= {"verdict": verdict, "exit_code": code, "notes": notes}
+    about["calibration"] = calibrations.find(list(outcome.decisions), device, described[1].fingerprint()["identity"])
+    document = page.document(outcome, rules.of, rule, about)
     write(folder, "gate", document, page.markdown(document))
+    (folder / "gate.xml").write_text(page.junit(document), encoding="utf-8")
+    _tell_github(document)
     if as_json:
         print(json.dumps(document, indent=1))
     else:
@@ -97,21 +126,22 @@ def measured(
     folder: Path,
     described: Sequence[Side],
     plans: Sequence[dict[str, Any]],
-    rule: Rule,
+    rules: Rules,
     pairs: int,
     console: Console,
     *,
     device: str,
     wait: bool,
+    budget_s: float | None = None,
     to_the_end: bool = False,
 ) -> Outcome:
-    """Measures base and head, with the machine's lock and a bar. Ends the command with 130 where it is interrupted."""
+    """Measures base and head, with the machine's lock and a bar."""
     from benchsuite.cli.output import progress
-    from benchsuite.cli.run import _Stop
+    from benchsuite.cli.run import Stop
     from benchsuite.runs import gate, locks
     from benchsuite.runs.scheduler import Interrupted
 
-    stop = _Stop()
+    stop = Stop()
     places: list[gate.Place] = []
     say = functools.partial(console.print, markup=False)
     try:
@@ -119,9 +149,11 @@ def measured(
             for name, side, plan in zip(("base", "head"), described, plans, strict=True):
                 places.append(_place(folder / name, side, plan, pairs, stop))
             with progress() as bar:
-                return gate.run(places[0], places[1], rule, pairs=pairs, to_the_end=to_the_end, say=bar)
-    except (Interrupted, KeyboardInterrupt):
-        console.print(f"interrupted; what was measured is in {folder}", markup=False)
+                return gate.run(
+                    places[0], places[1], rules, pairs=pairs, budget_s=budget_s, to_the_end=to_the_end, say=bar
+                )
+    except (Interrupted, KeyboardInterrupt):  # before the first pair
+        console.print("interrupted; nothing was measured", markup=False)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         stop.restore()
@@ -129,14 +161,29 @@ def measured(
             place.close()
 
 
+def _tell_github(document: dict[str, Any]) -> None:
+    """Annotations and the step's summary, where this runs on GitHub's runners."""
+    from benchsuite.report import gate as page
+
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    for line in page.github(document):
+        print(line, file=sys.stderr)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(summary, "a", encoding="utf-8") as file:
+            file.write(page.markdown(document) + "\n")
+
+
 def _place(folder: Path, side: Any, plan: dict[str, Any], pairs: int, stop: Any) -> Any:
     from benchsuite.cli.run import preloads
     from benchsuite.runs import gate, workers
-    from benchsuite.runs.store import Store
+    from benchsuite.runs.store import Store, read_records
 
     cases = gate.speed_cases(plan, pairs)
     if not cases:
         raise UserError(f"{side.name}: the suite has no speed cases here", hint="a gate is about speed")
+    if side.stored:
+        return gate.Stored(cases, read_records(side.stored))
     chosen = [case.to_json() for case in cases.values()]
     about = gate.manifest({**plan, "cases": chosen, "comparisons": []}, pairs, side.name, side.fingerprint())
     store = Store.create(folder, about)

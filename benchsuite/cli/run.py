@@ -83,7 +83,7 @@ def command(
     for note in resolved.notes:
         console.print(f"note: {note}", markup=False)
 
-    stop = _Stop()
+    stop = Stop()
     try:
         say = functools.partial(console.print, markup=False)
         with locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=machine.device):
@@ -100,7 +100,7 @@ def command(
     raise typer.Exit(_finish(folder, store, as_json, console))
 
 
-def _execute(resolved: Plan, store: Store, console: Console, jobs: int, memory: int | None, stop: _Stop) -> None:
+def _execute(resolved: Plan, store: Store, console: Console, jobs: int, memory: int | None, stop: Stop) -> None:
     from benchsuite.runs import progress, workers
     from benchsuite.runs.case import KINDS
     from benchsuite.runs.scheduler import Scheduler
@@ -206,7 +206,7 @@ def _again(manifest: Manifest, machine: Machine, suite: str | None, overrides: l
     return resolved
 
 
-class _Stop:
+class Stop:
     """Becomes true with the first SIGINT, SIGTERM or SIGHUP; a second SIGINT ends at once."""
 
     def __init__(self) -> None:

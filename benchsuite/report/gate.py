@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 from benchsuite import format as fmt
 
@@ -17,12 +19,18 @@ HEADINGS = {"fine": "no slowdown", "regression": "slower or worse", "unclear": "
 ORDER = ("slower", "unclear", "faster", "same")
 
 
-def document(outcome: Any, rule: Any, about: Fields) -> Fields:
-    """The whole as JSON; `outcome` is a benchsuite.runs.gate.Outcome, `rule` a benchsuite.stats.gate.Rule."""
+def document(outcome: Any, rule_of: Callable[[str], Any], rule: Any, about: Fields) -> Fields:
+    """The whole as JSON; `outcome` is a benchsuite.runs.gate.Outcome, `rule` a benchsuite.stats.gate.Rule, `rule_of`
+    gives each case's own."""
+    calibrated = (about.get("calibration") or {}).get("cases", {})
     cases = [
         {
             "case": label,
             **asdict(decision),
+            "margin": rule_of(label).margin,
+            "catch": rule_of(label).catch,
+            "floor_s": rule_of(label).floor_s,
+            "catches_here": calibrated.get(label, {}).get("catches"),
             "base_time_s": outcome.times_s.get(label, (None, None))[0],
             "head_time_s": outcome.times_s.get(label, (None, None))[1],
         }
@@ -35,6 +43,8 @@ def document(outcome: Any, rule: Any, about: Fields) -> Fields:
         **about,
         "rule": asdict(rule),
         "pairs": outcome.pairs,
+        "time_s": round(outcome.time_s, 1),
+        "stopped": outcome.stopped,
         "cases": cases,
         "findings": findings,
     }
@@ -57,6 +67,25 @@ def promise(document: Fields) -> str:
         f"with a chance of at most {fmt.percent(rule['miss'], 0)}. Each end of an interval holds with 95%, "
         f"whenever one looks."
     )
+
+
+def notes(document: Fields) -> list[str]:
+    """What else to know: what was said before, how it ended, and what a calibration says of this machine."""
+    lines = [f"Note: {note}." for note in document["notes"]]
+    if document["stopped"]:
+        lines.append(f"Not all was decided: {document['stopped']} after {fmt.seconds(document['time_s'])}.")
+    known = document["calibration"]
+    if known is None:
+        return [*lines, "What this machine can find is not known; `benchsuite calibrate` measures it."]
+    share = f"{fmt.percent(known['low'])} to {fmt.percent(known['high'])}"
+    blind = [row["case"] for row in document["cases"] if (row["catches_here"] or 9.0) > row["catch"]]
+    told = f"Calibrated on this machine: suites without a slowdown alarm in {share} (95%)"
+    if not blind:
+        return [*lines, f"{told}, and every case's --catch is found with 95% power in {known['pairs']} pairs."]
+    return [
+        *lines,
+        f"{told}; in {known['pairs']} pairs --catch is not surely found in {len(blind)} cases, as {blind[0]}.",
+    ]
 
 
 def rows(document: Fields) -> list[tuple[str, str, str, str, str]]:
@@ -87,7 +116,56 @@ def markdown(document: Fields) -> str:
         lines[-1] += f"`{_cell(finding['case'])}`: {_cell(finding['text'])}"
     if quiet:
         lines += ["", f"<details><summary>{len(quiet)} the same</summary>", *head, *map(_line, quiet), "", "</details>"]
-    return "\n".join([*lines, "", promise(document), ""])
+    return "\n".join([*lines, "", promise(document), "", *notes(document), ""])
+
+
+def junit(document: Fields) -> str:
+    """JUnit's XML, one test case for each benchmark: slower or worse fails, unclear and unsupported are skipped."""
+    worse = {finding["case"]: finding for finding in document["findings"]}
+    suite = ElementTree.Element("testsuite", name=f"benchsuite gate {document['suite']}")
+    counts = {"failure": 0, "skipped": 0, "error": 0}
+
+    def add(case: str, outcome: str | None, message: str, time_s: float | None) -> None:
+        test = ElementTree.SubElement(suite, "testcase", classname=document["suite"], name=case)
+        test.set("time", f"{time_s or 0:.9f}")
+        if outcome is None:
+            ElementTree.SubElement(test, "system-out").text = message
+            return
+        counts[outcome] += 1
+        ElementTree.SubElement(test, outcome, message=message)
+
+    for row, (case, verdict, ratio, times, pairs) in zip(document["cases"], rows(document), strict=True):
+        finding = worse.pop(case, None)
+        bad = verdict == "slower" or (finding is not None and finding["regression"])
+        told = f"{verdict}: {ratio} ({times}, {pairs} pairs)" + (f"; {finding['text']}" if finding else "")
+        add(case, "failure" if bad else "skipped" if verdict == "unclear" else None, told, row["head_time_s"])
+    for finding in worse.values():
+        kind = "failure" if finding["regression"] else "error" if finding["kind"] == "unmeasured" else "skipped"
+        add(finding["case"], kind, f"{finding['kind']}: {finding['text']}", None)
+    suite.set("tests", str(len(suite)))
+    suite.set("failures", str(counts["failure"]))
+    suite.set("errors", str(counts["error"]))
+    suite.set("skipped", str(counts["skipped"]))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def github(document: Fields) -> Iterator[str]:
+    """GitHub's workflow commands: an error for each regression, a warning for what is unclear or new to know."""
+    for case, verdict, ratio, times, _ in rows(document):
+        if verdict in ("slower", "unclear"):
+            yield _command("error" if verdict == "slower" else "warning", f"{verdict}: {case}", f"{ratio}, {times}")
+    for finding in document["findings"]:
+        level = "error" if finding["regression"] else "notice"
+        yield _command(level, f"{finding['kind']}: {finding['case']}", finding["text"])
+
+
+def _command(level: str, title: str, text: str) -> str:
+    """As GitHub wants its commands escaped: the title's colons and commas too."""
+    for sign, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
+        title, text = title.replace(sign, code), text.replace(sign, code)
+    title = title.replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title=benchsuite {title}::{text}"
 
 
 def terminal(document: Fields, console: Console) -> None:
@@ -106,6 +184,8 @@ def terminal(document: Fields, console: Console) -> None:
         console.print(f"[{colour}]{finding['kind']}[/] {escape(finding['case'])}: {escape(finding['text'])}")
     console.print(f"[bold]{escape(summary(document))}[/] · {escape(document['run'])}")
     console.print(promise(document), style="dim")
+    for note in notes(document):
+        console.print(note, style="dim", markup=False)
 
 
 def _line(row: tuple[str, ...]) -> str:

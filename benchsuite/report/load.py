@@ -178,10 +178,10 @@ def _record(row: _Row, kinds: Mapping[str, str], where: str) -> Record | None:
         return None
     speed = quality = None
     if row.result is not None and row.status in MEASURED:
-        if kind == "speed":
-            speed = validated(SpeedResult, row.result, where)
-        else:
+        if kind == "quality":
             quality = validated(QualityResult, row.result, where)
+        else:
+            speed = validated(SpeedResult, row.result, where)
     return Record(
         case_id=row.case_id,
         replicate=row.replicate,

@@ -71,6 +71,7 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "speed": Kind("benchsuite.runs.speed:measure", None, alone=True, seeded=False),
+    "test": Kind("benchsuite.runs.pytest_cases:measure", None, alone=True, seeded=False),
     "quality": Kind(
         "benchsuite.runs.quality:train_and_evaluate", "benchsuite.runs.quality:prepare", alone=False, seeded=True
     ),

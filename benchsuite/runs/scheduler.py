@@ -64,8 +64,8 @@ class Scheduler:
     """Runs what a store does not hold yet.
 
     `jobs` is the number of quality jobs at a time, `memory_limit_bytes` what one job may allocate (default: its share
-    of 80 % of what is available), `stop` says whether to end early. Raises Interrupted then, UserError where the disk
-    or the workers refuse.
+    of 80 % of what is available), `stop` says whether to end early, `turns` is the path of a turnstile for speed jobs.
+    Raises Interrupted where `stop` says so, UserError where the disk or the workers refuse.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Scheduler:
         jobs: int = 1,
         memory_limit_bytes: int | None = None,
         stop: Callable[[], bool] = lambda: False,
+        turns: str | None = None,
     ) -> None:
         self.cases = {case.id: case for case in cases}
         self.store = store
@@ -86,6 +87,7 @@ class Scheduler:
         self.jobs = max(1, jobs)
         self.memory_limit_bytes = memory_limit_bytes
         self.stop = stop
+        self.turns = turns
         self.cost = CostModel()
         self.running: dict[str, Running] = {}
         self.queue: list[Job] = []
@@ -190,6 +192,7 @@ class Scheduler:
             "log": str(self._file(job, "log").absolute()),
             "result": str(self._file(job, "result.json").absolute()),
             "progress_fd": None,
+            "turns": self.turns,
         }
         try:
             self._file(job, "json").write_text(json.dumps(spec))

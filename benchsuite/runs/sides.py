@@ -8,10 +8,16 @@ A side is written in words, which add up:
     python:PATH        another interpreter, or the folder of a virtual environment
     env:NAME=VALUE     an environment variable
     set:KEY=VALUE      an override of the suite
+
+or, for a base that was measured earlier,
+
+    run:FOLDER         a run directory
+    baseline:NAME      a run that `benchsuite baseline save` has kept; without a name the promoted one
 """
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import shutil
@@ -25,9 +31,12 @@ from typing import Any
 
 from benchsuite.cache import cache_dir
 from benchsuite.errors import UserError
+from benchsuite.runs import baselines
+from benchsuite.runs.store import read_manifest
 
 HERE = "."
-KINDS = ("ref", "python", "env", "set")
+KINDS = ("ref", "python", "env", "set", "run", "baseline")
+STORED = ("run", "baseline")
 FINGERPRINT = "import json; from benchsuite.hardware.fingerprint import fingerprint as f; print(json.dumps(f()))"
 LAST_LINES = 5  # of what a failed command said
 # With the current folder on its path, a side would import the checkout that the gate is called in.
@@ -36,18 +45,32 @@ ALWAYS = {"PYTHONSAFEPATH": "1"}
 
 @dataclass(frozen=True)
 class Side:
-    """What one side is measured with. `name` is what the user wrote."""
+    """What one side is measured with. `name` is what the user wrote, `folder` where its tests are."""
 
     name: str
     python: str = sys.executable
+    folder: Path = field(default_factory=Path.cwd)
     variables: Mapping[str, str] = field(default_factory=lambda: dict(ALWAYS))
     sets: tuple[str, ...] = ()
+    stored: Path | None = None  # the run directory of a side that was measured earlier
 
-    def plan(self, suite: str, device: str, only: Sequence[str], sets: Sequence[str]) -> dict[str, Any]:
-        """The suite as this side's own benchsuite resolves it: the document of `benchsuite plan --json`. Raises
-        UserError where it cannot."""
+    def plan(self, targets: Sequence[str], device: str, only: Sequence[str], sets: Sequence[str]) -> dict[str, Any]:
+        """The suite, or the tests, as this side's own benchsuite resolves them: the document of `benchsuite plan
+        --json`. Raises UserError where it cannot."""
+        if self.stored is not None:
+            found = read_manifest(self.stored)
+            return {**found, "cases": [case for case in found["cases"] if not only or _fits(case["label"], only)]}
+        sets = (*sets, *self.sets)
+        if are_tests(targets[0]):
+            if sets:
+                raise UserError(f"{self.name}: set {' '.join(sets)}: tests have no keys to set", hint="use env:")
+            found = self._ask(["-m", "benchsuite.runs.pytest_cases", *targets], "the tests cannot be planned")
+            return {**found, "cases": [case for case in found["cases"] if not only or _fits(case["label"], only)]}
+        if len(targets) > 1:
+            raise UserError(f"one suite at a time, not {' '.join(targets)}")
+        suite = str(Path(targets[0]).absolute()) if Path(targets[0]).is_file() else targets[0]
         words = ["-m", "benchsuite", "plan", suite, "--json", f"--device={device}"]
-        words += [f"--only={pattern}" for pattern in only] + [f"--set={text}" for text in (*sets, *self.sets)]
+        words += [f"--only={pattern}" for pattern in only] + [f"--set={text}" for text in sets]
         return self._ask(words, "the suite cannot be planned")
 
     def fingerprint(self) -> dict[str, Any]:
@@ -57,7 +80,12 @@ class Side:
     def _ask(self, words: list[str], problem: str) -> dict[str, Any]:
         """The JSON document that the side's interpreter prints."""
         done = subprocess.run(
-            [self.python, *words], env={**os.environ, **self.variables}, capture_output=True, text=True, check=False
+            [self.python, *words],
+            env={**os.environ, **self.variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
         )
         if done.returncode != 0:
             said = done.stderr.strip().splitlines() or ["it said nothing"]
@@ -65,12 +93,24 @@ class Side:
         return dict(json.loads(done.stdout))
 
 
+def are_tests(target: str) -> bool:
+    """Whether `target` names tests, not a suite: a folder, a Python file, or a node of one."""
+    path = Path(target.partition("::")[0])
+    return path.is_dir() or (path.suffix == ".py" and path.is_file())
+
+
 def parse(words: Sequence[str], say: Callable[[str], None]) -> Side:
     """The side that `words` describe, its environment made where there is none yet; `say` tells of what takes long.
 
     Raises UserError for a word that means nothing here.
     """
-    python, variables, sets = sys.executable, dict(ALWAYS), []
+    stored = [word for word in words if word.partition(":")[0] in STORED and ":" in word]
+    if stored:
+        if len(words) > 1:
+            raise UserError(f"{stored[0]} is a side of its own; nothing adds to it")
+        kind, _, name = stored[0].partition(":")
+        return Side(stored[0], stored=baselines.find(name) if kind == "baseline" else Path(name))
+    python, folder, variables, sets = sys.executable, Path.cwd(), dict(ALWAYS), []
     for word in words:
         kind, separator, value = word.partition(":")
         if word == HERE:
@@ -79,7 +119,7 @@ def parse(words: Sequence[str], say: Callable[[str], None]) -> Side:
             kind, value = "ref", word
         match kind:
             case "ref":
-                python = _installed(value, say)
+                python, folder = _installed(value, say)
             case "python":
                 python = _interpreter(value)
             case "env":
@@ -91,7 +131,7 @@ def parse(words: Sequence[str], say: Callable[[str], None]) -> Side:
                 if "=" not in value:
                     raise UserError(f"{word}: should be set:KEY=VALUE")
                 sets.append(value)
-    return Side(" ".join(words), python, variables, tuple(sets))
+    return Side(" ".join(words), python, folder, variables, tuple(sets))
 
 
 def _interpreter(text: str) -> str:
@@ -104,8 +144,13 @@ def _interpreter(text: str) -> str:
     return str(found.absolute())
 
 
-def _installed(ref: str, say: Callable[[str], None]) -> str:
-    """The interpreter of an environment in which the commit is installed, and besides it all that is installed here.
+def _fits(label: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(label, pattern) for pattern in patterns)
+
+
+def _installed(ref: str, say: Callable[[str], None]) -> tuple[str, Path]:
+    """The interpreter of an environment in which the commit is installed, and besides it all that is installed here;
+    and the folder of its checkout that this one is here.
 
     It lies in the cache under the commit's hash and is made once. A commit that needs other dependencies than this
     environment has wants one of its own, given as python:PATH.
@@ -114,11 +159,12 @@ def _installed(ref: str, say: Callable[[str], None]) -> str:
     commit = _git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", what=f"there is no commit {ref!r} here")
     folder = cache_dir("gate") / commit
     python = folder / "environment" / "bin" / "python"
+    source = folder / "source"
+    here_there = source / Path.cwd().relative_to(Path(root).resolve())
     if (folder / "complete").exists():
-        return str(python)
+        return str(python), here_there
     say(f"{ref}: commit {commit[:12]} is installed in an environment of its own, once")
     shutil.rmtree(folder, ignore_errors=True)
-    source = folder / "source"
     _run(["git", "clone", "--quiet", "--shared", "--no-checkout", root, str(source)], ref)
     _run(["git", "-C", str(source), "checkout", "--quiet", "--detach", commit], ref)
     _run([sys.executable, "-m", "venv", "--without-pip", str(folder / "environment")], ref)
@@ -132,7 +178,7 @@ def _installed(ref: str, say: Callable[[str], None]) -> str:
     except UserError:
         _run([*install, "--editable", str(source)], ref)
     (folder / "complete").touch()
-    return str(python)
+    return str(python), here_there
 
 
 def _git(*arguments: str, what: str) -> str:

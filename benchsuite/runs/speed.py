@@ -25,6 +25,7 @@ from benchsuite.timing.clock import Clock
 from benchsuite.timing.memory import Memory, measure_memory
 from benchsuite.timing.monitor import Monitor, energy_per_token
 from benchsuite.timing.sampler import SamplerConfig, Samples, sample
+from benchsuite.timing.turns import Turns
 
 # Largest error against float64, relative to the largest value of the tensor. float32 sums of a few thousand terms err
 # by about 1e-6 of it; 16-bit types by their 8 (bfloat16) or 11 (float16) bits of mantissa and a small factor.
@@ -42,16 +43,20 @@ PART = 2**20  # numbers compared at a time
 COOL_DOWN_S = (2.0, 10.0)  # pauses before a throttled measurement is taken again; after the last it stays throttled
 
 
-def measure(params: dict[str, Any], *, first: bool = True) -> dict[str, Any]:
+def measure(
+    params: dict[str, Any], *, first: bool = True, turns: str | None = None, subject: subjects.Subject | None = None
+) -> dict[str, Any]:
     """Measures the speed case `params` and returns its result as the brief of `records.jsonl` gives it. Only the
-    `first` process of a case measures memory, which is the same in all.
+    `first` process of a case measures memory, which is the same in all. `turns` is the path of a turnstile
+    (`benchsuite.timing.turns`), at which another process waits too; `subject` what to time instead of what
+    `params` build.
 
     Times are seconds per call, memory bytes, rates per second; what is unknown is None. Raises Unsupported where this
     machine cannot run the case, Incorrect where the output is wrong or the figure impossible, Throttled where the
     device did not keep its clocks.
     """
     phases = _Phases()
-    device = fake.script(params) if params["device"] == fake.DEVICE else _Device(params)
+    device = fake.script(params) if params["device"] == fake.DEVICE else _Device(params, subject)
     clock = device.clock()
     torch.set_num_threads(params["threads"])
     subject = device.subject()
@@ -62,12 +67,13 @@ def measure(params: dict[str, Any], *, first: bool = True) -> dict[str, Any]:
     config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=2 * params["sample_s"])
     for pause_s in (*COOL_DOWN_S, None):
         graphs = _compiled_graphs()
-        samples, seen = _sampled(subject, clock, config, device.monitor())
+        samples, seen = _sampled(subject, clock, config, device.monitor(shared=turns is not None), turns)
         if _compiled_graphs() != graphs:
             raise Incorrect("torch.compile compiled again while the case was timed")
         if not seen["throttled"] or pause_s is None:
             break
         clock.pause(pause_s)
+        turns = None  # the other process has had its own
     phases.end("timing")
     error = _check(subject.results(), subject.reference(), params["dtype"])
     phases.end("check")
@@ -83,7 +89,7 @@ def measure(params: dict[str, Any], *, first: bool = True) -> dict[str, Any]:
         "samples_s": [float(f"{s:.6g}") for s in samples.samples_s],
         "calls_per_sample": samples.calls_per_sample,
         "tokens": subject.tokens,
-        "tokens_per_s": subject.tokens * per_s,
+        "tokens_per_s": subject.tokens * per_s if subject.tokens else None,
         "flops": subject.flops,
         "tflop_per_s": subject.flops * per_s / 1e12 if subject.flops else None,
         "bytes_moved": subject.bytes_moved,
@@ -133,8 +139,9 @@ class _Phases:
 class _Device:
     """The device of a case, as torch has it; `fake.Script` stands in for it."""
 
-    def __init__(self, params: dict[str, Any]) -> None:
+    def __init__(self, params: dict[str, Any], subject: subjects.Subject | None) -> None:
         self._params = params
+        self._subject = subject
         self._name: str = params["device"]
 
     def clock(self) -> Clock:
@@ -148,24 +155,28 @@ class _Device:
             raise Unsupported(error.message) from error
 
     def subject(self) -> subjects.Subject:
-        return subjects.build(self._params)
+        return self._subject or subjects.build(self._params)
 
-    def monitor(self) -> Monitor:
-        return Monitor(self._name)
+    def monitor(self, *, shared: bool) -> Monitor:
+        return Monitor(self._name, shared=shared)
 
     def memory(self, subject: subjects.Subject) -> Memory:
         return measure_memory(subject.call, subject.held, self._name)
 
 
 def _sampled(
-    subject: subjects.Subject, clock: Clock, config: SamplerConfig, monitor: Monitor | fake.FakeMonitor
+    subject: subjects.Subject,
+    clock: Clock,
+    config: SamplerConfig,
+    monitor: Monitor | fake.FakeMonitor,
+    turns: str | None,
 ) -> tuple[Samples, dict[str, Any]]:
     """Samples, with garbage collection held off, and what the monitor saw meanwhile."""
     gc.collect()
     gc.disable()
     try:
         with monitor:
-            samples = sample(subject.call, clock, config)
+            samples = sample(subject.call, clock, config, Turns(turns) if turns else None)
     finally:
         gc.enable()
     return samples, monitor.summary()
@@ -176,6 +187,8 @@ def _distance(
 ) -> roofline.Distance | None:
     """The distance from the maker's peaks on CUDA, from measured ones on the CPU; None where neither is known."""
     peaks = None
+    if not flops and not bytes_moved:
+        return None
     if params["device"].startswith("cuda"):
         peaks = roofline.published(torch.cuda.get_device_name(params["device"]), params["dtype"])
     elif params["device"] == "cpu" and params["dtype"] == "float32":
@@ -195,6 +208,8 @@ def _check(got: list[torch.Tensor], want: list[torch.Tensor], dtype: str) -> dic
     """Errors of result (forward) and gradients (backward) against float64; raises Incorrect beyond the limit."""
     if len(got) != len(want):
         raise Incorrect(f"{len(got)} tensors came out, the reference has {len(want)}", {})
+    if not want:
+        return {"forward": None, "backward": None, "limit": None}
     errors = [_relative_error(mine, exact) for mine, exact in zip(got, want, strict=True)]
     error = {"forward": errors[0], "backward": max(errors[1:], default=None), "limit": LIMITS[dtype]}
     worst = max(errors)

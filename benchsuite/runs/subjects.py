@@ -65,7 +65,7 @@ class Subject:
     `call` does it once. `results` are the tensors to check, the result first, then the gradients: those of the last
     call, or of another that it makes; they are gone with the next call. `reference` returns the same computed in
     float64; `held` are the tensors that live through all calls.
-    `flops` and `bytes_moved` (each input, weight and result once; a lower bound) are per call.
+    `flops` and `bytes_moved` (each input, weight and result once; a lower bound) are per call, None where unknown.
     """
 
     call: Callable[[], object]
@@ -73,8 +73,8 @@ class Subject:
     reference: Callable[[], list[Tensor]]
     held: list[Tensor]
     clear: Callable[[], None]
-    tokens: int
-    flops: int
+    tokens: int | None
+    flops: int | None
     bytes_moved: int | None
 
 

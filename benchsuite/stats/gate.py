@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,16 +39,23 @@ class Rule:
     catch        slowdowns from here on must be found
     false_alarm  chance of reporting any slowdown in a suite that has none beyond the margin
     miss         chance, for each case, of passing a slowdown of `catch` or more
+    floor_s      differences up to so many seconds are accepted, whatever their share
     """
 
     margin: float = 0.02
     catch: float = 0.05
     false_alarm: float = 0.01
     miss: float = 0.05
+    floor_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.margin < self.catch:
             raise ValueError(f"the margin ({self.margin:g}) must be below the slowdown to catch ({self.catch:g})")
+
+    def at(self, time_s: float) -> Rule:
+        """The rule for a case of which a call takes `time_s` at base: the floor becomes a margin."""
+        share = self.floor_s / time_s
+        return replace(self, margin=share, catch=max(self.catch, 2 * share)) if share > self.margin else self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +76,16 @@ class Decision:
     pairs: int
 
 
-def decide(logs: Mapping[str, Sequence[float]], rule: Rule) -> dict[str, Decision]:
+def decide(
+    logs: Mapping[str, Sequence[float]], rule: Rule, own: Mapping[str, Rule] | None = None
+) -> dict[str, Decision]:
     """A decision for each case from its log-ratios, all of them together: what one case needs depends on how many there
-    are. Raises ValueError for a log-ratio that is not finite."""
+    are. `own` are rules of single cases; of these the chance of a false alarm does not count, which is that of the
+    whole. Raises ValueError for a log-ratio that is not finite."""
     turned = {case: [-value for value in values] for case, values in logs.items()}
-    margin, catch = math.log1p(rule.margin), math.log1p(rule.catch)
+    rules = {case: (own or {}).get(case, rule) for case in logs}
     slower, faster = (
-        _discoveries({case: wealth(values, margin) for case, values in side.items()}, rule.false_alarm)
+        _discoveries({case: wealth(x, math.log1p(rules[case].margin)) for case, x in side.items()}, rule.false_alarm)
         for side in (logs, turned)
     )
     decisions = {}
@@ -85,7 +95,7 @@ def decide(logs: Mapping[str, Sequence[float]], rule: Rule) -> dict[str, Decisio
             verdict = "slower"
         elif case in faster:
             verdict = "faster"
-        elif wealth(turned[case], -catch) >= -math.log(rule.miss):
+        elif wealth(turned[case], -math.log1p(rules[case].catch)) >= -math.log(rules[case].miss):
             verdict = "same"
         low, high = interval(values)
         decisions[case] = Decision(

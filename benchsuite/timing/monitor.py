@@ -47,8 +47,11 @@ class Counters:
 class Monitor:
     """Watches one device from `with` to its end; `summary()` afterwards."""
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", *, shared: bool = False) -> None:
+        """`shared`: another process of ours takes turns with this one; neither the load nor the energy can be told from
+        its own."""
         self.device = device
+        self.shared = shared
         self.readings: list[nvml.State] = []
         self.unknown: str | None = None  # why a GPU's clocks and heat are not told
         self.lost: str | None = None
@@ -77,7 +80,7 @@ class Monitor:
         window_s = after.at_s - before.at_s
         busy, steal = _change(before.busy_s, after.busy_s), _change(before.steal_s, after.steal_s)
         cores = usable_cores()
-        foreign = None if busy is None else max(0.0, busy - (after.own_s - before.own_s)) / window_s
+        foreign = None if busy is None or self.shared else max(0.0, busy - (after.own_s - before.own_s)) / window_s
         frequency = psutil.cpu_freq()
         found: dict[str, Any] = {
             "window_s": round(window_s, 4),
@@ -85,7 +88,7 @@ class Monitor:
             "foreign_cores": None if foreign is None else round(foreign, 3),
             "load_1min": os.getloadavg()[0],
             "cpu_mhz": frequency.current if frequency else None,
-            "cpu_energy_j": _change(before.energy_j, after.energy_j),
+            "cpu_energy_j": None if self.shared else _change(before.energy_j, after.energy_j),
         }
         gpu = self._gpu_summary(window_s) if self.device.startswith("cuda") else {}
         disturbed = []
@@ -93,7 +96,7 @@ class Monitor:
             disturbed.append(f"the host took away {found['steal_fraction']:.0%} of the cores' time")
         if (foreign or 0) > FOREIGN_LIMIT:
             disturbed.append(f"other processes used {foreign:.2f} cores")
-        if self.other_processes:
+        if (self.other_processes or 0) > self.shared:
             disturbed.append(f"{self.other_processes} other processes were on the GPU")
         if self.lost:
             disturbed.append(self.lost)
@@ -141,7 +144,7 @@ class Monitor:
             "power_w": _middle(r.power_w for r in readings),
             "temperature_c": max((r.temperature_c for r in readings if r.temperature_c is not None), default=None),
             "clock_reasons": sorted(seen),
-            "gpu_energy_j": energy if window_s >= ENERGY_WINDOW_S else None,
+            "gpu_energy_j": energy if window_s >= ENERGY_WINDOW_S and not self.shared else None,
             "throttled": throttled if slowed and len(bad) > THROTTLED_LIMIT * len(slowed) else [],
         }
 
@@ -153,11 +156,11 @@ def counters() -> Counters:
     return Counters(time.perf_counter(), busy, steal, usage.ru_utime + usage.ru_stime, _rapl())
 
 
-def energy_per_token(summary: dict[str, Any], mode: str, calls: int, tokens: int) -> float | None:
+def energy_per_token(summary: dict[str, Any], mode: str, calls: int, tokens: int | None) -> float | None:
     """Joules a token over a window of `calls` calls, of the GPU where it was watched, else of the CPU. None where the
     window is too short, nothing is counted, or the mode spends energy on making caches cold."""
     energy = summary.get("gpu_energy_j" if "gpu_readings" in summary else "cpu_energy_j")
-    return energy / (calls * tokens) if energy and "cold" not in mode else None
+    return energy / (calls * tokens) if energy and tokens and "cold" not in mode else None
 
 
 def _own_cores() -> set[int]:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchsuite.timing.clock import Clock
+from benchsuite.timing.turns import TakesTurns
+
+REFILL_S = 0.02  # a shorter call is made once untimed after another process's turn, which has emptied the caches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +38,9 @@ class SamplerConfig:
 
 @dataclass(frozen=True)
 class Samples:
-    """Seconds per call, one value a block; why sampling stopped (`interval`, `budget`); how warm-up ended; `calls`, all
-    that were made, warm-up included; `drift`, the median of the second half over that of the first, less 1: a device
-    that steps or heats up while it is sampled."""
+    """Seconds per call, one value a block; why sampling stopped (`interval`, `budget`, `turns`); how warm-up ended;
+    `calls`, all that were made, warm-up included; `drift`, the median of the second half over that of the first, less
+    1: a device that steps or heats up while it is sampled."""
 
     samples_s: tuple[float, ...]
     calls_per_sample: int
@@ -56,8 +59,13 @@ class Samples:
         return float(np.median(self.samples_s))
 
 
-def sample(call: Callable[[], object], clock: Clock, config: SamplerConfig | None = None) -> Samples:
-    """Warms `call` up and samples its time per call. What only a first call does should have been done before."""
+def sample(
+    call: Callable[[], object], clock: Clock, config: SamplerConfig | None = None, turns: TakesTurns | None = None
+) -> Samples:
+    """Warms `call` up and samples its time per call. What only a first call does should have been done before.
+
+    With `turns` a sample is taken at each of them, as many as there are.
+    """
     config = config or SamplerConfig()
     started = clock.now()
     calls = _calls_per_block(call, clock, config)
@@ -68,16 +76,33 @@ def sample(call: Callable[[], object], clock: Clock, config: SamplerConfig | Non
         stable = _settled(warm, config)
     warmup_s = clock.now() - started
 
+    samples, refills, stop = _in_turns(call, clock, calls, config, turns) if turns else ([], 0, "budget")
     started = clock.now()
-    samples: list[float] = []
-    stop = "budget"
-    while len(samples) < 3 or (clock.now() - started < config.budget_s and len(samples) < config.max_samples):
+    while stop == "budget":
         samples.append(clock.time_calls(call, calls) / calls)
         if len(samples) >= config.min_samples and median_interval_width(samples) < config.precision:
             stop = "interval"
+        elif len(samples) >= 3 and (clock.now() - started >= config.budget_s or len(samples) >= config.max_samples):
             break
-    blocks = len(warm) + len(samples)
-    return Samples(tuple(samples), calls, stop, warmup_s, stable, calls=2 * calls - 1 + blocks * calls)
+    made = 2 * calls - 1 + (len(warm) + len(samples)) * calls + refills
+    return Samples(tuple(samples), calls, stop, warmup_s, stable, made)
+
+
+def _in_turns(
+    call: Callable[[], object], clock: Clock, calls: int, config: SamplerConfig, turns: TakesTurns
+) -> tuple[list[float], int, str]:
+    """A sample a turn, the calls that were made untimed, and `turns`; `budget` where there were too few turns, because
+    the other process failed."""
+    samples: list[float] = []
+    refills = 0
+    last_s = 0.0
+    while len(samples) < config.max_samples and turns.take():
+        if last_s < REFILL_S:
+            last_s = clock.time_calls(call, 1)
+            refills += 1
+        samples.append(clock.time_calls(call, calls) / calls)
+    turns.close()
+    return samples, refills, "turns" if len(samples) >= 3 else "budget"
 
 
 def median_interval_width(samples: list[float]) -> float:

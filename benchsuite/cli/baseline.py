@@ -1,0 +1,104 @@
+"""`benchsuite baseline`: runs kept under a name, for a gate to compare with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Keep runs as plain files, for a gate to compare with.")
+
+
+@app.command()
+def save(
+    name: Annotated[str, typer.Argument(help="A name: letters, digits, points, dashes.")],
+    run: Annotated[Path, typer.Argument(help="The run's directory.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite the baseline of that name.")] = False,
+) -> None:
+    """Keep a run's measurements as baselines/NAME (or in $BENCHSUITE_BASELINES)."""
+    from benchsuite.runs import baselines
+
+    print(baselines.save(name, run, replace=replace))
+
+
+@app.command(name="list")
+def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+    """Show the baselines with their age and machine; the promoted one has a star."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from benchsuite.runs import baselines
+    from benchsuite.runs.store import read_plan
+
+    rows = []
+    for name in baselines.names():
+        plan = read_plan(baselines.folder() / name)
+        age = baselines.age_days({"created": plan.created})
+        rows.append(
+            {
+                "name": name,
+                "current": name == baselines.current(),
+                "suite": plan.suite,
+                "created": plan.created,
+                "age_days": age,
+                "cases": sum(case.kind != "quality" for case in plan.cases),
+                "machine": str(plan.hardware.identity.get("cpu", "unknown")),
+            }
+        )
+    if as_json:
+        print(json.dumps({"schema_version": 1, "folder": str(baselines.folder()), "baselines": rows}, indent=1))
+        return
+    if not rows:
+        print(f"no baselines in {baselines.folder()}; keep one: benchsuite baseline save NAME RUN")
+        return
+    table = Table("name", "suite", "days old", "cases", "machine", box=None, pad_edge=False)
+    for row in rows:
+        star = "* " if row["current"] else ""
+        age_days = "?" if row["age_days"] is None else str(row["age_days"])
+        table.add_row(
+            f"{star}{escape(str(row['name']))}",
+            escape(str(row["suite"])),
+            age_days,
+            str(row["cases"]),
+            str(row["machine"]),
+        )
+    Console().print(table)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A baseline; without one the promoted.")] = "") -> None:
+    """Print each case's time, as the median over its processes, and how far these lie apart."""
+    import statistics
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from benchsuite import format as fmt
+    from benchsuite.runs import baselines
+    from benchsuite.runs.store import read_plan, read_records
+
+    run = baselines.find(name)
+    plan, records = read_plan(run), read_records(run)
+    table = Table("case", "processes", "time", "spread", box=None, pad_edge=False)
+    for case in plan.cases:
+        times = [r.result["time_s"] for r in records if r.case_id == case.id and r.status == "ok" and r.result]
+        if case.kind == "quality" or not times:
+            continue
+        middle = statistics.median(times)
+        spread = fmt.percent((max(times) - min(times)) / middle)
+        table.add_row(escape(case.label), str(len(times)), fmt.seconds(middle), spread)
+    Console().print(table)
+    print(f"{plan.suite}, measured {plan.created} on {plan.hardware.identity.get('cpu', 'an unknown machine')}")
+
+
+@app.command()
+def promote(name: Annotated[str, typer.Argument(help="The baseline that `--base baseline:` shall mean.")]) -> None:
+    """Make a baseline the one that a gate compares with by default."""
+    from benchsuite.runs import baselines
+
+    baselines.promote(name)
+    print(f"{name} is the current baseline of {baselines.folder()}")

@@ -1,0 +1,115 @@
+"""Benchmarks written as tests: every pytest function that uses the `speed` fixture is a case, named by its node id.
+
+`python -m benchsuite.runs.pytest_cases FILE… [pytest's options]` prints the plan, so that each side of a gate is asked
+with its own interpreter in its own folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from typing import Any
+
+import pytest
+
+from benchsuite.errors import UserError
+from benchsuite.hardware.fingerprint import usable_cores
+from benchsuite.runs.case import Case, NotMeasured, Unsupported, case_id
+
+KIND = "test"
+FIXTURE = "speed"
+TIMEOUT_S = 300.0
+SAMPLE_S = 0.2
+QUIET = ("-q", "-p", "no:cacheprovider")
+
+
+class Collected:
+    """A pytest plug-in that keeps the tests that use the fixture."""
+
+    def __init__(self) -> None:
+        self.cases: list[Case] = []
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            if FIXTURE not in getattr(item, "fixturenames", ()):
+                continue
+            params = {"test": item.nodeid, "device": "cpu", "threads": usable_cores(), "sample_s": SAMPLE_S}
+            # Where the tests lie is no part of what is measured.
+            where = {"folder": str(session.config.rootpath)}
+            self.cases.append(Case(case_id(KIND, params), KIND, item.nodeid, params | where, (0,), TIMEOUT_S))
+
+
+def plan(arguments: list[str]) -> dict[str, Any]:
+    """The plan of the tests that `arguments` select, in this folder and interpreter. Raises UserError where pytest
+    cannot collect them or none uses the fixture."""
+    collected, said = Collected(), io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = pytest.main([*arguments, "--collect-only", *QUIET], plugins=[collected])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        lines = [line for line in said.getvalue().splitlines() if line.strip()]
+        raise UserError(f"pytest cannot collect the tests: {' | '.join(lines[-5:])}")
+    if not collected.cases:
+        raise UserError(f"no test of {' '.join(arguments)} uses the fixture {FIXTURE!r}")
+    return {
+        "suite": " ".join(arguments),
+        "description": "tests that use the speed fixture",
+        "device": "cpu",
+        "cases": [case.to_json() for case in collected.cases],
+        "comparisons": [],
+    }
+
+
+class Asked:
+    """What a gate asks of one test, and what came of it; a pytest plug-in, which the fixture finds by `key`."""
+
+    key = pytest.StashKey["Asked"]()
+
+    def __init__(self, params: dict[str, Any], *, first: bool, turns: str | None) -> None:
+        self.params = params
+        self.first = first
+        self.turns = turns
+        self.result: dict[str, Any] | None = None
+        self.raised: NotMeasured | None = None
+        self.failure: str | None = None
+        self.skipped: str | None = None
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[self.key] = self
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and self.failure is None:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            self.failure = f"{report.when} failed: {crash.message if crash else report.longrepr}"
+        elif report.skipped:
+            self.skipped = str(report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr)
+
+
+def measure(params: dict[str, Any], *, first: bool = True, turns: str | None = None) -> dict[str, Any]:
+    """Runs one test in this process; its fixture measures as `benchsuite.runs.speed` does. Raises NotMeasured as that
+    does, Unsupported for a test that is skipped, and RuntimeError for one that fails or measures nothing."""
+    os.chdir(params["folder"])
+    asked = Asked(params, first=first, turns=turns)
+    pytest.main([params["test"], *QUIET], plugins=[asked])
+    if asked.raised is not None:
+        raise asked.raised
+    if asked.failure is not None:
+        raise RuntimeError(asked.failure)
+    if asked.result is None:
+        raise Unsupported(asked.skipped or "the test did not call its speed fixture")
+    return asked.result
+
+
+def main() -> int:
+    try:
+        print(json.dumps(plan(sys.argv[1:])))
+    except UserError as error:
+        print(error.message, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
