@@ -77,12 +77,14 @@ class Speed:
         tokens: int | None = None,
         device: str = "cpu",
         mode: str | None = None,
+        threads: int | None = None,
         dtype: str = "float32",
         results: Callable[[], Sequence[Tensor]] | None = None,
         reference: Callable[[], Sequence[Tensor]] | None = None,
     ) -> dict[str, Any]:
-        """Warms `call` up, times it on `device`, and returns the fields of a speed result (see the schema of
-        records.jsonl): `time_s` and `samples_s` in seconds, `tokens_per_s`, `peak_bytes`, `error` and more.
+        """Warms `call` up, times it on `device` with so many `threads` (those that torch has, unless said), and returns
+        the fields of a speed result (see the schema of records.jsonl): `time_s` and `samples_s` in seconds,
+        `tokens_per_s`, `peak_bytes`, `error` and more.
 
         With `results` and `reference`, both lists of tensors, what the call gives is checked after timing: the test
         fails where an error, relative to the largest value, is beyond what `dtype` allows. A device that is not there
@@ -95,6 +97,7 @@ class Speed:
         from benchsuite.runs.pytest_cases import Asked
         from benchsuite.runs.subjects import Subject
         from benchsuite.timing import accelerator
+        from benchsuite.worker import pin
 
         if self._used:
             raise RuntimeError("the speed fixture times one callable in a test; write another test for the next")
@@ -104,6 +107,10 @@ class Speed:
         asked = self._request.config.stash.get(Asked.key, None)
         params = {"threads": torch.get_num_threads(), "sample_s": SAMPLE_S} if asked is None else asked.params
         mode = mode or accelerator.modes(device.partition(":")[0])[0]
+        if threads is not None:
+            params = {**params, "threads": threads}
+            if asked is not None:
+                pin(threads)
         params = {**params, "device": device, "mode": mode, "dtype": dtype, "implementation": "test"}
         subject = Subject(
             call=call,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from benchsuite.errors import UserError
+
+BUDGETS = (20, 40, 80, 160)
+QUICK_SUITES = 300
 
 
 def command(
@@ -22,8 +26,11 @@ def command(
     catch: Annotated[str, typer.Option(help="Slowdowns from this on must be found.")] = "5%",
     pairs: Annotated[int, typer.Option(min=2, max=1000, help="Pairs of processes to measure for each case.")] = 20,
     budget: Annotated[
-        int, typer.Option(min=2, max=1000, help="Pairs that the gate may use; its own default is 40.")
-    ] = 40,
+        int, typer.Option(min=2, max=1000, help="Pairs that the gate may use; its own default is 100.")
+    ] = 100,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Instead of --budget, the pairs for which this much time suffices.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, xpu")] = "cpu",
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
@@ -65,16 +72,30 @@ def command(
     logs = {case: values for case, values in outcome.logs.items() if len(values) > 1}
     if not logs:
         raise UserError("no case could be measured", hint=f"{folder / 'head' / 'records.jsonl'} says why", exit_code=5)
+    pair_s = outcome.time_s / pairs  # of all cases
+    if minutes is not None:
+        budget = max(2, int(60 * minutes / pair_s) // 2 * 2)
     found = calibrate(logs, rule, budget)
     alarms = [case for case, decision in outcome.decisions.items() if decision.verdict in ("slower", "faster")]
     document = {"schema_version": 1, "suite": plan["suite"], "run": str(folder), "rule": asdict(rule)}
-    document |= {"measured_pairs": pairs, "measured_alarms": alarms, **asdict(found)}
+    document |= {"measured_pairs": pairs, "measured_alarms": alarms, "pair_s": pair_s, **asdict(found)}
+    document["power"] = [
+        {"pairs": some, "minutes": some * pair_s / 60, **_catches(calibrate(logs, rule, some, suites=QUICK_SUITES))}
+        for some in BUDGETS
+    ]
     write(folder, "calibration", document, _markdown(document))
     calibrations.keep(document, device, side.fingerprint()["identity"])
     if as_json:
         print(json.dumps(document, indent=1))
     else:
         print(_markdown(document))
+
+
+def _catches(found: Any) -> dict[str, Any]:
+    """Of all cases, the smallest slowdown that is found in the middle one and in the worst; None beyond 100%."""
+    ordered = sorted(noise.catches if noise.catches is not None else math.inf for noise in found.cases.values())
+    middle, worst = ordered[len(ordered) // 2], ordered[-1]
+    return {"middle": None if middle == math.inf else middle, "worst": None if worst == math.inf else worst}
 
 
 def _markdown(document: dict[str, Any]) -> str:
@@ -91,4 +112,9 @@ def _markdown(document: dict[str, Any]) -> str:
     lines += ["", f"With up to {document['pairs']} pairs a case, of {document['suites']} simulated suites without a "]
     lines[-1] += f"slowdown {share} raised an alarm (95%: {span}). Alarms of the {document['measured_pairs']} measured "
     lines[-1] += f"pairs themselves: {told}."
+    lines += ["", "| pairs a case | minutes at most | found in the middle case | in the noisiest |"]
+    lines += ["|---|---|---|---|"]
+    for row in document["power"]:
+        middle, worst = (fmt.percent(row[key], 0) if row[key] else "none up to 100%" for key in ("middle", "worst"))
+        lines.append(f"| {row['pairs']} | {row['minutes']:.1f} | {middle} | {worst} |")
     return "\n".join([*lines, ""])

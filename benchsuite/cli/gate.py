@@ -45,7 +45,7 @@ def command(
     margins: Annotated[
         Path | None, typer.Option(help="YAML: a list of {case: PATTERN, margin: 5%, catch: 10%, floor_s: 1e-5}.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=2, max=1000, help="Pairs of processes for each case, at most.")] = 40,
+    pairs: Annotated[int, typer.Option(min=2, max=1000, help="Pairs of processes for each case, at most.")] = 100,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Decide by what is known after so long.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, xpu")] = "cpu",
     only: Annotated[

@@ -128,6 +128,8 @@ def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
     kinds = {case.kind for case in cases}
     used = set().union(*(_implementations(case.params) for case in cases if case.unsupported is None))
     wanted = list(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
+    if "test" in kinds:
+        wanted.append("benchsuite.runs.pytest_cases:import_plugins")
     if "compile" in used:
         wanted.append("benchsuite.runs.speed:import_compiler")
     if "fused" in used:

@@ -64,11 +64,16 @@ def render(document: Fields, name: str) -> str:
     raise UserError(f"unknown format {name!r}", hint=f"choose from: {', '.join(FORMATS)}, svg")
 
 
+def template(name: str, **values: Any) -> str:
+    """A template of `reports/templates`, filled."""
+    return _environment().get_template(name).render(**values)
+
+
 def _standalone(svg: str | None) -> str:
     """An inline figure as a file of its own: with the page's colours, light and dark, and its background."""
     if svg is None:
         raise UserError("there is no figure: no variant has both a speed and a quality", hint="see --format md")
-    style = _environment().get_template("style.css.j2").render()
+    style = template("style.css.j2")
     colours = style[: style.index("* { box-sizing")]
     head, body = svg.split(">", 1)
     return (

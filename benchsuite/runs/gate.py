@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import fnmatch
 import math
-import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -306,7 +305,7 @@ def _pair(base: Base, head: Place, label: str, pair: int, known: _Progress) -> b
         assert of_base.result is not None
         assert of_head.result is not None
         times = (of_base.result["time_s"], of_head.result["time_s"])
-        known.logs[label].append(_log_ratio(of_base.result, of_head.result))
+        known.logs[label].append(math.log(times[1] / times[0]))
         known.times_s.setdefault(label, []).append(times)
         return True
     known.findings.append(_failure(label, of_base, of_head, *good))
@@ -334,14 +333,6 @@ def _side_by_side(base: Base, head: Place, label: str, pair: int) -> tuple[Recor
         started = [(place, pool.submit(measure, place)) for place in ((base, head) if pair % 2 == 0 else (head, base))]
         records = {id(place): future.result() for place, future in started}
     return records[id(base)], records[id(head)]
-
-
-def _log_ratio(base: dict[str, Any], head: dict[str, Any]) -> float:
-    """log(head's time / base's): the median over neighbouring turns, or of the medians where a side took none."""
-    before, after = base["samples_s"], head["samples_s"]
-    if base["stop"] == head["stop"] == "turns" and len(before) == len(after):
-        return statistics.median(math.log(new / old) for old, new in zip(before, after, strict=True))
-    return math.log(head["time_s"] / base["time_s"])
 
 
 def _failure(label: str, base: Record, head: Record, base_good: bool, head_good: bool) -> Finding:

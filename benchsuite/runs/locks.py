@@ -49,6 +49,14 @@ def run_lock(folder: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def install_lock(commit: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Holds the lock of one commit's environment: two gates that want it make it once."""
+    path = cache_dir("locks") / f"commit-{commit}"
+    with _locked(path, "a gate", True, say, lambda: False, f"another process installs {commit[:12]}"):
+        yield
+
+
 def _silent(text: str) -> None:
     """For locks that never wait."""
 
@@ -71,7 +79,7 @@ def _locked(
                 if stop():
                     raise KeyboardInterrupt
                 time.sleep(POLL_S)
-            say("the machine is free")
+            say("it has ended")
         about = {"pid": os.getpid(), "run": holder, "since": datetime.now(UTC).isoformat(timespec="seconds")}
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(about).encode(), 0)

@@ -7,6 +7,8 @@ with its own interpreter in its own folder.
 from __future__ import annotations
 
 import contextlib
+import importlib
+import importlib.metadata
 import io
 import json
 import os
@@ -24,6 +26,19 @@ FIXTURE = "speed"
 TIMEOUT_S = 300.0
 SAMPLE_S = 0.2
 QUIET = ("-q", "-p", "no:cacheprovider")
+# They collect garbage over and over at the end of a session: half a second in every process.
+BARE = ("-p", "no:unraisableexception", "-p", "no:threadexception")
+
+
+def import_plugins() -> None:
+    """Imports what a pytest session and the fixture import, once for all processes that are forked from this one."""
+    import benchsuite.runs.speed  # noqa: F401
+
+    for entry in importlib.metadata.entry_points(group="pytest11"):
+        with contextlib.suppress(Exception):  # pytest will say what is wrong with it
+            entry.load()
+    with contextlib.suppress(ImportError):  # its plug-in imports the rest when a session ends
+        importlib.import_module("hypothesis")
 
 
 class Collected:
@@ -92,7 +107,7 @@ def measure(params: dict[str, Any], *, first: bool = True, turns: str | None = N
     does, Unsupported for a test that is skipped, and RuntimeError for one that fails or measures nothing."""
     os.chdir(params["folder"])
     asked = Asked(params, first=first, turns=turns)
-    pytest.main([params["test"], *QUIET], plugins=[asked])
+    pytest.main([params["test"], *QUIET, *BARE], plugins=[asked])
     if asked.raised is not None:
         raise asked.raised
     if asked.failure is not None:

@@ -31,7 +31,7 @@ from typing import Any
 
 from benchsuite.cache import cache_dir
 from benchsuite.errors import UserError
-from benchsuite.runs import baselines
+from benchsuite.runs import baselines, locks
 from benchsuite.runs.store import read_manifest
 
 HERE = "."
@@ -79,6 +79,8 @@ class Side:
 
     def _ask(self, words: list[str], problem: str) -> dict[str, Any]:
         """The JSON document that the side's interpreter prints."""
+        if not self.folder.is_dir():
+            raise UserError(f"{self.name}: the folder {Path.cwd().name} is not in it", exit_code=4)
         done = subprocess.run(
             [self.python, *words],
             env={**os.environ, **self.variables},
@@ -109,7 +111,10 @@ def parse(words: Sequence[str], say: Callable[[str], None]) -> Side:
         if len(words) > 1:
             raise UserError(f"{stored[0]} is a side of its own; nothing adds to it")
         kind, _, name = stored[0].partition(":")
-        return Side(stored[0], stored=baselines.find(name) if kind == "baseline" else Path(name))
+        run = baselines.find(name) if kind == "baseline" else Path(name)
+        if not (run / "manifest.json").is_file():
+            raise UserError(f"{run} holds no run", hint="give a run directory", exit_code=4)
+        return Side(stored[0], stored=run)
     python, folder, variables, sets = sys.executable, Path.cwd(), dict(ALWAYS), []
     for word in words:
         kind, separator, value = word.partition(":")
@@ -160,9 +165,16 @@ def _installed(ref: str, say: Callable[[str], None]) -> tuple[str, Path]:
     folder = cache_dir("gate") / commit
     python = folder / "environment" / "bin" / "python"
     source = folder / "source"
-    here_there = source / Path.cwd().relative_to(Path(root).resolve())
-    if (folder / "complete").exists():
-        return str(python), here_there
+    here_there = source / Path.cwd().resolve().relative_to(Path(root).resolve())
+    with locks.install_lock(commit, say):
+        if not (folder / "complete").exists():
+            _install(ref, commit, root, folder, say)
+    return str(python), here_there
+
+
+def _install(ref: str, commit: str, root: str, folder: Path, say: Callable[[str], None]) -> None:
+    """Makes the environment of a commit in `folder`."""
+    python, source = folder / "environment" / "bin" / "python", folder / "source"
     say(f"{ref}: commit {commit[:12]} is installed in an environment of its own, once")
     shutil.rmtree(folder, ignore_errors=True)
     _run(["git", "clone", "--quiet", "--shared", "--no-checkout", root, str(source)], ref)
@@ -178,7 +190,6 @@ def _installed(ref: str, say: Callable[[str], None]) -> tuple[str, Path]:
     except UserError:
         _run([*install, "--editable", str(source)], ref)
     (folder / "complete").touch()
-    return str(python), here_there
 
 
 def _git(*arguments: str, what: str) -> str:

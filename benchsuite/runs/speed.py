@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import sys
 import time
 from typing import Any
 
@@ -240,6 +241,5 @@ def _largest(x: torch.Tensor) -> torch.Tensor:
 
 
 def _compiled_graphs() -> int:
-    from torch._dynamo.utils import counters
-
-    return int(counters["stats"]["unique_graphs"])
+    dynamo = sys.modules.get("torch._dynamo.utils")  # where it was never imported, nothing was compiled
+    return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0

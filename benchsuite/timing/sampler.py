@@ -14,6 +14,7 @@ import numpy as np
 from benchsuite.timing.clock import Clock
 from benchsuite.timing.turns import TakesTurns
 
+TURN_S = 0.02  # filled with samples: long beside what it costs to hand a turn on
 REFILL_S = 0.02  # a shorter call is made once untimed after another process's turn, which has emptied the caches
 
 
@@ -64,7 +65,7 @@ def sample(
 ) -> Samples:
     """Warms `call` up and samples its time per call. What only a first call does should have been done before.
 
-    With `turns` a sample is taken at each of them, as many as there are.
+    With `turns` samples are taken at each of them, as long as there are any.
     """
     config = config or SamplerConfig()
     started = clock.now()
@@ -91,8 +92,8 @@ def sample(
 def _in_turns(
     call: Callable[[], object], clock: Clock, calls: int, config: SamplerConfig, turns: TakesTurns
 ) -> tuple[list[float], int, str]:
-    """A sample a turn, the calls that were made untimed, and `turns`; `budget` where there were too few turns, because
-    the other process failed."""
+    """Samples for `TURN_S` at each turn, the calls that were made untimed, and `turns`; `budget` where there were too
+    few turns, because the other process failed."""
     samples: list[float] = []
     refills = 0
     last_s = 0.0
@@ -100,7 +101,11 @@ def _in_turns(
         if last_s < REFILL_S:
             last_s = clock.time_calls(call, 1)
             refills += 1
-        samples.append(clock.time_calls(call, calls) / calls)
+        until = clock.now() + TURN_S
+        while True:
+            samples.append(clock.time_calls(call, calls) / calls)
+            if clock.now() >= until:
+                break
     turns.close()
     return samples, refills, "turns" if len(samples) >= 3 else "budget"
 

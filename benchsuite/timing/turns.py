@@ -27,6 +27,9 @@ from typing import Protocol
 ORDER = (0, 1, 1, 0)
 ASK, GO, STOP = b"?", b"+", b"-"
 FEWEST = 4  # turns of each, however long they take
+# A pool of threads goes on spinning after its last work (libgomp's for some milliseconds, Intel's for 200): it would
+# take its cores from the other's turn.
+STILL_S, STILL_CPU, STILL_AT_LATEST_S = 0.001, 0.1, 0.3
 
 
 class TakesTurns(Protocol):
@@ -50,6 +53,7 @@ class Turns:
 
     def take(self) -> bool:
         """Waits for a turn; the one before ends with this call. False where there shall be no more."""
+        _wait_until_still()
         try:
             self._socket.sendall(ASK)
             granted = self._socket.recv(1) == GO
@@ -153,6 +157,16 @@ class Turnstile:
         self._waiting.discard(client)
         with contextlib.suppress(OSError):  # it has gone: its end of file says so next
             client.sendall(word)
+
+
+def _wait_until_still() -> None:
+    """Until this process's threads sleep too."""
+    deadline = time.monotonic() + STILL_AT_LATEST_S
+    while time.monotonic() < deadline:
+        before = time.process_time()
+        time.sleep(STILL_S)
+        if time.process_time() - before < STILL_CPU * STILL_S:
+            return
 
 
 def _heard(client: socket.socket) -> bool:

@@ -42,7 +42,7 @@ class Gate:
     ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "benchsuite", "gate", str(self.folder / "paper.yaml"), "--device", "fake"]
         command += ["--base", self.script("base", base), "--head", self.script("head", head)]
-        command += ["-o", str(self.folder / "out"), *options]
+        command += ["-o", str(self.folder / "out"), "--pairs=40", *options]
         env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder / "cache"), "COLUMNS": "200"}
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 

@@ -226,7 +226,7 @@ def test_a_second_run_waits_for_the_first_or_refuses(tmp_path: Path, suite: Path
     first.communicate()
     code, _, err = finish(waiting)
     assert code == 0
-    assert "the machine is free" in err
+    assert "it has ended" in err
 
 
 def test_resume_continues_only_the_same_run(suite: Path) -> None:

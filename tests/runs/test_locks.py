@@ -53,7 +53,7 @@ def test_waiting_ends_when_the_holder_does() -> None:
         process.kill()
 
     with machine_lock("second", wait=True, say=say):
-        assert [text.split(":")[0] for text in said] == ["another run measures on this machine", "the machine is free"]
+        assert [text.split(":")[0] for text in said] == ["another run measures on this machine", "it has ended"]
     process.communicate()
 
 

@@ -98,7 +98,7 @@ def test_one_goes_on_alone(how: str) -> None:
     assert count >= 4
 
 
-def test_a_sample_is_taken_at_each_turn() -> None:
+def test_samples_are_taken_at_each_turn() -> None:
     class Seven:
         left = 7
 
@@ -116,14 +116,14 @@ def test_a_sample_is_taken_at_each_turn() -> None:
         calls += 1
 
     samples = sample(call, FakeClock([0.01]), SamplerConfig(), Seven())
-    assert samples.samples_s == (0.01,) * 7
+    assert samples.samples_s == (0.01,) * 14, "two in the 20 ms of each turn"
     assert samples.stop == "turns"
     assert samples.calls == calls, "the untimed ones too"
 
 
 def test_too_few_turns_are_followed_by_samples_of_its_own() -> None:
-    class Two:
-        left = 2
+    class One:
+        left = 1
 
         def take(self) -> bool:
             self.left -= 1
@@ -131,6 +131,6 @@ def test_too_few_turns_are_followed_by_samples_of_its_own() -> None:
 
         def close(self) -> None: ...
 
-    samples = sample(lambda: None, FakeClock([0.01]), SamplerConfig(), Two())
+    samples = sample(lambda: None, FakeClock([0.01]), SamplerConfig(), One())
     assert len(samples.samples_s) >= 10
     assert samples.stop == "interval"

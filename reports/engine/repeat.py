@@ -1,0 +1,163 @@
+"""Do the intervals of a run hold what they promise, and what do they cost?
+
+    python reports/engine/repeat.py runs          # twenty runs of a part of micro: how often is the pooled ratio covered?
+    python reports/engine/repeat.py peers         # time until a median is known to 2%, beside torch and pytest-benchmark
+
+Each writes a table and its data beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.utils.benchmark import Timer
+
+from benchsuite.timing.clock import CPUClock
+from benchsuite.timing.sampler import SamplerConfig, median_interval_width, sample
+
+HERE = Path(__file__).parent
+RUNS = 20
+ONLY = (
+    "activation/swiglu/*/layer/fwd/125m",
+    "position/alibi/eager/layer/fwd/125m",
+    "position/alibi/fused/layer/fwd/125m",
+)
+PRECISION = 0.02
+ROUNDS = 9
+
+
+def runs() -> None:
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        for number in range(RUNS):
+            out = Path(folder) / str(number)
+            only = [f"--only={pattern}" for pattern in ONLY]
+            command = [sys.executable, "-m", "benchsuite", "run", "micro", *only, "-o", str(out)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            document = json.loads((out / "report.json").read_text())
+            for row in (*document["rows"], *document["implementations"]):
+                speed = row["speed"]
+                if speed["ratio"] is not None and speed["low"] is not None:
+                    what = f"against {row['baseline']}" if "baseline" in row else f"against {row['against']}"
+                    name = f"{row['component']}/{row['variant']}/{row['implementation']} {what}"
+                    found.setdefault(name, []).append((speed["ratio"], speed["low"], speed["high"]))
+        minutes = (time.monotonic() - started) / 60
+    lines = [
+        "# Twenty runs of the same suite",
+        "",
+        f"`benchsuite run micro {' '.join(f'--only {p!r}' for p in ONLY)}`, {RUNS} times, {minutes:.0f} minutes; made by",
+        "`python reports/engine/repeat.py runs`. The pooled ratio is the geometric mean of all runs'.",
+        "",
+        "| ratio | pooled | runs whose 95% interval covers it | median half-width |",
+        "|---|---|---|---|",
+    ]
+    covered = total = 0
+    for name, rows in found.items():
+        pooled = math.exp(float(np.mean([math.log(ratio) for ratio, _, _ in rows])))
+        hits = sum(low <= pooled <= high for _, low, high in rows)
+        width = float(np.median([math.log(high / low) / 2 for _, low, high in rows]))
+        lines.append(f"| {name} | {pooled:.3f}x | {hits} of {len(rows)} | {100 * width:.0f}% |")
+        covered, total = covered + hits, total + len(rows)
+    lines += ["", f"In all {covered} of {total} intervals cover ({covered / total:.1%}).", ""]
+    (HERE / "runs.json").write_text(json.dumps(found) + "\n")
+    (HERE / "runs.md").write_text("\n".join(lines))
+
+
+def peers() -> None:
+    x, wide = torch.randn(512, 768), torch.randn(4096, 768)
+    work: dict[str, Callable[[], object]] = {
+        "gelu 512 x 768": lambda: F.gelu(x),
+        "layer norm 512 x 768": lambda: F.layer_norm(x, (768,)),
+        "product 512 x 768 x 768": lambda: x @ x.T,
+        "softmax 4096 x 768": lambda: torch.softmax(wide, -1),
+    }
+    torch.set_num_threads(1)
+    ways = {"benchsuite": ours, "torch.utils.benchmark": torch_timer, "pytest-benchmark's loop": pytest_benchmark}
+    times: dict[str, dict[str, list[float]]] = {name: {way: [] for way in ways} for name in work}
+    for _ in range(ROUNDS):
+        for name, call in work.items():
+            for way, measure in ways.items():
+                times[name][way].append(measure(call))
+    lines = [
+        "# Time until a median is known to 2%",
+        "",
+        f"Seconds, median of {ROUNDS} rounds in one process, all in turn; made by `python reports/engine/repeat.py peers`. Ours",
+        "includes its warm-up. The others have no such criterion of their own for a median, so each is given time in doubling steps,",
+        "and only the last step, which sufficed, is counted.",
+        "",
+        "| work | " + " | ".join(ways) + " |",
+        "|---|" + "---|" * len(ways),
+    ]
+    for name, row in times.items():
+        lines.append(f"| {name} | " + " | ".join(f"{np.median(values):.2f}" for values in row.values()) + " |")
+    (HERE / "peers.json").write_text(json.dumps(times) + "\n")
+    (HERE / "peers.md").write_text("\n".join([*lines, ""]))
+
+
+def ours(call: Callable[[], object]) -> float:
+    """Seconds that the sampler takes."""
+    started = time.perf_counter()
+    sample(call, CPUClock(), SamplerConfig(precision=PRECISION, budget_s=10))
+    return time.perf_counter() - started
+
+
+def torch_timer(call: Callable[[], object]) -> float:
+    timer = Timer("call()", globals={"call": call})
+    return doubling(lambda seconds: list(timer.blocked_autorange(min_run_time=seconds).times))
+
+
+def pytest_benchmark(call: Callable[[], object]) -> float:
+    """Calls in one round until it lasts 50 µs, then rounds until the time is over, five at least."""
+
+    def rounds(seconds: float) -> list[float]:
+        calls = 1
+        while timed(call, calls) < 50e-6:
+            calls *= 2
+        until = time.perf_counter() + seconds
+        found: list[float] = []
+        while time.perf_counter() < until or len(found) < 5:
+            found.append(timed(call, calls) / calls)
+        return found
+
+    return doubling(rounds)
+
+
+def timed(call: Callable[[], object], calls: int) -> float:
+    started = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return time.perf_counter() - started
+
+
+def doubling(measure: Callable[[float], list[float]]) -> float:
+    """Seconds of the first measurement that is precise enough, given ever more time."""
+    wanted = 0.05
+    while True:
+        started = time.perf_counter()
+        samples = measure(wanted)
+        taken = time.perf_counter() - started
+        if (len(samples) >= 10 and median_interval_width(samples) < PRECISION) or wanted > 10:
+            return taken
+        wanted *= 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=("runs", "peers"))
+    (runs if parser.parse_args().command == "runs" else peers)()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Baselines and histories, made of runs on the fake device."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SUITE = """
+name: paper
+model: {layers: 1, width: 8, heads: 2, vocab: 300, seq: 8}
+speed:
+  sample_s: 0.02
+  replicates: 16
+  cases:
+    - component: activation
+      variants: [swiglu]
+      shape: {batch: 2}
+"""
+SWIGLU = "activation/swiglu/eager/layer/fwd+bwd"
+
+
+class Project:
+    """A folder with a suite, runs and baselines."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "paper.yaml").write_text(SUITE)
+
+    def call(self, *words: str, script: list[dict[str, Any]] | None = None) -> subprocess.CompletedProcess[str]:
+        path = self.folder / "script.json"
+        path.write_text(json.dumps([{"case": "*", "time_s": [0.002], "spread": 0.005}, *(script or [])]))
+        env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder / "cache"), "COLUMNS": "200"}
+        env["BENCHSUITE_FAKE_DEVICE"] = str(path)
+        command = [sys.executable, "-m", "benchsuite", *words]
+        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
+
+    def run(self, name: str, script: list[dict[str, Any]] | None = None, *, replicates: int = 16) -> None:
+        done = self.call(
+            "run", "paper.yaml", "--device=fake", "-o", name, f"--set=speed.replicates={replicates}", script=script
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+SLOWER = [{"case": "activation/swiglu/*", "time_s": [0.0022]}]
+
+
+def test_a_baseline_is_saved_shown_promoted_and_gated_against(project: Project) -> None:
+    project.run("first")
+    assert project.call("baseline", "save", "v1", "first").stdout.strip() == "baselines/v1"
+    assert sorted(path.name for path in (project.folder / "baselines" / "v1").iterdir()) == [
+        "manifest.json",
+        "records.jsonl",
+    ]
+    again = project.call("baseline", "save", "v1", "first")
+    assert (again.returncode, "--replace" in again.stderr) == (2, True)
+    assert project.call("baseline", "save", "v1", "first", "--replace").returncode == 0
+    assert "2.0" in project.call("baseline", "show", "v1").stdout
+    without = project.call("gate", "paper.yaml", "--device=fake", "--base=baseline:")
+    assert (without.returncode, "promote" in without.stderr) == (4, True)
+    assert project.call("baseline", "promote", "v1").returncode == 0
+    (row,) = json.loads(project.call("baseline", "list", "--json").stdout)["baselines"]
+    assert (row["name"], row["current"], row["suite"], row["cases"], row["age_days"]) == ("v1", True, "paper", 2, 0)
+
+    same = project.call("gate", "paper.yaml", "--device=fake", "--base=baseline:", "-o", "same")
+    assert same.returncode == 0, same.stderr
+    assert "measured earlier, not side by side" in same.stderr
+    slower = project.call("gate", "paper.yaml", "--device=fake", "--base=baseline:v1", "-o", "out", script=SLOWER)
+    assert slower.returncode == 1, slower.stderr
+    document = json.loads((project.folder / "out" / "gate.json").read_text())
+    assert [row["case"] for row in document["cases"] if row["verdict"] == "slower"] == [SWIGLU]
+
+
+def test_a_run_is_a_base_and_its_processes_are_all_there_are(project: Project) -> None:
+    project.run("first", replicates=4)
+    done = project.call(
+        "gate", "paper.yaml", "--device=fake", "--base=run:first", "--strict", "-o", "out", script=SLOWER
+    )
+    assert done.returncode == 3, done.stderr
+    document = json.loads((project.folder / "out" / "gate.json").read_text())
+    assert {row["pairs"] for row in document["cases"]} == {4}
+
+
+def test_another_machine_and_other_parameters_are_not_compared(project: Project) -> None:
+    project.run("first")
+    path = project.folder / "first" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    cpu = manifest["hardware"]["identity"]["cpu"]
+    manifest["hardware"]["identity"]["cpu"] = "another"
+    path.write_text(json.dumps(manifest))
+    done = project.call("gate", "paper.yaml", "--device=fake", "--base=run:first")
+    assert done.returncode == 4, done.stderr
+    assert f"cpu was another and is {cpu[:20]}" in done.stderr
+
+    manifest["hardware"]["identity"]["cpu"] = cpu
+    manifest["created"] = "2020-01-01T00:00:00+00:00"
+    path.write_text(json.dumps(manifest))
+    done = project.call(
+        "gate", "paper.yaml", "--device=fake", "--base=run:first", "--set=speed.cases.0.shape.batch=4", "-o", "out"
+    )
+    assert done.returncode == 4, done.stderr
+    assert "days old" in done.stderr
+    document = json.loads((project.folder / "out" / "gate.json").read_text())
+    assert {finding["kind"] for finding in document["findings"]} == {"changed"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["baseline", "save", "../x", "first"], 2, "is no name"),
+        (["baseline", "save", "v1", "nothing"], 2, "holds no run"),
+        (["baseline", "promote", "nothing"], 4, "no baseline 'nothing'"),
+        (["baseline", "show"], 4, "no baseline is promoted"),
+        (["gate", "paper.yaml", "--device=fake", "--base=baseline:nothing"], 4, "no baseline 'nothing'"),
+        (["gate", "paper.yaml", "--device=fake", "--base=run:nothing"], 4, "no run"),
+        (["gate", "paper.yaml", "--device=fake", "--base=run:x", "--base=env:A=b"], 2, "nothing adds to it"),
+        (["gate", "paper.yaml", "--device=fake", "--base=.", "--head=run:x"], 2, "can only be a base"),
+        (["history", "nothing"], 2, "no folder"),
+        (["history", "."], 2, "no run in these folders"),
+    ],
+)
+def test_what_is_not_there_is_said(project: Project, words: list[str], code: int, said: str) -> None:
+    done = project.call(*words)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_history_names_the_run_and_the_commit_since_which_a_case_is_slower(project: Project) -> None:
+    for number in range(10):
+        project.run(f"runs/{number}", SLOWER if number >= 6 else None, replicates=3)
+        path = project.folder / "runs" / str(number) / "manifest.json"
+        manifest = json.loads(path.read_text())
+        manifest["created"] = f"2026-01-{number + 1:02d}T00:00:00+00:00"
+        manifest["hardware"]["context"]["commit"] = f"{number:040x}"
+        path.write_text(json.dumps(manifest))
+    done = project.call("history", "runs", "--fail", "-o", "pages")
+    assert done.returncode == 1, done.stderr
+    document = json.loads((project.folder / "pages" / "history.json").read_text())
+    first, second = document["cases"]
+    assert (first["case"], first["verdict"], second["verdict"]) == (SWIGLU, "slower", "steady")
+    assert first["change"] == pytest.approx(1.1, rel=0.02)
+    assert first["since"] == {"run": "6", "created": "2026-01-07T00:00:00+00:00", "commit": f"{6:040x}"}
+    page = (project.folder / "pages" / "history.html").read_text()
+    assert page.count("<figure") == 2
+    assert "since 6, commit 000000000000" in page
+    assert "<script" not in page
+    assert f"| {SWIGLU} | slower 1.1" in (project.folder / "pages" / "history.md").read_text()
+    assert project.call("history", "runs", "--margin=20%", "--fail").returncode == 0
