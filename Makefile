@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quick test lint wheel clean
+.PHONY: quick test lint gate wheel clean
 
 quick: $(VENV)/.installed
 	$(BIN)/benchsuite run quick
@@ -18,6 +18,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Did a change make benchsuite itself slower? `make gate BASE=HEAD~1`
+BASE ?= origin/main
+gate: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests/throughput --benchsuite-gate $(BASE)
 
 # A wheel with the kernels inside, for machines without a compiler.
 wheel: $(VENV)/.installed-dev

@@ -1,7 +1,7 @@
 """Do the intervals of a run hold what they promise, and what do they cost?
 
-    python reports/engine/repeat.py runs          # twenty runs of a part of micro: how often is the pooled ratio covered?
-    python reports/engine/repeat.py peers         # time until a median is known to 2%, beside torch and pytest-benchmark
+    python reports/engine/repeat.py runs     # twenty runs of a part of micro: how often is the pooled ratio covered?
+    python reports/engine/repeat.py peers    # time until a median is known to 2%, beside torch and pytest-benchmark
 
 Each writes a table and its data beside this file.
 """
@@ -57,7 +57,8 @@ def runs() -> None:
     lines = [
         "# Twenty runs of the same suite",
         "",
-        f"`benchsuite run micro {' '.join(f'--only {p!r}' for p in ONLY)}`, {RUNS} times, {minutes:.0f} minutes; made by",
+        f"`benchsuite run micro {' '.join(f'--only {p!r}' for p in ONLY)}`,",
+        f"{RUNS} times, {minutes:.0f} minutes; made by",
         "`python reports/engine/repeat.py runs`. The pooled ratio is the geometric mean of all runs'.",
         "",
         "| ratio | pooled | runs whose 95% interval covers it | median half-width |",
@@ -93,9 +94,9 @@ def peers() -> None:
     lines = [
         "# Time until a median is known to 2%",
         "",
-        f"Seconds, median of {ROUNDS} rounds in one process, all in turn; made by `python reports/engine/repeat.py peers`. Ours",
-        "includes its warm-up. The others have no such criterion of their own for a median, so each is given time in doubling steps,",
-        "and only the last step, which sufficed, is counted.",
+        f"Seconds, median of {ROUNDS} rounds in one process, all in turn; made by",
+        "`python reports/engine/repeat.py peers`. Ours includes its warm-up. The others have no criterion of their own",
+        "for a median, so each is given time in doubling steps; only the last one, which sufficed, is counted.",
         "",
         "| work | " + " | ".join(ways) + " |",
         "|---|" + "---|" * len(ways),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,6 @@ from thirty import NAMES, workload
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_time(name: str, benchmark) -> None:
+def test_time(name: str, benchmark: Callable[[Callable[[], object]], object]) -> None:
     torch.set_num_threads(1)
     benchmark(workload(name))

@@ -11,7 +11,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from thirty import NAMES, workload
 
+from benchsuite.pytest_plugin import Speed
+
 
 @pytest.mark.parametrize("name", NAMES)
-def test_time(name: str, speed) -> None:
+def test_time(name: str, speed: Speed) -> None:
     speed(workload(name), threads=1)
