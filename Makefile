@@ -11,7 +11,7 @@ quick: $(VENV)/.installed
 	$(BIN)/benchsuite run quick
 
 test: $(VENV)/.installed-dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -88,9 +88,9 @@ def command(
     check_new(folder)
     pairs += pairs % 2  # both orders as often
     say = functools.partial(console.print, markup=False)
+    if stored := [word for word in head or [] if word.partition(":")[0] in sides.STORED]:
+        raise UserError(f"head is measured now; {stored[0]} can only be a base")
     described = [sides.parse(words, say) for words in (base, head or [sides.HERE])]
-    if described[1].stored:
-        raise UserError(f"head is measured now; {described[1].name} can only be a base")
     plans = [side.plan(targets, device, only or [], sets or []) for side in described]
     notes = []
     if described[0].stored:

@@ -303,8 +303,8 @@ def report() -> None:
             "",
         ]
     lines += [
-        "The gate's rows are simulated from the recorded pairs (1000 suites each, the rule as shipped, a look after every",
-        "second pair); the other tools' rows are all comparisons of their recorded runs, with head's times multiplied.",
+        "The gate's rows are simulated from the recorded pairs (1000 suites each, the rule as shipped, a look after",
+        "every second pair); the other tools' rows are all comparisons of their recorded runs, with head's times multiplied.",
         "At 1 and 2% an alarm is below the margin: 0 is right.",
         "",
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +79,7 @@ def test_annotations_are_escaped() -> None:
     assert list(page.github(document)) == ["::error title=benchsuite fails%3A a%3Ab%2Cc::50%25 of%0Ait"]
 
 
-def test_margins_of_single_cases_and_floors_accept_what_they_say(tmp_path: Path) -> None:
+def test_margins_of_single_cases_accept_what_they_say(tmp_path: Path) -> None:
     margins = tmp_path / "margins.yaml"
     head = [*BASE, {"case": "activation/swiglu/*", "time_s": [0.0022]}]
     margins.write_text("- {case: 'activation/swiglu/*', margin: 15%}\n")
@@ -89,9 +88,6 @@ def test_margins_of_single_cases_and_floors_accept_what_they_say(tmp_path: Path)
     document = json.loads((tmp_path / "out" / "gate.json").read_text())
     (row,) = [row for row in document["cases"] if row["case"] == SWIGLU]
     assert (row["margin"], row["catch"], row["verdict"]) == (0.15, 0.3, "same")
-    shutil.rmtree(tmp_path / "out")
-    margins.write_text("- {case: '*', floor_s: 5e-4}\n")
-    assert run(tmp_path, BASE, head, f"--margins={margins}").returncode == 0
 
 
 def test_the_last_line_that_fits_counts() -> None:
@@ -183,8 +179,7 @@ def _filled(text: str, values: dict[str, str]) -> str:
     return text
 
 
-@pytest.mark.parametrize(("slower", "code", "verdict"), [(True, 1, "regression"), (False, 0, "fine")])
-def test_the_steps_of_the_action_run_as_they_are_written(tmp_path: Path, slower: bool, code: int, verdict: str) -> None:
+def test_the_steps_of_the_action_run_as_they_are_written(tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
     (project / "paper.yaml").write_text(SUITE)
@@ -200,7 +195,7 @@ def test_the_steps_of_the_action_run_as_they_are_written(tmp_path: Path, slower:
     ):
         subprocess.run([*git, *words], check=True)
     (tmp_path / "base.json").write_text(json.dumps(BASE))
-    head = [*BASE, {"case": "activation/swiglu/*", "time_s": [0.0022]}] if slower else BASE
+    head = [*BASE, {"case": "activation/swiglu/*", "time_s": [0.0022]}]
     (tmp_path / "head.json").write_text(json.dumps(head))
     inputs = {
         "suite": "paper.yaml",
@@ -219,6 +214,6 @@ def test_the_steps_of_the_action_run_as_they_are_written(tmp_path: Path, slower:
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
         done = subprocess.run(command, cwd=project, env=env | step["env"], capture_output=True, text=True, check=False)
         codes.append(done.returncode)
-    assert codes == [0, 0, code], done.stderr
-    assert outputs.read_text() == f"verdict={verdict}\n"
+    assert codes == [0, 0, 1], done.stderr
+    assert outputs.read_text() == "verdict=regression\n"
     assert "benchsuite" in (tmp_path / "summary.md").read_text()
