@@ -10,6 +10,9 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("BENCHSUITE_KERNELS_CACHE", str(Path(__file__).parents[1] / "build" / "kernels"))
+# pytest-benchmark measures nothing beside other tests; sessions that a test starts are meant to.
+for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.pop(name, None)
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 

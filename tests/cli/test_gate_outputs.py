@@ -142,14 +142,12 @@ def test_a_calibration_is_found_again_and_told(tmp_path: Path) -> None:
     env = {**os.environ, "BENCHSUITE_CACHE": str(tmp_path / "cache")}
     env["BENCHSUITE_FAKE_DEVICE"] = str(tmp_path / "base.json")
     command = [sys.executable, "-m", "benchsuite", "calibrate", "paper.yaml", "--device=fake", "--pairs=6", "--json"]
-    done = subprocess.run(
-        [*command, "--minutes=0.5"], env=env, capture_output=True, text=True, cwd=tmp_path, check=False
-    )
+    done = subprocess.run([*command, "--minutes=2"], env=env, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [row["pairs"] for row in found["power"]] == [20, 40, 80, 160]
     assert found["power"][0]["minutes"] < found["power"][1]["minutes"]
-    assert found["pairs"] == pytest.approx(30 / found["pair_s"], abs=2)
+    assert found["pairs"] == pytest.approx(120 / found["pair_s"], abs=2)
     told = run(tmp_path, BASE, BASE)
     assert "Calibrated on this machine" in told.stdout
     document = json.loads((tmp_path / "out" / "gate.json").read_text())
