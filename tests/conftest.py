@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,3 +26,13 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.environ["BENCHSUITE_CACHE"] = str(folder)
     yield folder
     del os.environ["BENCHSUITE_CACHE"]
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """What a test draws is the same every time and in any order of the tests."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)

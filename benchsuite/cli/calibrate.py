@@ -51,7 +51,8 @@ def command(
 
     from benchsuite.cli.gate import fraction, measured
     from benchsuite.cli.output import write
-    from benchsuite.runs import calibrations, gate, sides
+    from benchsuite.runs import calibrations, sides
+    from benchsuite.runs.margins import Rules
     from benchsuite.runs.store import check_new
     from benchsuite.stats.calibration import calibrate
     from benchsuite.stats.gate import Rule
@@ -67,7 +68,7 @@ def command(
     side = sides.Side(sides.HERE)
     plan = side.plan(targets, device, only or [], sets or [])
     outcome = measured(
-        folder, [side, side], [plan, plan], gate.Rules(rule), pairs, console, device=device, wait=wait, to_the_end=True
+        folder, [side, side], [plan, plan], Rules(rule), pairs, console, device=device, wait=wait, to_the_end=True
     )
     logs = {case: values for case, values in outcome.logs.items() if len(values) > 1}
     if not logs:

@@ -19,7 +19,8 @@ from benchsuite.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchsuite.runs.gate import Outcome, Rules
+    from benchsuite.runs.gate import Outcome
+    from benchsuite.runs.margins import Rules
     from benchsuite.runs.sides import Side
 
 EXIT = {"fine": 0, "regression": 1}
@@ -75,6 +76,7 @@ def command(
     from benchsuite.cli.output import write
     from benchsuite.report import gate as page
     from benchsuite.runs import baselines, calibrations, gate, sides
+    from benchsuite.runs.margins import Rules
     from benchsuite.runs.store import check_new
     from benchsuite.stats.gate import Rule, fewest_pairs
 
@@ -82,7 +84,7 @@ def command(
         rule = Rule(margin=fraction("--margin", margin), catch=fraction("--catch", catch))
     except ValueError as error:
         raise UserError(str(error)) from error
-    rules = gate.Rules.read(rule, margins)
+    rules = Rules.read(rule, margins)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     folder = output or Path("runs") / f"gate-{datetime.now():%Y%m%d-%H%M%S}"
     check_new(folder)
@@ -142,7 +144,7 @@ def measured(
     from benchsuite.runs.scheduler import Interrupted
 
     stop = Stop()
-    places: list[gate.Place] = []
+    places: list[Any] = []
     say = functools.partial(console.print, markup=False)
     try:
         with locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=device):
@@ -175,20 +177,23 @@ def _tell_github(document: dict[str, Any]) -> None:
 
 
 def _place(folder: Path, side: Any, plan: dict[str, Any], pairs: int, stop: Any) -> Any:
-    from benchsuite.cli.run import preloads
-    from benchsuite.runs import gate, workers
+    from benchsuite.cli.run import KERNELS, preloads
+    from benchsuite.runs import places, workers
     from benchsuite.runs.store import Store, read_records
 
-    cases = gate.speed_cases(plan, pairs)
+    cases = places.speed_cases(plan, pairs)
     if not cases:
         raise UserError(f"{side.name}: the suite has no speed cases here", hint="a gate is about speed")
     if side.stored:
-        return gate.Stored(cases, read_records(side.stored))
+        return places.Stored(cases, read_records(side.stored))
     chosen = [case.to_json() for case in cases.values()]
-    about = gate.manifest({**plan, "cases": chosen, "comparisons": []}, pairs, side.name, side.fingerprint())
+    about = places.manifest({**plan, "cases": chosen, "comparisons": []}, pairs, side.name, side.fingerprint())
     store = Store.create(folder, about)
-    place = workers.make(preloads(cases.values()), python=side.python, variables=side.variables)
-    return gate.Place(cases, store, place, stop)
+    preload = preloads(cases.values())
+    if KERNELS in preload:
+        side.build_kernels()
+    place = workers.make(preload, python=side.python, variables=side.variables)
+    return places.Place(cases, store, place, stop)
 
 
 def fraction(option: str, text: str) -> float:

@@ -77,6 +77,13 @@ class Side:
         """The machine and the software as this side's interpreter sees them: its torch may be another than ours."""
         return self._ask(["-c", FINGERPRINT], "its software cannot be told")
 
+    def build_kernels(self) -> None:
+        """Builds this side's own kernels where they must be: now, so that it falls into no measured process. The build
+        says itself how far it is. Raises UserError where it fails."""
+        words = [self.python, "-c", "from benchsuite import cuda_ext; cuda_ext.prepare()"]
+        if subprocess.run(words, env={**os.environ, **self.variables}, check=False, cwd=self.folder).returncode != 0:
+            raise UserError(f"{self.name}: its kernels cannot be built", hint="what the build said stands above")
+
     def _ask(self, words: list[str], problem: str) -> dict[str, Any]:
         """The JSON document that the side's interpreter prints."""
         if not self.folder.is_dir():

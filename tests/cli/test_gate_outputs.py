@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from benchsuite.report import gate as page
-from benchsuite.runs.gate import Own, Rules
+from benchsuite.runs.margins import Own, Rules
 from benchsuite.stats.gate import Rule
 
 ROOT = Path(__file__).parents[2]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchsuite import cuda_ext
 from benchsuite.runs import forkserver, workers
 
 pytestmark = pytest.mark.usefixtures("fake_kinds")
@@ -90,6 +91,7 @@ def test_a_function_is_called_once_for_all_children(module: Path, tmp_path: Path
 
 
 def test_the_compiler_and_the_kernels_can_be_preloaded() -> None:
+    cuda_ext.prepare()  # a server does not wait for a build, and another test may be building
     place = workers.ForkWorkers(("benchsuite.runs.speed:import_compiler", "benchsuite.cuda_ext:load"))
     place.warm()
     place.close()

@@ -1,0 +1,65 @@
+"""Which slowdowns a gate accepts, for all cases and for single ones."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
+
+from benchsuite.errors import UserError
+from benchsuite.stats.gate import Rule
+
+
+class Own(BaseModel):
+    """What a line of a margins file says of the cases that its pattern fits."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    case: str
+    margin: float | None = None
+    catch: float | None = None
+    floor_s: float | None = None
+
+    @field_validator("margin", "catch", mode="before")
+    @classmethod
+    def _share(cls, value: Any) -> Any:
+        return float(value.removesuffix("%")) / 100 if isinstance(value, str) and value.endswith("%") else value
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rule of all cases, and those of single ones; where several patterns fit, the last that says it counts."""
+
+    default: Rule
+    own: tuple[Own, ...] = ()
+
+    @classmethod
+    def read(cls, default: Rule, path: Path | None) -> Rules:
+        """Rules with the margins of a YAML file: a list of {case: PATTERN, margin: 5%, catch: 10%, floor_s: 1e-5}.
+        Raises UserError."""
+        if path is None:
+            return cls(default)
+        try:
+            rows = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+            rules = cls(default, tuple(TypeAdapter(list[Own]).validate_python(rows)))
+            for own in rules.own:
+                rules.of(own.case)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
+            told = " ".join(str(error).split())
+            hint = "a list of {case: PATTERN, margin: 5%, catch: 10%, floor_s: 1e-5}"
+            raise UserError(f"{path} gives no margins: {told}", hint=hint) from error
+        return rules
+
+    def of(self, label: str) -> Rule:
+        """The rule of a case. Raises ValueError where its margin is not below what is to be caught."""
+        said: dict[str, float] = {}
+        for own in self.own:
+            if own.case == label or fnmatch.fnmatchcase(label, own.case):
+                said |= own.model_dump(exclude={"case"}, exclude_none=True)
+        if "margin" in said and "catch" not in said:
+            said["catch"] = max(self.default.catch, 2 * said["margin"])
+        return replace(self.default, **said)
