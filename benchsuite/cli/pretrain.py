@@ -27,9 +27,21 @@ def command(
     seed: Annotated[int, typer.Option(help="Order of the data and first weights.")] = 0,
     corpus_bytes: Annotated[int, typer.Option(help="Text to take from the corpus.")] = 4_000_000,
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0)] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    micro_batch: Annotated[int | None, typer.Option(min=1, help="Sequences at once; gradients are added up.")] = None,
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16 (with loss scaling)")] = "float32",
+    recompute: Annotated[bool, typer.Option("--recompute", help="Recompute activations in the backward pass.")] = False,
+    compile_: Annotated[bool, typer.Option("--compile", help="torch.compile the loss.")] = False,
+    parallel: Annotated[str, typer.Option(help="Under torchrun: ddp, or fsdp to shard the model as well.")] = "ddp",
+    snapshots: Annotated[Path | None, typer.Option(help="Folder to resume from, and to write snapshots to.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Steps between snapshots.")] = 500,
 ) -> None:
-    """Train one model and save it."""
-    from benchsuite.errors import UserError
+    """Train one model and save it.
+
+    On several devices: `torchrun --nproc-per-node 8 -m benchsuite pretrain …`. An interrupted training with --snapshots
+    goes on when the same command is given again.
+    """
+    from benchsuite.errors import UserError, did_you_mean
     from benchsuite.model.spec import ModelSpec
 
     spec = ModelSpec(layers=layers, width=width, heads=heads, vocab=vocab, seq=seq, activation=activation,
@@ -45,10 +57,16 @@ def command(
     from benchsuite.hardware.fingerprint import usable_cores
     from benchsuite.model import checkpoint
     from benchsuite.pretrain import corpora, tokenizer
-    from benchsuite.pretrain.trainer import TrainConfig, train
+    from benchsuite.pretrain.ranks import Ranks
+    from benchsuite.pretrain.snapshots import Snapshots
+    from benchsuite.pretrain.trainer import DTYPES, TrainConfig, train
 
-    torch.set_num_threads(threads or usable_cores())
-    console = Console(stderr=True)
+    for option, value, known in (("--parallel", parallel, ("ddp", "fsdp")), ("--precision", precision, tuple(DTYPES))):
+        if value not in known:
+            raise UserError(f"{option} {value!r} is unknown", hint=did_you_mean(value, list(known)))
+    ranks = Ranks.here(device)
+    torch.set_num_threads(threads or max(1, usable_cores() // ranks.size))
+    console = Console(stderr=True, quiet=not ranks.first)
     text = corpora.load(corpus, train_bytes=corpus_bytes)
     vocabulary = tokenizer.train(text.train, vocab)
     packed = tokenizer.encode(vocabulary, text.train)
@@ -56,9 +74,17 @@ def command(
     columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:.0f}%"), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("train", total=1.0)
-        config = TrainConfig(tokens=tokens, batch=batch, lr=lr)
-        model, log = train(spec, packed, config, seed=seed, progress=lambda done: progress.update(bar, completed=done))
-    checkpoint.save(model, output, vocabulary)
-    rate = format.si(log.tokens_per_s, "tokens/s")
-    console.print(f"loss {log.final_loss:.3f} nats after {format.si(log.tokens, 'tokens')} at {rate}", highlight=False)
-    print(output)
+        config = TrainConfig(tokens=tokens, batch=batch, lr=lr, micro_batch=micro_batch, precision=precision,
+                             recompute=recompute, compile=compile_)  # fmt: skip
+        model, log = train(
+            spec, packed, config, seed=seed, ranks=ranks, parallel="fsdp" if parallel == "fsdp" else "ddp",
+            snapshots=Snapshots(snapshots, every) if snapshots else None,
+            progress=lambda done: progress.update(bar, completed=done),
+        )  # fmt: skip
+    if ranks.first:
+        checkpoint.save(model, output, vocabulary)
+        rate = format.si(log.tokens_per_s, "tokens/s")
+        told = f"loss {log.final_loss:.3f} nats after {format.si(log.tokens, 'tokens')} at {rate}"
+        console.print(told, highlight=False)
+        print(output)
+    ranks.leave()

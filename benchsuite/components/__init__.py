@@ -43,6 +43,7 @@ IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "position": ("eager", "compile", "sdpa", "folded", "flex", "flash_attn", "xformers"),
     "embedding_norm": ("eager", "compile"),
 }
+WITHOUT_BIAS = ("folded", "flex", "flash_attn", "xformers")  # attention that takes no bias as a tensor
 LIGER = ("swiglu", "geglu")  # what Liger Kernel has of the activations
 COMPONENTS: dict[str, str] = {
     "activation": "the nonlinearity of the feed-forward block",
@@ -83,11 +84,13 @@ def variant(
     source: str,
     gated: bool = False,
     kernel: str | None = None,
+    biased: bool = False,
 ) -> Callable[[Factory], Factory]:
     """Registers the decorated factory or class as variant `name` of `component`.
 
-    A `kernel` gives it the implementation `fused`. Raises UserError for an unknown component and for a name that is
-    taken.
+    A `kernel` gives it the implementation `fused`; `biased` (position schemes) says that attention needs its bias as a
+    tensor, which takes the implementations WITHOUT_BIAS from it. Raises UserError for an unknown component and for a
+    name that is taken.
     """
     if component not in COMPONENTS:
         raise UserError(f"variant {name!r} names an unknown component {component!r}", hint=_choices(component))
@@ -99,7 +102,8 @@ def variant(
                 f"{component} {name!r} is registered twice: by {taken.build.__module__} and by {build.__module__}",
                 hint="give one of them another name",
             )
-        ways = IMPLEMENTATIONS[component] + (("fused",) if kernel else ())
+        ways = tuple(way for way in IMPLEMENTATIONS[component] if not (biased and way in WITHOUT_BIAS))
+        ways += ("fused",) if kernel else ()
         ways += ("liger",) if kernel in LIGER else ()
         _registry[component, name] = Variant(component, name, build, summary, source, gated, kernel, ways)
         return build

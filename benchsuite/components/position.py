@@ -77,3 +77,16 @@ def alibi(shape: Shape) -> Position:
     from benchsuite.components.position_modules import ALiBi
 
     return ALiBi(shape)
+
+
+@variant(
+    "position",
+    "t5",
+    summary="a trained bias on attention for each head and bucket of distances",
+    source="T5, arXiv:1910.10683",
+    biased=True,
+)
+def t5(shape: Shape) -> Position:
+    from benchsuite.components.position_modules import T5Relative
+
+    return T5Relative(shape)

@@ -144,3 +144,30 @@ def alibi_slopes(heads: int) -> Tensor:
     slopes = [2 ** (-8 * i / power) for i in range(1, power + 1)]
     slopes += [2 ** (-4 * i / power) for i in range(1, 2 * (heads - power), 2)]
     return torch.tensor(slopes)
+
+
+class T5Relative(Position):
+    """A trained number for each head and bucket of distances, added to the scores in all layers (arXiv:1910.10683,
+    section 2.1).
+
+    Half of the buckets hold one distance each, the others ever more, in equal steps of their logarithm up to
+    `FARTHEST`; all beyond share the last. T5 shares the table between layers as well.
+    """
+
+    BUCKETS, FARTHEST = 32, 128
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self.table = nn.Embedding(self.BUCKETS, shape.heads)
+
+    def bias(self, positions: Tensor) -> Tensor:
+        distance = positions.unsqueeze(-1) - positions.unsqueeze(-2)  # (..., T, T): query place minus key place
+        return self.table(self.bucket(distance)).movedim(-1, -3)
+
+    def bucket(self, distance: Tensor) -> Tensor:
+        """The bucket of each distance, int64 of the same shape; a token that is ahead counts as distance 0."""
+        exact = self.BUCKETS // 2
+        distance = distance.clamp(min=0)
+        share = (distance.clamp(min=1) / exact).log() / math.log(self.FARTHEST / exact)
+        far = (exact + (share * (self.BUCKETS - exact)).long()).clamp(max=self.BUCKETS - 1)
+        return torch.where(distance < exact, distance, far)

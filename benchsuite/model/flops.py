@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from benchsuite.model.spec import ModelSpec
 
+T5_BUCKETS = 32  # as in benchsuite.components.position_modules, which needs torch
+
 
 def ffn_parameters(spec: ModelSpec) -> int:
     """Weights and biases of one feed-forward block."""
@@ -22,7 +24,7 @@ def parameters(spec: ModelSpec) -> int:
     attention = 4 * spec.width**2 + 4 * spec.width
     block = 2 * norm + attention + ffn_parameters(spec)
     embedding = spec.vocab * spec.width * (1 if spec.tied else 2)
-    position = spec.seq * spec.width if spec.position == "learned" else 0
+    position = {"learned": spec.seq * spec.width, "t5": T5_BUCKETS * spec.heads}.get(spec.position, 0)
     embedding_norm = norm if spec.embedding_norm == "on" else 0
     return spec.layers * block + embedding + position + embedding_norm + norm
 

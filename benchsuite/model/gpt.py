@@ -11,11 +11,13 @@ activation, norms, embedding, attention and loss; `folded` is sdpa with ALiBi as
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from benchsuite import components
 from benchsuite.components import other_kernels
@@ -197,6 +199,7 @@ class GPT(nn.Module):
         super().__init__()
         self.spec = spec
         self.implementation = implementation
+        self.recompute = False  # whether training keeps of each block its input alone (arXiv:1604.06174)
         self.embedding = nn.Embedding(spec.vocab, spec.width)
         self.position = components.get("position", spec.position).build(Shape(spec.width, spec.heads, spec.seq))
         self.embedding_norm = components.get("embedding_norm", spec.embedding_norm).build(spec.width, spec.norm_eps)
@@ -244,9 +247,10 @@ class GPT(nn.Module):
         x = self.embed(tokens, positions)
         rotation, bias = (None, None) if inside is not None else position_inputs(self.position, positions, x, mask)
         *earlier, last = self.blocks
+        run = partial(checkpoint, use_reentrant=False) if self.recompute and torch.is_grad_enabled() else _run
         for block in earlier:
-            x = block(x, rotation, bias, inside)
-        return self.final_norm(last(x, rotation, bias, inside, at))
+            x = run(block, x, rotation, bias, inside)
+        return self.final_norm(run(last, x, rotation, bias, inside, at))
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """The residual stream before the first block, (B, T, C)."""
@@ -276,6 +280,10 @@ class GPT(nn.Module):
         if self.implementation == "fused":
             return linear_cross_entropy(self.hidden(tokens).flatten(0, 1), self.unembedding.weight, targets.flatten())
         return functional.cross_entropy(self(tokens).flatten(0, 1), targets.flatten())
+
+
+def _run(block: nn.Module, *inputs: Any) -> Any:
+    return block(*inputs)
 
 
 def check_implementation(spec: ModelSpec, implementation: str) -> None:

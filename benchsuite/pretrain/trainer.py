@@ -4,30 +4,49 @@
     model, log = train(spec, tokens, TrainConfig(tokens=500_000), seed=0)
 
 Two models trained at the same seed see the same sequences in the same order, whatever their variants, so that seeds
-pair.
+pair. The same loop runs on one device and, started by torchrun, on many (`benchsuite.pretrain.ranks`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
 
-from benchsuite.errors import UserError
+from benchsuite.cache import digest
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
+from benchsuite.pretrain import stability
+from benchsuite.pretrain.order import data_order
+from benchsuite.pretrain.ranks import Objective, Parallel, Ranks
+from benchsuite.pretrain.snapshots import Snapshots
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+FIRST_SCALE = 2.0**12  # of float16's loss, as in the original study (`initial-loss-scale-power 12`)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """`tokens` in all; `batch` in sequences of the model's `seq` tokens; `lr` at its peak, `min_lr` as a fraction of
-    it; `warmup` as a fraction of the steps. The other defaults are GPT-3's (arXiv:2005.14165, appendix B)."""
+    it; `warmup` as a fraction of the training. The other defaults are GPT-3's (arXiv:2005.14165, appendix B).
+
+    `decay_tokens` is the length of warm-up and cosine together where it is not that of the training (0): after it the
+    learning rate stays at its least. With `ramp_tokens` the batch grows from `ramp_batch` sequences, in steps of
+    `ramp_step` (None: of as many), until so many tokens are seen. `micro_batch` sequences are computed at once on a device and their gradients
+    added up (None: all of its share). `precision` is that of matrix products; weights and optimizer stay float32, and
+    float16 scales its loss. `recompute` keeps of each block its input alone; `compile` puts the loss through
+    torch.compile.
+    """
 
     tokens: int
     batch: int = 32
@@ -40,24 +59,60 @@ class TrainConfig:
     eps: float = 1e-8
     clip: float = 1.0
     implementation: str = "sdpa"
+    ramp_tokens: int = 0
+    ramp_batch: int = 32
+    ramp_step: int | None = None
+    micro_batch: int | None = None
+    decay_tokens: int = 0
+    precision: str = "float32"
+    recompute: bool = False
+    compile: bool = False
 
     def steps(self, seq: int) -> int:
-        """Optimizer steps of `batch` · `seq` tokens that fit into `tokens`, at least one."""
-        return max(1, self.tokens // (self.batch * seq))
+        """Optimizer steps that fit into `tokens`, at least one."""
+        return len(self.sizes(seq))
+
+    def sizes(self, seq: int) -> list[int]:
+        """The batch of every step, in sequences."""
+        left, seen = self.tokens // seq, 0
+        found: list[int] = []
+        while left - seen >= (size := self._size(seen * seq)) or not found:
+            if not self.ramp_tokens or seen * seq >= self.ramp_tokens:
+                return found + [self.batch] * max(0 if found else 1, (left - seen) // self.batch)
+            found.append(size)
+            seen += size
+        return found
+
+    def _size(self, seen_tokens: int) -> int:
+        if seen_tokens >= self.ramp_tokens:
+            return self.batch
+        step = self.ramp_step or self.ramp_batch
+        stages = max(0, -(-(self.batch - self.ramp_batch) // step))  # as Megatron: increments, evenly over the ramp
+        return min(self.batch, self.ramp_batch + step * int(stages * seen_tokens / self.ramp_tokens))
 
 
 @dataclass(frozen=True)
 class TrainLog:
-    """What training took. `curve` holds (tokens seen, loss in nats averaged since the last point)."""
+    """What training took. `curve` holds (tokens seen, loss in nats averaged since the last point); `stability` is
+    that of `benchsuite.pretrain.stability.summary`."""
 
     tokens: int
     time_s: float
     curve: tuple[tuple[int, float], ...]
     final_loss: float
+    stability: dict[str, Any]
 
     @property
     def tokens_per_s(self) -> float:
         return self.tokens / self.time_s
+
+
+class Diverged(FloatingPointError):  # noqa: N818 - what a training came to
+    """The loss is no longer finite; `stability` says what came before."""
+
+    def __init__(self, message: str, stability: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.stability = stability
 
 
 CURVE_POINTS = 50
@@ -71,87 +126,153 @@ def train(
     seed: int,
     init_seed: int | None = None,
     device: str = "cpu",
+    ranks: Ranks | None = None,
+    parallel: Parallel = "ddp",
+    snapshots: Snapshots | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[GPT, TrainLog]:
     """Trains a model of `spec` on packed `tokens` and returns it in evaluation mode with its log.
 
     `seed` fixes the order of the data and, unless `init_seed` is given, the first weights. `progress` is told the
-    fraction done. Raises UserError where `tokens` hold less than one sequence, FloatingPointError when the loss is
-    no longer finite.
+    fraction done. With `snapshots` an interrupted training goes on where the last one was made, and ends with the same
+    weights to the bit on a CPU. With `ranks` this process is one of several.
+    Raises UserError where `tokens` hold less than one sequence, Diverged when the loss is no longer finite.
     """
+    ranks = ranks or Ranks(device=device)
+    sizes = config.sizes(spec.seq)
+    share = ranks.share(sizes, config.micro_batch)
     torch.manual_seed(seed if init_seed is None else init_seed)
-    model = GPT(spec, config.implementation).to(device)
-    optimizer = adamw(model, config)
-    steps = config.steps(spec.seq)
-    batches = data_order(tokens, spec.seq, config.batch, seed)
-    every = max(1, steps // CURVE_POINTS)
-    running = torch.zeros((), device=device)
-    curve: list[tuple[int, float]] = []
-    started = time.perf_counter()
-    for step in range(1, steps + 1):
-        set_lr(optimizer, config, step, steps)
-        running += train_step(model, optimizer, next(batches).to(device), config.clip)
-        if step % every == 0 or step == steps:  # the only place where the loop waits for the device
-            mean = running.item() / (every if step % every == 0 else step % every)
-            if not math.isfinite(mean):
-                raise FloatingPointError(f"the loss is {mean} after {step} of {steps} steps")
-            curve.append((step * config.batch * spec.seq, round(mean, 5)))
-            running.zero_()
+    model = GPT(spec, config.implementation).to(ranks.device)
+    model.recompute = config.recompute
+    objective = ranks.spread(Objective(model), parallel)
+    optimizer = adamw(objective.parameters(), config)
+    scaler = torch.amp.GradScaler(
+        ranks.device.partition(":")[0], init_scale=FIRST_SCALE, enabled=config.precision == "float16"
+    )
+    steps = _Steps()
+    done = 0
+    if snapshots is not None:
+        about = {"spec": asdict(spec), "config": asdict(config), "seed": seed, "init_seed": init_seed}
+        snapshots.open(ranks, about | {"text": digest([len(tokens), tokens[: 1 << 16].tolist()])})
+        done, state = snapshots.restore(objective, optimizer)
+        if done:
+            steps = _Steps(**state["steps"])
+            scaler.load_state_dict(state["scaler"])
+    call = torch.compile(objective, dynamic=False) if config.compile else objective
+    batches = data_order(tokens, spec.seq, sizes, seed, share)
+    for _ in range(done):
+        next(batches)
+    every = max(1, len(sizes) // CURVE_POINTS)
+    seen, total = sum(sizes[:done]), config.decay_tokens // spec.seq or sum(sizes)
+    started = time.perf_counter() - steps.time_s
+    for step, size in enumerate(sizes[done:], done + 1):
+        seen += size
+        set_lr(optimizer, config, seen, total)
+        batch = next(batches).to(ranks.device)
+        steps.add(*train_step(call, optimizer, batch.split(config.micro_batch or len(batch)), config, scaler))
+        snap = snapshots is not None and step % snapshots.every == 0 and step < len(sizes)
+        if snap or step % every == 0 or step == len(sizes):  # the only place where the loop waits for the device
+            steps.collect(ranks)
+            if not math.isfinite(steps.losses[-1]):
+                told = stability.summary(steps.losses, steps.norms, config.batch * spec.seq)
+                raise Diverged(f"the loss is {steps.losses[-1]} after {step} of {len(sizes)} steps", told)
             if progress is not None:
-                progress(step / steps)
-    log = TrainLog(steps * config.batch * spec.seq, time.perf_counter() - started, tuple(curve), curve[-1][1])
-    return model.eval(), log
+                progress(step / len(sizes))
+        if snapshots is not None and snap:
+            steps.time_s = time.perf_counter() - started
+            state = {"steps": steps.to_json(), "scaler": scaler.state_dict()}
+            snapshots.save(ranks, step, objective, optimizer, state)
+    time_s = time.perf_counter() - started
+    told = stability.summary(steps.losses, steps.norms, config.batch * spec.seq)
+    curve = _curve(steps.losses, sizes, every, spec.seq)
+    return ranks.whole(model).eval(), TrainLog(seen * spec.seq, time_s, curve, curve[-1][1], told)
 
 
-def train_step(model: GPT, optimizer: torch.optim.Optimizer, batch: Tensor, clip: float) -> Tensor:
-    """One optimizer step on `batch` (B, T + 1); returns the loss, detached, without waiting for the device."""
-    loss = model.loss(batch[:, :-1], batch[:, 1:])
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), clip, foreach=True)
-    optimizer.step()
+class _Steps:
+    """Loss and gradient norm of every step; the newest stay on the device until they are collected."""
+
+    def __init__(self, losses: Sequence[float] = (), norms: Sequence[float] = (), time_s: float = 0.0) -> None:
+        self.losses, self.norms, self.time_s = list(losses), list(norms), time_s
+        self._pending: list[Tensor] = []
+
+    def add(self, loss: Tensor, norm: Tensor) -> None:
+        self._pending.append(torch.stack((loss, norm)))
+
+    def collect(self, ranks: Ranks) -> None:
+        """Waits for the device; losses become those of all processes."""
+        if self._pending:
+            for loss, norm in ranks.mean(torch.stack(self._pending)).tolist():
+                self.losses.append(loss)
+                self.norms.append(norm)
+            self._pending.clear()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"losses": self.losses, "norms": self.norms, "time_s": self.time_s}
+
+
+def _curve(losses: Sequence[float], sizes: Sequence[int], every: int, seq: int) -> tuple[tuple[int, float], ...]:
+    """(tokens seen, mean loss since the point before) after every so many steps and at the end."""
+    seen = np.cumsum(sizes) * seq
+    ends = [*range(every, len(losses), every), len(losses)]
+    starts = [0, *ends[:-1]]
+    return tuple((int(seen[b - 1]), round(float(np.mean(losses[a:b])), 5)) for a, b in zip(starts, ends, strict=True))
+
+
+def train_step(
+    objective: Callable[[Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[Tensor],
+    config: TrainConfig,
+    scaler: torch.amp.GradScaler | None = None,
+) -> tuple[Tensor, Tensor]:
+    """One optimizer step on micro-batches (B, T + 1), their gradients added up. Returns the mean loss and the norm of
+    the gradient before it was clipped, both detached, without waiting for the device."""
+    total = sum(map(len, batches))
+    loss = torch.zeros((), device=batches[0].device)
+    kind = batches[0].device.type
+    for number, batch in enumerate(batches, 1):
+        with (
+            torch.autocast(kind, DTYPES[config.precision], enabled=config.precision != "float32"),
+            _no_exchange(objective, number < len(batches)),
+        ):
+            part = objective(batch) * (len(batch) / total)
+            (part if scaler is None else scaler.scale(part)).backward()
+        loss += part.detach()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if scaler is not None and scaler.is_enabled():
+        scaler.unscale_(optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip, foreach=True)
+    if scaler is not None and scaler.is_enabled():
+        scaler.step(optimizer)
+        scaler.update()
+    else:
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss.detach()
+    return loss, norm.full_tensor() if isinstance(norm, DTensor) else norm
 
 
-def adamw(model: GPT, config: TrainConfig) -> torch.optim.AdamW:
+def _no_exchange(objective: Any, more: bool) -> contextlib.AbstractContextManager[Any]:
+    """DDP exchanges gradients after the last micro-batch only."""
+    return objective.no_sync() if more and isinstance(objective, DistributedDataParallel) else contextlib.nullcontext()
+
+
+def adamw(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
     """AdamW in torch's fused form; matrices decay, biases and norms do not."""
-    decay = [p for p in model.parameters() if p.dim() >= 2]
-    rest = [p for p in model.parameters() if p.dim() < 2]
+    parameters = list(parameters)
+    decay = [p for p in parameters if p.dim() >= 2]
+    rest = [p for p in parameters if p.dim() < 2]
     groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
 
 
-def set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, step: int, steps: int) -> None:
-    """Linear warm-up to `lr`, then a cosine down to `min_lr` of it at the last step (1 <= step <= steps)."""
-    warmup = max(1, round(config.warmup * steps))
-    if step <= warmup:
-        factor = step / warmup
+def set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, seen: int, total: int) -> None:
+    """Linear warm-up to `lr`, then a cosine down to `min_lr` of it after `total` sequences; `seen` are those so far,
+    those of the step included."""
+    warmup = max(1, round(config.warmup * total / config.batch)) * config.batch
+    if seen <= warmup:
+        factor = seen / warmup
     else:
-        done = (step - warmup) / max(1, steps - warmup)
+        done = min(1.0, (seen - warmup) / max(1, total - warmup))
         factor = config.min_lr + (1 - config.min_lr) * 0.5 * (1 + math.cos(math.pi * done))
     for group in optimizer.param_groups:
         group["lr"] = config.lr * factor
-
-
-def data_order(tokens: NDArray[np.unsignedinteger], seq: int, batch: int, seed: int) -> Iterator[Tensor]:
-    """Endless batches (batch, seq + 1) int64: the packed text cut into sequences, each epoch shuffled anew by `seed`.
-
-    A sequence ends with the token that the next one begins with, so that every token is predicted once an epoch; each
-    epoch starts its cuts at another offset.
-    """
-    if len(tokens) < seq + 1:
-        raise UserError(
-            f"the corpus has {len(tokens)} tokens, less than one sequence of {seq} + 1",
-            hint="give a larger corpus or a smaller model.seq",
-        )
-    rng = np.random.default_rng(seed)
-    rows: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-    while True:
-        while len(rows) < batch:
-            offset = int(rng.integers(0, min(seq, len(tokens) - seq)))
-            starts = np.arange(offset, len(tokens) - seq, seq)
-            rng.shuffle(starts)
-            rows = np.concatenate((rows, starts))
-        windows = rows[:batch, None] + np.arange(seq + 1)
-        rows = rows[batch:]
-        yield torch.from_numpy(tokens[windows].astype(np.int64))

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from benchsuite.model import flops
 from benchsuite.model.gpt import GPT, Attention, FeedForward, attention_inside, position_inputs
 from benchsuite.model.spec import ModelSpec
+from benchsuite.pretrain.ranks import Objective
 from benchsuite.pretrain.trainer import TrainConfig, adamw, train_step
 from benchsuite.runs import references
 from benchsuite.runs.peers import PEERS, loss_function, step_function
@@ -222,12 +223,13 @@ def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     reference = copy.deepcopy(GPT(spec, "eager")).double().to(device)
     reference.load_state_dict(model.state_dict())
     started_from = copy.deepcopy(model.state_dict())
-    optimizer = adamw(model, config)
+    optimizer = adamw(model.parameters(), config)
+    objective = Objective(model)
     if implementation == "compile":
         model.loss = torch.compile(model.loss, dynamic=False)  # type: ignore[method-assign]
 
     def call() -> Tensor:
-        return train_step(model, optimizer, tokens, config.clip)
+        return train_step(objective, optimizer, (tokens,), config)[0]
 
     def clear() -> None:
         model.zero_grad(set_to_none=True)

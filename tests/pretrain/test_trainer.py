@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +15,9 @@ import torch
 from benchsuite.errors import UserError
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
-from benchsuite.pretrain.trainer import TrainConfig, adamw, data_order, set_lr, train
+from benchsuite.pretrain.order import data_order
+from benchsuite.pretrain.snapshots import Snapshots
+from benchsuite.pretrain.trainer import Diverged, TrainConfig, adamw, set_lr, train
 
 SPEC = ModelSpec(layers=1, width=16, heads=2, vocab=16, seq=8)
 CONFIG = TrainConfig(tokens=8_000, batch=8, lr=1e-2)
@@ -37,14 +42,14 @@ def test_the_same_seed_gives_the_same_model_to_the_bit() -> None:
 
 def test_an_epoch_predicts_every_token_at_most_once_and_nearly_all() -> None:
     tokens = np.arange(1000, dtype=np.uint16)
-    batches = data_order(tokens, 8, 4, seed=0)
+    batches = data_order(tokens, 8, itertools.repeat(4), seed=0)
     targets = torch.cat([next(batches)[:, 1:].flatten() for _ in range(30)])
     assert len(targets.unique()) == len(targets) == 960
 
 
 def test_the_order_depends_on_the_seed_alone() -> None:
     tokens = np.arange(1000, dtype=np.uint16)
-    first, again, other = (next(data_order(tokens, 8, 4, seed)) for seed in (1, 1, 2))
+    first, again, other = (next(data_order(tokens, 8, [4], seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -55,16 +60,18 @@ def test_too_little_text_is_said() -> None:
 
 
 def test_a_diverged_loss_stops_the_run() -> None:
-    with pytest.raises(FloatingPointError, match="after"):
+    with pytest.raises(Diverged, match="after") as caught:
         train(SPEC, COUNTING, dataclasses.replace(CONFIG, lr=1e30, clip=math.inf), seed=0)
+    assert caught.value.stability["diverged_at"] > 0
+    assert caught.value.stability["last"] is None
 
 
 def test_the_learning_rate_warms_up_and_follows_a_cosine() -> None:
-    optimizer = adamw(GPT(SPEC), CONFIG)
-    config = TrainConfig(tokens=1, lr=1.0, warmup=0.1, min_lr=0.1)
+    optimizer = adamw(GPT(SPEC).parameters(), CONFIG)
+    config = TrainConfig(tokens=1, lr=1.0, warmup=0.1, min_lr=0.1, batch=4)
 
     def at(step: int) -> float:
-        set_lr(optimizer, config, step, 100)
+        set_lr(optimizer, config, 4 * step, 400)
         return float(optimizer.param_groups[0]["lr"])
 
     assert at(5) == pytest.approx(0.5)
@@ -78,3 +85,73 @@ def test_progress_ends_at_one() -> None:
     train(SPEC, COUNTING, CONFIG, seed=0, progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
+
+
+def test_a_batch_that_ramps_up_ends_at_its_size_and_keeps_to_the_tokens() -> None:
+    config = TrainConfig(tokens=100 * 8 * 8, batch=8, ramp_batch=2, ramp_tokens=8 * 60)
+    sizes = config.sizes(8)
+    assert sizes[:10] == [2] * 10, "three increments over sixty sequences"
+    assert sorted(set(sizes)) == [2, 4, 6, 8]
+    assert sizes == sorted(sizes)
+    assert sizes.index(8) > sizes.index(6) > sizes.index(4)
+    assert sum(sizes[: sizes.index(8)]) >= 60
+    assert 800 - 8 < sum(sizes) <= 800
+    assert dataclasses.replace(config, ramp_tokens=0).sizes(8) == [8] * 100
+    assert TrainConfig(tokens=1, batch=8).sizes(8) == [8]
+
+
+@pytest.mark.parametrize("options", [{"micro_batch": 2}, {"recompute": True}, {"compile": True}])
+def test_ways_to_save_memory_or_time_change_no_result(options: dict[str, Any]) -> None:
+    config = dataclasses.replace(CONFIG, tokens=1_280)
+    plain, _ = train(SPEC, COUNTING, config, seed=0)
+    other, _ = train(SPEC, COUNTING, dataclasses.replace(config, **options), seed=0)
+    for a, b in zip(plain.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_sixteen_bits_learn_as_well(precision: str) -> None:
+    _, log = train(SPEC, COUNTING, dataclasses.replace(CONFIG, precision=precision), seed=0)
+    assert log.final_loss < 0.6
+    exact, _ = train(SPEC, COUNTING, dataclasses.replace(CONFIG, tokens=640), seed=0)
+    rough, _ = train(SPEC, COUNTING, dataclasses.replace(CONFIG, tokens=640, precision=precision), seed=0)
+    assert not torch.equal(exact.embedding.weight, rough.embedding.weight)
+    assert rough.embedding.weight.dtype == torch.float32
+
+
+def test_micro_batches_must_fit() -> None:
+    with pytest.raises(UserError, match="batch of 8 sequences"):
+        train(SPEC, COUNTING, dataclasses.replace(CONFIG, micro_batch=3), seed=0)
+
+
+class _Stop(Exception):  # noqa: N818
+    pass
+
+
+def test_an_interrupted_training_goes_on_to_the_bit(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, tokens=2_560, precision="float16")
+    whole, log = train(SPEC, COUNTING, config, seed=1)
+    snapshots = Snapshots(tmp_path / "snapshots", every=7)
+
+    def stop(done: float) -> None:
+        if done > 0.6:
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        train(SPEC, COUNTING, config, seed=1, snapshots=snapshots, progress=stop)
+    assert snapshots.steps()
+    assert len(snapshots.steps()) <= 2
+    (tmp_path / "snapshots" / "step-39.partial").mkdir()  # one that a crash cut short
+    seen: list[float] = []
+    again, log_again = train(SPEC, COUNTING, config, seed=1, snapshots=snapshots, progress=seen.append)
+    assert seen[0] > 0.4, "it went on, and did not begin again"
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+    assert log_again.curve == log.curve
+    assert log_again.stability == log.stability
+
+
+def test_another_training_s_snapshots_are_refused(tmp_path: Path) -> None:
+    snapshots = Snapshots(tmp_path, every=2)
+    train(SPEC, COUNTING, CONFIG, seed=1, snapshots=snapshots)
+    with pytest.raises(UserError, match="another training: config, seed differ"):
+        train(SPEC, COUNTING, dataclasses.replace(CONFIG, lr=1e-3), seed=2, snapshots=snapshots)

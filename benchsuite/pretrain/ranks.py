@@ -1,0 +1,116 @@
+"""Training on several devices: one process for each, as torchrun starts them.
+
+    ranks = Ranks.here("cuda")      # from torchrun's variables; one process alone without them
+    objective = ranks.spread(Objective(model), "fsdp")
+
+The order of the data and the arithmetic of a step do not depend on the number of processes: every batch is shared out,
+and gradients are means over all of it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+
+from benchsuite.errors import UserError
+from benchsuite.model.gpt import GPT
+
+Parallel = Literal["ddp", "fsdp"]
+
+
+class Objective(nn.Module):
+    """The loss of a model as a module: tokens (B, T + 1) to the mean loss in nats. Wrappers of torch want a forward."""
+
+    def __init__(self, model: GPT) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.model.loss(tokens[:, :-1], tokens[:, 1:])
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among `size`; `device` is its own."""
+
+    rank: int = 0
+    size: int = 1
+    device: str = "cpu"
+
+    @classmethod
+    def here(cls, device: str = "cpu") -> Ranks:
+        """Joins the processes that torchrun started; alone where it did not. NCCL on GPUs, gloo elsewhere."""
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        if size == 1:
+            return cls(device=device)
+        if device == "cuda":
+            device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+            torch.cuda.set_device(device)
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        return cls(dist.get_rank(), size, device)
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def share(self, sizes: list[int], micro_batch: int | None) -> slice:
+        """The rows of a batch that this process takes. Raises UserError where batches cannot be shared out evenly."""
+        unit = self.size * (micro_batch or 1)
+        uneven = next((size for size in sizes if size % unit), None)
+        if uneven is not None:
+            told = f"{self.size} processes" + (f" with micro-batches of {micro_batch}" if micro_batch else "")
+            raise UserError(
+                f"a batch of {uneven} sequences cannot be shared by {told}", hint=f"make it a multiple of {unit}"
+            )
+        return slice(self.rank, None, self.size)
+
+    def spread(self, objective: Objective, parallel: Parallel) -> nn.Module:
+        """The objective over all processes: `ddp` keeps the model whole on each and averages gradients, `fsdp` shards
+        parameters, gradients and optimizer state (FSDP2), block by block."""
+        if self.size == 1:
+            return objective
+        if parallel == "ddp":
+            on = [torch.device(self.device)] if self.device.startswith("cuda") else None
+            return DistributedDataParallel(objective, device_ids=on)
+        for block in objective.model.blocks:
+            fully_shard(block)
+        fully_shard(objective)
+        return objective
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean over processes."""
+        if self.size > 1:
+            dist.all_reduce(values)
+            values /= self.size
+        return values
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+    def leave(self) -> None:
+        """The end: once the first has done what it alone does."""
+        if self.size > 1:
+            dist.barrier()
+            dist.destroy_process_group()
+
+    def whole(self, model: GPT) -> GPT:
+        """`model` with all its weights in each process, whatever was sharded."""
+        if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+            return model
+        options = StateDictOptions(full_state_dict=True, cpu_offload=False)
+        state: dict[str, Any] = get_model_state_dict(model, options=options)
+        plain = GPT(model.spec, model.implementation).to(self.device)
+        plain.load_state_dict(state)
+        return plain
