@@ -16,19 +16,25 @@ class What(StrEnum):
     implementations = "implementations"
     corpora = "corpora"
     tasks = "tasks"
+    bigscience27 = "bigscience27"
+    scales = "scales"
 
 
 def command(
-    what: Annotated[What, typer.Argument(help="suites, components, implementations, corpora or tasks")],
+    what: Annotated[
+        What, typer.Argument(help="suites, scales, components, implementations, corpora, tasks or bigscience27")
+    ],
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """List suites, components, implementations, corpora or tasks."""
+    """List suites, their scales, components, implementations, corpora, tasks, or the original study's 27 tasks."""
     rows = {
         What.suites: _suites,
         What.components: _components,
         What.implementations: _implementations,
         What.corpora: _corpora,
         What.tasks: _tasks,
+        What.bigscience27: _bigscience27,
+        What.scales: _scales,
     }[what]()
     if json_:
         import json
@@ -99,3 +105,32 @@ def _tasks() -> list[dict[str, str]]:
         }
         for name, task in tasks.TASKS.items()
     ]
+
+
+def _bigscience27() -> list[dict[str, str]]:
+    from benchsuite.zeroshot import bigscience
+
+    return [
+        {
+            "task of 2022": task.original,
+            "lm-eval today": task.name,
+            "random": f"{task.random:.2f}",
+            "offline": "yes" if task.offline else "no",
+            "what changed": task.change or "-",
+        }
+        for task in bigscience.TASKS
+    ]
+
+
+def _scales() -> list[dict[str, str]]:
+    from benchsuite.runs import suite_file
+    from benchsuite.runs.suite import scales
+
+    rows = []
+    for name in scales():
+        read = suite_file.read("ablation-position", scale=name)
+        assert read.quality is not None
+        model, train = read.model, read.quality.train
+        shape = f"{model.layers} x {model.width}, {model.heads} heads, {model.seq} tokens"
+        rows.append({"scale": name, "model": shape, "tokens": f"{train.tokens:,}", "batch": str(train.batch)})
+    return rows
