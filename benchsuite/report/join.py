@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchsuite.errors import UserError
-from benchsuite.report import quality, speed
+from benchsuite.report import quality, speed, trained
 from benchsuite.report.load import Record, Run, load
 from benchsuite.report.words import findings
 from benchsuite.schema import Comparison
@@ -50,6 +50,8 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
     runs = _named_apart([load(Path(folder)) for folder in run_dirs])
     rows, controls, tasks, training, failures, described = [], [], [], [], [], []
     implementations: list[Fields] = []
+    far: list[Fields] = []
+    calm: list[Fields] = []
     measurements: list[Fields] = []
     warnings: list[str] = []
     counts: Counter[str] = Counter()
@@ -62,6 +64,8 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         controls += [_control(run, c, judge) for c in run.manifest.comparisons if c.kind == "control"]
         tasks += [{"run": run.name} | task for task in quality.task_list(models)]
         training += _training(run, models)
+        far += trained.beyond(run)
+        calm += trained.stability(run)
         failures += _failures(run)
         counts += run.statuses()
         said = [*run.warnings, *quality.warnings_of(models), *_warnings(run)]
@@ -93,6 +97,8 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         "warnings": warnings,
         "tasks": tasks,
         "training": training,
+        "beyond": far,
+        "stability": calm,
     }
     clean: Fields = _clean(document)
     return clean | {"findings": findings(clean)}

@@ -37,12 +37,34 @@ class TaskScore(_File):
     outcomes: str = Field(pattern="^[01]+$")
 
 
+class Stability(_File):
+    """How calmly a model learned, as `benchsuite.pretrain.stability` says it."""
+
+    steps: int
+    diverged_at: int | None = None
+    start: float | None = None
+    last: float | None = None
+    loss_spikes: float | None = None
+    norm_spikes: float | None = None
+    norm_median: float | None = None
+    norm_p99: float | None = None
+    norm_max: float | None = None
+    skipped: int = 0
+
+
 class Training(_File):
     tokens: float | None = None
     time_s: float | None = None
     tokens_per_s: float | None = None
     final_loss: float | None = None
     curve: list[tuple[float, float]] = []
+    stability: Stability | None = None
+
+
+class ByPosition(_File):
+    edges: list[int]
+    bits: list[list[float]]
+    bytes: list[list[float]]
 
 
 class BitsPerByte(_File):
@@ -56,6 +78,7 @@ class QualityResult(_File):
     parameters: int | None = None
     digests: dict[str, Any] = {}
     bits_per_byte: BitsPerByte | None = None
+    by_position: ByPosition | None = None
     tasks: dict[str, TaskScore] = {}
 
 
@@ -70,7 +93,8 @@ class _Row(_File):
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One (case, replicate). `speed` or `quality` holds the result where the status is one of `MEASURED`."""
+    """One (case, replicate). `speed`, `quality` or `stability` holds the result where the status is one of
+    `MEASURED`."""
 
     case_id: str
     replicate: int
@@ -78,6 +102,7 @@ class Record:
     reason: str | None
     speed: SpeedResult | None = None
     quality: QualityResult | None = None
+    stability: Stability | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,10 +201,12 @@ def _record(row: _Row, kinds: Mapping[str, str], where: str) -> Record | None:
     kind = kinds.get(row.case_id)
     if kind is None:
         return None
-    speed = quality = None
+    speed = quality = stability = None
     if row.result is not None and row.status in MEASURED:
         if kind == "quality":
             quality = validated(QualityResult, row.result, where)
+        elif kind == "stability":
+            stability = validated(Stability, row.result.get("stability"), where)
         else:
             speed = validated(SpeedResult, row.result, where)
     return Record(
@@ -189,6 +216,7 @@ def _record(row: _Row, kinds: Mapping[str, str], where: str) -> Record | None:
         reason=row.reason,
         speed=speed,
         quality=quality,
+        stability=stability,
     )
 
 

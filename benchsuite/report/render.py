@@ -18,7 +18,7 @@ from markupsafe import Markup
 from benchsuite import format
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
-from benchsuite.report import figures, view, words
+from benchsuite.report import figures, trained_view, view, words
 from benchsuite.report.join import join
 
 Fields = dict[str, Any]
@@ -92,6 +92,8 @@ def _tables(document: Fields) -> Fields:
         "task_tables": view.task_tables(document),
         "controls": view.controls_table(document),
         "models": view.models_table(document),
+        "beyond": trained_view.beyond_tables(document),
+        "stability": trained_view.stability_tables(document),
         "failures": view.failures_table(document),
         "machines": [(run["name"], view.hardware_lines(run["hardware"])) for run in document["runs"]],
         "noise": view.noise_sentence(document),
@@ -117,7 +119,11 @@ def _figures(document: Fields) -> Fields:
 
     drawn = {
         f"{name}_{size}": Markup(svg) if (svg := draw(document, width)) else None
-        for name, draw in (("tradeoff", figures.tradeoff), ("curves", figures.curves))
+        for name, draw in (
+            ("tradeoff", figures.tradeoff),
+            ("curves", figures.curves),
+            ("beyond", trained_view.beyond_figure),
+        )
         for size, width in (("wide", figures.WIDE), ("narrow", figures.NARROW))
     }
     return drawn | {"speed_bar": speed_bar, "delta_bar": delta_bar}

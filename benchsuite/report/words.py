@@ -28,6 +28,7 @@ VARIANTS = {
     ("position", "sinusoidal"): "Sinusoidal positions",
     ("position", "rotary"): "Rotary positions",
     ("position", "alibi"): "ALiBi",
+    ("position", "t5"): "T5's relative bias",
     ("embedding_norm", "on"): "Embedding norm",
     ("embedding_norm", "off"): "No embedding norm",
 }
