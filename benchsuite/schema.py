@@ -38,7 +38,7 @@ class Case(_Part):
     """A case of a manifest, as `benchsuite.runs.case.Case` writes it."""
 
     id: str
-    kind: Literal["speed", "test", "quality"]
+    kind: Literal["speed", "test", "quality", "stability"]
     label: str
     params: dict[str, Any] = {}
     replicates: list[int] = []
@@ -47,11 +47,16 @@ class Case(_Part):
     estimate_s: float | None = None
     unsupported: str | None = None
 
+    @property
+    def timed(self) -> bool:
+        """Whether its figure is a time; the others are trained models."""
+        return self.kind in ("speed", "test")
+
 
 class Comparison(_Part):
     """A comparison of a manifest: `case` against `base_case`, and in whose words."""
 
-    kind: Literal["speed", "implementation", "quality", "control"]
+    kind: Literal["speed", "implementation", "quality", "stability", "control"]
     case: str
     base_case: str
     component: str = ""

@@ -7,7 +7,7 @@ The job file says what to call, with what, and where the result goes:
      "parent": null, "turns": null}
 
 The result file appears whole or not at all: {"status", "reason", "result"}. The fork server runs the same in its
-children.
+children, and torchrun in several processes, of which the first writes the result, and any other only a failure.
 """
 
 from __future__ import annotations
@@ -53,8 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(job: dict[str, Any]) -> int:
     """Isolates this process as `job` says, does the work, writes the result file; returns the exit status."""
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun stands between, and hands on no pipe
+        job = {**job, "parent": os.getppid(), "progress_fd": None}
     context = isolate(job)
     outcome = measure(job)
+    if rank and outcome["status"] == "ok":
+        return 0
     if isinstance(outcome["result"], dict):
         outcome["result"].setdefault("context", {}).update(context)
     try:
@@ -62,7 +67,7 @@ def run(job: dict[str, Any]) -> int:
     except OSError:
         traceback.print_exc()
         return EXIT_NO_RESULT
-    return 0
+    return 1 if size > 1 and outcome["status"] != "ok" else 0  # then torchrun ends the others
 
 
 def isolate(job: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
                 "suite": plan.suite,
                 "created": plan.created,
                 "age_days": age,
-                "cases": sum(case.kind != "quality" for case in plan.cases),
+                "cases": sum(case.timed for case in plan.cases),
                 "machine": str(plan.hardware.identity.get("cpu", "unknown")),
             }
         )
@@ -86,7 +86,7 @@ def show(name: Annotated[str, typer.Argument(help="A baseline; without one the p
     table = Table("case", "processes", "time", "spread", box=None, pad_edge=False)
     for case in plan.cases:
         times = [r.result["time_s"] for r in records if r.case_id == case.id and r.status == "ok" and r.result]
-        if case.kind == "quality" or not times:
+        if not case.timed or not times:
             continue
         middle = statistics.median(times)
         spread = fmt.percent((max(times) - min(times)) / middle)

@@ -20,19 +20,27 @@ def command(
         list[str] | None, typer.Option(help="Train on this text; give it again to compare with further ones.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Quality jobs side by side; default: one a core.")] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="Another size of an ablation: nano, 125m, 350m, 760m, 1b3; with its budget.")
+    ] = None,
+    gpus: Annotated[int, typer.Option(min=1, help="Of the budget: GPUs that train one model together.")] = 8,
+    mfu: Annotated[float, typer.Option(min=0.01, max=1.0, help="Of the budget: the share of peak that is used.")] = 0.4,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show the cases of a suite on this machine, with estimates. Nothing is run."""
     from benchsuite.runs import plan, suite_file
 
     machine = plan.Machine.here(device)
-    read = suite_file.read(suite, sets=sets or [])
+    read = suite_file.read(suite, sets=sets or [], scale=scale)
     resolved = plan.resolve(read, machine, only=only or [], seeds=seeds, corpora=corpus or [])
     total_s = resolved.total_s(jobs or machine.cores)
     if as_json:
         print(json.dumps({"schema_version": 1, **resolved.to_json(), "estimate_s": round(total_s, 1)}, indent=1))
-    else:
+        return
+    if scale is None:
         _print(resolved, total_s)
+    else:
+        _print_budget(resolved, suite, scale, gpus, mfu)
 
 
 def _print(resolved: object, total_s: float) -> None:
@@ -64,3 +72,53 @@ def _print(resolved: object, total_s: float) -> None:
         f"{len(resolved.cases)} cases, {measurements} measurements, {len(resolved.comparisons)} comparisons; "
         f"about {fmt.seconds(total_s)} (a first guess; a run learns from its first cases)"
     )
+
+
+def _print_budget(resolved: object, suite: str, scale: str, gpus: int, mfu: float) -> None:
+    """Every training with what it takes on GPUs, and the commands that start it."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from benchsuite import format as fmt
+    from benchsuite.runs import budget
+    from benchsuite.runs.plan import Plan
+
+    assert isinstance(resolved, Plan)
+    console = Console(highlight=False, soft_wrap=True)
+    budgets = budget.of(resolved, gpus)
+    names = list(budget.GPUS)
+    columns = ["training", "seeds", "parameters", "tokens", "FLOPs", *(f"{name} hours" for name in names)]
+    table = Table(*columns, f"memory of each of {gpus}", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    totals = dict.fromkeys(names, 0.0)
+    for found in budgets:
+        hours = {name: found.seeds * found.hours(gpu, mfu) for name, gpu in budget.GPUS.items()}
+        totals = {name: totals[name] + hours[name] for name in names}
+        table.add_row(
+            escape(found.label),
+            str(found.seeds),
+            fmt.si(found.parameters, ""),
+            fmt.si(found.tokens, ""),
+            fmt.si(found.seeds * found.flops, ""),
+            *(f"{hours[name]:,.1f}" for name in names),
+            fmt.bytes_(found.bytes_per_gpu),
+        )
+    console.print(table)
+    for note in resolved.notes:
+        console.print(f"note: {escape(note)}")
+    spent = ", or ".join(f"{totals[name]:,.0f} {name}-hours" for name in names)
+    console.print(f"\n{len(budgets)} models: {spent}, at {100 * mfu:g}% of the dense 16-bit peak (--mfu).")
+    console.print(
+        f"Memory is that of FSDP over {gpus} GPUs (--gpus): {budget.STATE_BYTES} bytes of state a parameter, shared; "
+        "two gathered blocks; activations and logits of a micro-batch. An estimate; nothing here was measured."
+    )
+    start = f"benchsuite run {suite} --scale {scale} --device cuda --launcher torchrun --ranks {gpus}"
+    console.print(
+        f"\nAll of it, one training after the other:\n  {escape(start)} -o runs/{resolved.suite.name}-{scale}"
+    )
+    console.print("One training at a time, where a queue takes them:")
+    for found in budgets:
+        folder = f"runs/{resolved.suite.name}-{scale}-{found.label.replace('/', '-')}"
+        console.print(f"  {escape(start)} --only '{escape(found.label)}' -o {escape(folder)}")

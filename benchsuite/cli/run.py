@@ -10,14 +10,14 @@ import shlex
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchsuite.errors import UserError
+from benchsuite.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from benchsuite.runs.case import Case
     from benchsuite.runs.plan import Machine, Plan
     from benchsuite.runs.store import Store
+    from benchsuite.runs.workers import Workers
     from benchsuite.schema import Manifest
 
 KERNELS = "benchsuite.cuda_ext:load"
+LAUNCHERS = ("local", "torchrun", "slurm")
 EXIT_FAILED = 5
 EXIT_INTERRUPTED = 130
 BUSY_PERCENT = 20.0  # beyond it a reader should know; an idle machine shows 0 to 5
@@ -49,6 +51,14 @@ def command(
         list[str] | None, typer.Option(help="Train on this text; give it again to compare with further ones.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Quality jobs side by side; default: one a core.")] = None,
+    scale: Annotated[str | None, typer.Option(help="Another size of an ablation: 125m, 350m, 760m, 1b3.")] = None,
+    launcher: Annotated[
+        str, typer.Option(help="How models are trained: local, torchrun with --ranks processes each, or slurm jobs.")
+    ] = "local",
+    ranks: Annotated[int, typer.Option(min=1, help="Processes that train one model together.")] = 1,
+    slurm: Annotated[
+        list[str] | None, typer.Option(help="Slurm's, as partition=gpu, gpus_per_node=8, time=20 (hours).")
+    ] = None,
     memory_limit: Annotated[
         str | None, typer.Option(help="What one job may allocate, as 4G; default: its share of 80% of what is free.")
     ] = None,
@@ -66,7 +76,15 @@ def command(
     from benchsuite.runs.store import Store, check_new, read_plan
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    overrides = {"--only": only, "--set": sets, "--seeds": seeds, "--corpus": corpus, "-o": output, "--device": device}
+    overrides = {
+        "--only": only,
+        "--set": sets,
+        "--seeds": seeds,
+        "--corpus": corpus,
+        "-o": output,
+        "--device": device,
+        "--scale": scale,
+    }
     if resume is not None:
         folder = resume
         manifest = read_plan(folder)
@@ -74,13 +92,15 @@ def command(
         resolved = _again(manifest, machine, suite, [name for name, value in overrides.items() if value])
     elif suite is not None:
         machine = plan.Machine.here(device or "cpu")
-        read = suite_file.read(suite, sets=sets or [])
+        read = suite_file.read(suite, sets=sets or [], scale=scale)
         resolved = plan.resolve(read, machine, only=only or [], seeds=seeds, corpora=corpus or [])
         folder = output or Path("runs") / f"{resolved.suite.name}-{datetime.now():%Y%m%d-%H%M%S}"
         check_new(folder)
     else:
         raise UserError("which suite?", hint="`benchsuite run quick`; `benchsuite list suites` shows all")
     memory = _bytes(memory_limit) if memory_limit else None
+    trainings = _trainings(launcher, ranks, slurm or [], folder)
+    at_once = jobs or (len(resolved.cases) * 100 if launcher == "slurm" else machine.cores // ranks or 1)
     for note in resolved.notes:
         console.print(f"note: {note}", markup=False)
 
@@ -92,7 +112,7 @@ def command(
             with locks.run_lock(folder):
                 if store.repaired:
                     console.print(f"repaired {folder}: {store.repaired}", markup=False)
-                _execute(resolved, store, console, jobs or machine.cores, memory, stop)
+                _execute(resolved, store, console, at_once, memory, stop, trainings)
     except (Interrupted, KeyboardInterrupt):
         _interrupted(folder, as_json, console)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -101,7 +121,15 @@ def command(
     raise typer.Exit(_finish(folder, store, as_json, console))
 
 
-def _execute(resolved: Plan, store: Store, console: Console, jobs: int, memory: int | None, stop: Stop) -> None:
+def _execute(
+    resolved: Plan,
+    store: Store,
+    console: Console,
+    jobs: int,
+    memory: int | None,
+    stop: Stop,
+    trainings: Callable[[bool], Workers] | None,
+) -> None:
     from benchsuite.runs import progress, workers
     from benchsuite.runs.case import KINDS
     from benchsuite.runs.scheduler import Scheduler
@@ -116,12 +144,31 @@ def _execute(resolved: Plan, store: Store, console: Console, jobs: int, memory: 
 
         cuda_ext.prepare()
     network = any('"hub:' in json.dumps(case.params) for case in resolved.cases)
-    place = workers.make(preload, network=network)
+    place = workers.make(preload, network=network, trainings=trainings(network) if trainings else None)
     display = progress.observer(console)
     try:
         Scheduler(resolved.cases, store, place, display, jobs=jobs, memory_limit_bytes=memory, stop=stop).run()
     finally:
         display.close()
+
+
+def _trainings(launcher: str, ranks: int, slurm: list[str], folder: Path) -> Callable[[bool], Workers] | None:
+    """Makes the place where models are trained, given whether they need the network; None for beside all the rest."""
+    from benchsuite.runs import workers
+
+    if launcher not in LAUNCHERS:
+        raise UserError(f"--launcher {launcher!r} is unknown", hint=did_you_mean(launcher, list(LAUNCHERS)))
+    if ranks > 1 and launcher == "local":
+        raise UserError(f"--ranks {ranks}: a local training is one process", hint="--launcher torchrun")
+    if slurm and launcher != "slurm":
+        raise UserError(f"--slurm {slurm[0]}: nothing is given to Slurm", hint="--launcher slurm")
+    if launcher == "slurm":
+        from benchsuite.runs.slurm import SlurmWorkers
+
+        options = dict(option.partition("=")[::2] for option in slurm)
+        place = SlurmWorkers(folder.absolute() / "work" / "slurm", ranks, options)
+        return lambda network: place
+    return (lambda network: workers.ColdWorkers(network=network, ranks=ranks)) if launcher == "torchrun" else None
 
 
 def preloads(cases: Iterable[Case]) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def save(name: str, run: Path, *, replace: bool = False) -> Path:
     if not NAME.fullmatch(name) or name == CURRENT:
         raise UserError(f"{name!r} is no name of a baseline", hint="letters, digits, points, dashes")
     plan = read_plan(run)
-    alone = {case.id for case in plan.cases if case.kind != "quality"}
+    alone = {case.id for case in plan.cases if case.timed}
     if not any(record.status == "ok" and record.case_id in alone for record in read_records(run)):
         raise UserError(f"{run} has measured no speed; there is nothing to compare with")
     target = folder() / name

@@ -18,6 +18,7 @@ from benchsuite.schema import SCHEMA_VERSION, Status
 MEASUREMENT_VERSION = 1  # raised when the same parameters begin to mean another measurement
 
 STATUSES: tuple[str, ...] = get_args(Status)
+SNAPSHOTS = "snapshots"  # of a job's folder: what a later attempt at the job finds again
 FAILED = ("oom", "timeout", "error", "incorrect")  # a run with one of these exits with 5
 
 
@@ -75,6 +76,9 @@ KINDS: dict[str, Kind] = {
     "quality": Kind(
         "benchsuite.runs.quality:train_and_evaluate", "benchsuite.runs.quality:prepare", alone=False, seeded=True
     ),
+    "stability": Kind(
+        "benchsuite.runs.quality:train_only", "benchsuite.runs.quality:prepare", alone=False, seeded=True
+    ),
 }
 
 
@@ -113,7 +117,7 @@ class Case:
 class Comparison:
     """`case` against `base_case`. `about` holds the other fields of the manifest's row, in its words."""
 
-    kind: str  # speed, implementation, quality or control
+    kind: str  # speed, implementation, quality, stability or control
     case: str
     base_case: str
     about: dict[str, Any]

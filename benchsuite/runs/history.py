@@ -57,7 +57,7 @@ def read(folders: Sequence[Path]) -> tuple[list[Series], list[str]]:
         where = Point(folder.name, plan.created, plan.hardware.context.get("commit"))
         for case in plan.cases:
             times = [r.result["time_s"] for r in records if r.case_id == case.id and r.result]
-            if times and case.kind != "quality":
+            if times and case.timed:
                 # The id hashes all that changes the answer: another shape under the same label is another series.
                 key = case.label if case.kind == "test" else f"{case.label}\t{case.id}"
                 points.setdefault(key, []).append((where, statistics.median(times)))

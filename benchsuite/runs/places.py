@@ -141,6 +141,9 @@ class _Kept:
     def kill(self, name: str) -> None:
         self._inner.kill(name)
 
+    def waiting(self, name: str) -> bool:
+        return self._inner.waiting(name)
+
     def events(self, timeout_s: float) -> list[Event]:
         return self._inner.events(timeout_s)
 

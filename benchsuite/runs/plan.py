@@ -5,13 +5,14 @@ Nothing is measured and torch is not imported. The parameters of a case hold all
 
 * speed: component, variant, implementation, scope, direction, shape {batch, seq, width, heads, layers, vocab, and for
   steps the `variants` of all components}, dtype, device, mode, threads, matching, sample_s;
-* quality: model (the fields of ModelSpec), train (those of TrainConfig), corpus, heldout, tokenizer, tasks,
-  init_offset, device. The seed is the replicate.
+* quality, stability: model (the fields of ModelSpec), train (those of TrainConfig), corpus, heldout, tokenizer, tasks,
+  init_offset, device, longest. The seed is the replicate.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -25,7 +26,7 @@ from benchsuite.errors import UserError, did_you_mean
 from benchsuite.hardware import fingerprint
 from benchsuite.runs import corpus_names, cost
 from benchsuite.runs.case import Case, Comparison, case_id
-from benchsuite.runs.suite import CORPUS, WORLD, Quality, Setting, Speed, SpeedCase, Suite
+from benchsuite.runs.suite import CORPUS, WORLD, Quality, Setting, Speed, SpeedCase, Stability, Suite
 from benchsuite.timing import accelerator, fake
 
 # cuda is also what torch calls an AMD GPU; cuda:1 is the second. fake is a script (benchsuite.timing.fake).
@@ -79,7 +80,7 @@ class Plan:
         """Estimated seconds: speed replicates one after the other, then quality replicates `jobs` at a time."""
         todo = [case for case in self.cases if case.unsupported is None]
         speed = sum((case.estimate_s or 0) * len(case.replicates) for case in todo if case.kind == "speed")
-        quality = [case.estimate_s or 0 for case in todo if case.kind == "quality" for _ in case.replicates]
+        quality = [case.estimate_s or 0 for case in todo if case.kind != "speed" for _ in case.replicates]
         return speed + (cost.PREPARE_S + cost.makespan(quality, jobs) if quality else 0)
 
     def to_json(self) -> dict[str, Any]:
@@ -248,29 +249,70 @@ class _Builder:
     def add_quality(self, quality: Quality, setting: Setting) -> None:
         base = self._quality_case(quality, "baseline/quality", setting, None)
         shown = corpus_names.displayed([setting.baseline.corpus, *quality.variants.get(CORPUS, ())])
-        for component, variants in quality.variants.items():
-            baseline = getattr(setting.baseline, component)
-            for variant in variants:
+        matchings = quality.matchings or (self.suite.matching,)
+        pairs = [(component, variant) for component, variants in quality.variants.items() for variant in variants]
+        for matching in matchings:
+            for component, variant in pairs:
+                baseline = getattr(setting.baseline, component)
                 name = shown.get(variant, variant) if component == CORPUS else variant
+                if matching != matchings[0] and not (
+                    component == "activation" and components.get(component, variant).gated
+                ):
+                    continue  # the same model as at the first matching
                 if variant == baseline:
                     self.notes.append(f"{component} {name} is the baseline and is not compared with itself")
                     continue
                 changed = replace(setting, baseline=replace(setting.baseline, **{component: variant}))
-                case = self._quality_case(quality, f"{component}/{name}/quality", changed, base)
+                at = f"/{matching}" if matching != matchings[0] else ""
+                case = self._quality_case(quality, f"{component}/{name}{at}/quality", changed, base, matching=matching)
                 about = {
                     "component": component,
                     "variant": name,
                     "baseline": shown[baseline] if component == CORPUS else baseline,
-                    "matching": self.suite.matching,
+                    "matching": matching,
                     "source": "trained here",
                 }
                 self._compare("quality", case, base, about)
+        if quality.stability is not None:
+            self._add_stability(quality, quality.stability, setting)
         for control in quality.controls:
             case = self._quality_case(quality, f"control/{control.name}", setting.changed(control.set), base)
             about = {"name": control.name, "expected": control.expect, "description": control.description}
             self._compare("control", case, base, about)
 
-    def _quality_case(self, quality: Quality, label: str, setting: Setting, group: Case | None) -> Case:
+    def _add_stability(self, quality: Quality, stability: Stability, setting: Setting) -> None:
+        """The baseline and the variants of the model at every learning rate and precision, each against the baseline
+        at the same."""
+        quality = replace(quality, seeds=stability.seeds)
+        for precision, times in itertools.product(stability.precisions, stability.lr):
+            train = replace(
+                setting.train,
+                tokens=stability.tokens or setting.train.tokens,
+                lr=setting.train.lr * times,
+                precision=precision,
+            )
+            at = f"stability/{precision}/lr-{times:g}x"
+            base = self._quality_case(quality, f"baseline/{at}", replace(setting, train=train), None, "stability")
+            for component, variants in quality.variants.items():
+                baseline = getattr(setting.baseline, component)
+                for variant in variants if component != CORPUS else ():
+                    if variant == baseline:
+                        continue
+                    changed = replace(setting, baseline=replace(setting.baseline, **{component: variant}), train=train)
+                    label = f"{component}/{variant}/{at}"
+                    case = self._quality_case(quality, label, changed, base, "stability")
+                    about = {"component": component, "variant": variant, "baseline": baseline}
+                    self._compare("stability", case, base, about)
+
+    def _quality_case(
+        self,
+        quality: Quality,
+        label: str,
+        setting: Setting,
+        group: Case | None,
+        kind: str = "quality",
+        matching: str | None = None,
+    ) -> Case:
         ours = self.suite.baseline.corpus  # every model is evaluated on the baseline's text and tasks, whatever it read
         variants = {name: getattr(setting.baseline, name) for name in components.COMPONENTS}
         unsupported = self._unsupported_step("fused", variants) if setting.train.implementation == "fused" else None
@@ -282,7 +324,7 @@ class _Builder:
             source = "world" if ours in WORLD else "derived"
         sources = {name: self._content(name) for name in (setting.baseline.corpus, ours)}
         params = {
-            "model": {**asdict(setting.model), **variants, "matching": self.suite.matching},
+            "model": {**asdict(setting.model), **variants, "matching": matching or self.suite.matching},
             "train": asdict(setting.train),
             "corpus": {
                 "name": setting.baseline.corpus,
@@ -303,8 +345,9 @@ class _Builder:
             },
             "init_offset": setting.init_offset,
             "device": self.machine.device,
+            **({"longest": quality.longest} if quality.longest and kind == "quality" else {}),
         }
-        return self._add("quality", label, params, range(quality.seeds), quality.timeout_s, unsupported, group)
+        return self._add(kind, label, params, range(quality.seeds), quality.timeout_s, unsupported, group)
 
     def _add(
         self,

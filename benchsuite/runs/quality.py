@@ -10,7 +10,7 @@ import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,18 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from benchsuite.cache import cache_dir, digest, write_atomically
-from benchsuite.model import checkpoint
+from benchsuite.model import checkpoint, flops
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain import corpora, tokenizer
 from benchsuite.pretrain.corpora import world
-from benchsuite.pretrain.trainer import TrainConfig, train
-from benchsuite.zeroshot import derived, evaluate, passages, taskfiles, tasks
+from benchsuite.pretrain.ranks import Ranks
+from benchsuite.pretrain.snapshots import Snapshots
+from benchsuite.pretrain.trainer import Diverged, TrainConfig, train
+from benchsuite.runs.case import SNAPSHOTS
+from benchsuite.zeroshot import derived, evaluate, extrapolation, passages, taskfiles, tasks
 
+SNAPSHOT_STEPS = 2000  # a training that is longer can be interrupted and goes on
+WHOLE_PARAMETERS = 500_000_000  # a larger model is sharded over its processes
 EVALUATION_SHARE = 0.2  # of the time of a job, for its progress bar
 
 
@@ -64,15 +69,23 @@ def train_and_evaluate(
     prepared = prepare(params)
     spec = ModelSpec(**params["model"])
     config = TrainConfig(**params["train"])
+    ranks = Ranks.here(params["device"])
+    long = config.steps(spec.seq) > SNAPSHOT_STEPS
     model, log = train(
         spec,
         prepared.tokens,
         config,
         seed=seed,
         init_seed=seed + params["init_offset"],
-        device=params["device"],
+        ranks=ranks,
+        parallel="fsdp" if flops.parameters(spec) > WHOLE_PARAMETERS else "ddp",
+        snapshots=Snapshots(workdir / SNAPSHOTS, SNAPSHOT_STEPS) if long else None,
         progress=lambda done: progress((1 - EVALUATION_SHARE) * done),
     )
+    ranks.leave()
+    if not ranks.first:
+        return {}
+    shutil.rmtree(workdir / SNAPSHOTS, ignore_errors=True)
     started = time.perf_counter()
     infos = {info.name: info for info in taskfiles.read_tasks(prepared.tasks)}
     results = evaluate.evaluate(
@@ -82,6 +95,9 @@ def train_and_evaluate(
         names=params["tasks"]["names"],
         progress=lambda done: progress(1 - EVALUATION_SHARE * (1 - done)),
     )
+    beyond = None
+    if params.get("longest"):
+        beyond = extrapolation.by_position(model, prepared.tokenizer, prepared.heldout, params["longest"])
     bits, lengths = evaluate.bits_per_byte(model, prepared.tokenizer, prepared.heldout)
     checkpoint.save(model, workdir / "model", prepared.tokenizer)
     return {
@@ -92,6 +108,7 @@ def train_and_evaluate(
             "tokens_per_s": log.tokens_per_s,
             "final_loss": log.final_loss,
             "curve": log.curve,
+            "stability": log.stability,
         },
         "evaluation_time_s": time.perf_counter() - started,
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -110,6 +127,32 @@ def train_and_evaluate(
             }
             for name, result in results.items()
         },
+        "by_position": None if beyond is None else asdict(beyond),
+        "digests": prepared.digests,
+        "context": {"threads": torch.get_num_threads(), "torch": torch.__version__},
+    }
+
+
+def train_only(
+    params: dict[str, Any], *, seed: int, workdir: Path, progress: Callable[[float], None]
+) -> dict[str, Any]:
+    """Trains the model of `params` at `seed` and returns how calmly it learned; a loss that stops being finite is a
+    result here, not a failure."""
+    prepared = prepare(params)
+    config = TrainConfig(**params["train"])
+    init_seed = seed + params["init_offset"]
+    started = time.perf_counter()
+    try:
+        _, log = train(
+            ModelSpec(**params["model"]), prepared.tokens, config, seed=seed, init_seed=init_seed,
+            ranks=Ranks.here(params["device"]), progress=progress,
+        )  # fmt: skip
+        stability = log.stability
+    except Diverged as error:
+        stability = error.stability
+    return {
+        "train_time_s": time.perf_counter() - started,
+        "stability": stability,
         "digests": prepared.digests,
         "context": {"threads": torch.get_num_threads(), "torch": torch.__version__},
     }

@@ -20,7 +20,7 @@ import psutil
 
 from benchsuite.errors import UserError
 from benchsuite.runs import outcome
-from benchsuite.runs.case import FAILED, KINDS, Case, Job, Record
+from benchsuite.runs.case import FAILED, KINDS, SNAPSHOTS, Case, Job, Record
 from benchsuite.runs.cost import CostModel, makespan
 from benchsuite.runs.order import alone_order, job_of, larger, together_order
 from benchsuite.runs.store import Store
@@ -176,7 +176,11 @@ class Scheduler:
         folder = self.store.folder / "work"
         for path in (self._file(job, "result.json"), self._file(job, "log")):
             path.unlink(missing_ok=True)
-        shutil.rmtree(folder / job.name, ignore_errors=True)
+        for path in (folder / job.name).glob("*"):
+            if path.is_file():
+                path.unlink()
+            elif path.name != SNAPSHOTS:  # with them an interrupted training goes on
+                shutil.rmtree(path, ignore_errors=True)
         kind = KINDS[job.kind]
         on_cpu = job.params.get("device", "cpu") == "cpu"
         spec = {
@@ -212,6 +216,8 @@ class Scheduler:
         if running.killed is not None:
             return
         job, log = running.job, self._file(running.job, "log")
+        if self.workers.waiting(job.name):
+            running.clock_s = time.perf_counter()  # its time begins when it does
         if running.elapsed_s > job.timeout_s:
             running.killed = outcome.Outcome("timeout", f"no result within {job.timeout_s:g} s")
         elif log.exists() and log.stat().st_size > LOG_BYTES:

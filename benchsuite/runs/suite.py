@@ -152,6 +152,14 @@ class Train(Section):
     eps: Annotated[float, Field(gt=0)] = 1e-8
     clip: Annotated[float, Field(gt=0)] = 1.0
     implementation: Literal["eager", "sdpa", "fused"] = "sdpa"
+    ramp_tokens: Annotated[int, BeforeValidator(as_count), Field(ge=0)] = 0
+    ramp_batch: Count = 32
+    ramp_step: Count | None = None
+    micro_batch: Count | None = None
+    decay_tokens: Annotated[int, BeforeValidator(as_count), Field(ge=0)] = 0
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    recompute: bool = False
+    compile: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,8 +197,23 @@ class Control(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stability(Section):
+    """The baseline and every variant trained at each of `lr` (multiples of the recipe's) in each of `precisions`, on
+    `tokens` (default: the recipe's), at `seeds` seeds, without evaluation: which of them survive, and how calmly."""
+
+    lr: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    precisions: Annotated[tuple[Literal["float32", "bfloat16", "float16"], ...], Field(min_length=1)] = ("float32",)
+    tokens: Count | None = None
+    seeds: Count = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Quality(Section):
-    """Models trained and evaluated at seeds 0 … `seeds` - 1: the baseline, one change at a time, and the controls."""
+    """Models trained and evaluated at seeds 0 … `seeds` - 1: the baseline, one change at a time, and the controls.
+
+    `matchings` (default: the suite's alone) are those at which variants are compared. With `longest`
+    held-out text is also read in windows of so many tokens, beyond the training length.
+    """
 
     train: Train
     variants: dict[str, Names]
@@ -201,6 +224,9 @@ class Quality(Section):
     train_bytes: Count | None = None  # of each corpus; default: 4 for each token
     heldout_bytes: Count = 60_000
     corpus_seed: Annotated[int, Field(ge=0)] = 0
+    longest: Count | None = None
+    matchings: Annotated[tuple[Literal["iso-parameter", "iso-width"], ...], Field(min_length=1)] | None = None
+    stability: Stability | None = None
     controls: tuple[Control, ...] = ()
 
 
@@ -240,13 +266,15 @@ class Setting(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Suite(Section):
-    """A suite as its file, its includes and the command line's overrides give it."""
+    """A suite as its file, its includes, its scale and the command line's overrides give it. `scale` names the file of
+    `suites/scales` that it lies on: model, recipe and text of a size."""
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w.+-]+$")]
     model: Model
     description: str = ""
     baseline: Baseline = Baseline()
     matching: Literal["iso-parameter", "iso-width"] = "iso-parameter"
+    scale: str | None = None
     speed: Speed | None = None
     quality: Quality | None = None
 
@@ -288,6 +316,12 @@ class Suite(Section):
 def packaged_files() -> dict[str, Path]:
     """The files of the suites that come with benchsuite, by name."""
     folder = Path(str(importlib.resources.files("benchsuite.suites")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def scales() -> dict[str, Path]:
+    """The files of the scales that come with benchsuite, by name."""
+    folder = Path(str(importlib.resources.files("benchsuite.suites"))) / "scales"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 

@@ -71,6 +71,11 @@ def _quality_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath,
         yield path, f"a byte-level tokenizer has at least {BYTE_VOCAB} entries"
     if quality.tokenizer.vocab is not None and quality.tokenizer.vocab > suite.model.vocab:
         yield ("quality", "tokenizer", "vocab"), f"larger than the model's vocabulary of {suite.model.vocab}"
+    if quality.longest is not None and quality.longest <= suite.model.seq:
+        yield (
+            ("quality", "longest"),
+            f"{quality.longest} tokens are not beyond the training length of {suite.model.seq}",
+        )
     for corpus in quality.tokenizer.corpora or ():
         yield from _unknown(("quality", "tokenizer", "corpora"), CORPUS, corpus)
     seen: set[str] = set()

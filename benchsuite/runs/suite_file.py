@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.runs import yaml_tree
-from benchsuite.runs.suite import Suite, packaged_files
+from benchsuite.runs.suite import Suite, packaged_files, scales
 from benchsuite.runs.suite_check import problems
 from benchsuite.runs.yaml_tree import KeyPath, Place, Tree
 
@@ -39,9 +39,10 @@ def find(suite: str, beside: Path | None = None) -> Path:
     return path
 
 
-def read(suite: str, *, sets: Sequence[str] = ()) -> Suite:
-    """Reads and checks the suite. `sets` are overrides written `key.path=value`. Raises UserError."""
-    tree = _with_includes(find(suite), ())
+def read(suite: str, *, sets: Sequence[str] = (), scale: str | None = None) -> Suite:
+    """Reads and checks the suite, at another `scale` than its own if one is given. `sets` are overrides written
+    `key.path=value`. Raises UserError."""
+    tree = _at_scale(_with_includes(find(suite), ()), scale)
     for override in sets:
         tree = _set(tree, override)
     return validate(tree)
@@ -93,6 +94,33 @@ def _with_includes(path: Path, including: tuple[Path, ...]) -> Tree:
         included = _with_includes(found, (*including, path))
         base = included if base is None else _merge(base, included)
     return tree if base is None else _merge(base, tree)
+
+
+def _at_scale(tree: Tree, scale: str | None) -> Tree:
+    """The suite laid over the file of its scale, and what it says `at` that scale over both."""
+    if not isinstance(tree.value, dict) or "scale" not in tree.value:
+        if scale is not None:
+            name = tree.value.get("name") if isinstance(tree.value, dict) else None
+            raise UserError(
+                f"--scale {scale}: the suite {name} has one size only", hint="the ablation-… suites have more"
+            )
+        return tree
+    chosen = scale or tree.value["scale"]
+    files = scales()
+    if chosen not in files:
+        where = f"--scale {scale}" if scale else str(tree.places[("scale",)])
+        raise UserError(f"{where}: there is no scale {chosen!r}", hint=did_you_mean(str(chosen), list(files)))
+    at = tree.value.get("at") or {}
+    if not isinstance(at, dict) or (unknown := next((name for name in at if name not in files), None)):
+        hint = did_you_mean(str(unknown), list(files)) if isinstance(at, dict) else "at: {SCALE: {KEY: VALUE}}"
+        raise UserError(f"{tree.places[('at',)]}: at: should map names of scales to what changes there", hint=hint)
+    own = Tree({key: value for key, value in tree.value.items() if key != "at"} | {"scale": chosen}, tree.places)
+    merged = _merge(_with_includes(files[chosen], ()), own)
+    if chosen in at:
+        cut = ("at", chosen)
+        places = {path[2:]: place for path, place in tree.places.items() if path[:2] == cut}
+        merged = _merge(merged, Tree(at[chosen], places))
+    return merged
 
 
 def _name(path: Path) -> str:

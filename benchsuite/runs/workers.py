@@ -74,6 +74,7 @@ class Workers(Protocol):
     def warm(self) -> None: ...
     def start(self, name: str, file: Path) -> None: ...
     def kill(self, name: str) -> None: ...
+    def waiting(self, name: str) -> bool: ...
     def events(self, timeout_s: float) -> list[Event]: ...
     def close(self) -> None: ...
 
@@ -84,12 +85,51 @@ def make(
     network: bool = False,
     python: str = sys.executable,
     variables: Mapping[str, str] = MappingProxyType({}),
+    trainings: Workers | None = None,
 ) -> Workers:
     """The best that this system has: a fork server on Linux, cold processes elsewhere. `python` is the interpreter that
-    the jobs run in, `variables` are laid over their environment."""
-    if platform.system() == "Linux":
-        return ForkWorkers(preload, network=network, python=python, variables=variables)
-    return ColdWorkers(network=network, python=python, variables=variables)
+    the jobs run in, `variables` are laid over their environment. With `trainings` models are trained
+    there."""
+    options: dict[str, Any] = {"network": network, "python": python, "variables": variables}
+    place = ForkWorkers(preload, **options) if platform.system() == "Linux" else ColdWorkers(**options)
+    return place if trainings is None else _Routed(place, trainings)
+
+
+class _Routed:
+    """Trainings at one place, all other jobs at another."""
+
+    def __init__(self, others: Workers, trainings: Workers) -> None:
+        self._places = others, trainings
+        self._of: dict[str, Workers] = {}
+
+    def warm(self) -> None:
+        for place in self._places:
+            place.warm()
+
+    def start(self, name: str, file: Path) -> None:
+        self._of[name] = self._places[bool(json.loads(file.read_text())["seeded"])]
+        self._of[name].start(name, file)
+
+    def kill(self, name: str) -> None:
+        if name in self._of:
+            self._of[name].kill(name)
+
+    def waiting(self, name: str) -> bool:
+        return name in self._of and self._of[name].waiting(name)
+
+    def events(self, timeout_s: float) -> list[Event]:
+        """What happened at either; the one that has jobs is waited for."""
+        others, trainings = self._places
+        training = any(place is trainings for place in self._of.values())
+        events = trainings.events(0.0) + others.events(min(timeout_s, 0.1) if training else timeout_s)
+        for event in events:
+            if isinstance(event, Ended):
+                del self._of[event.name]
+        return events
+
+    def close(self) -> None:
+        for place in self._places:
+            place.close()
 
 
 class _Pipes:
@@ -171,6 +211,10 @@ class ForkWorkers:
         if self._link is not None:
             with contextlib.suppress(OSError):  # dead: `events` tells
                 self._link.send(json.dumps({"kill": name}).encode())
+
+    def waiting(self, name: str) -> bool:
+        """Jobs begin at once."""
+        return False
 
     def events(self, timeout_s: float) -> list[Event]:
         """What happened, at the latest after `timeout_s`."""
@@ -270,7 +314,8 @@ class ForkWorkers:
 
 
 class ColdWorkers:
-    """Jobs as processes of their own, each importing what it needs: for systems where forking torch is not safe."""
+    """Jobs as processes of their own, each importing what it needs: for systems where forking torch is not safe. With
+    `ranks` each job is so many processes, started by torchrun."""
 
     def __init__(
         self,
@@ -278,8 +323,11 @@ class ColdWorkers:
         network: bool = False,
         python: str = sys.executable,
         variables: Mapping[str, str] = MappingProxyType({}),
+        ranks: int = 1,
     ) -> None:
-        self.python = python
+        self.command = [python, "-m"]
+        if ranks > 1:
+            self.command += ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m"]
         self.environment = {**environment(network=network), **variables}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._pipes = _Pipes()
@@ -291,18 +339,25 @@ class ColdWorkers:
         theirs = self._pipes.open(name)
         job = json.loads(file.read_text())
         file.write_text(json.dumps({**job, "parent": os.getpid(), "progress_fd": theirs}))
-        self._processes[name] = subprocess.Popen(
-            [self.python, "-m", "benchsuite.worker", str(file)],
-            env=self.environment,
-            pass_fds=[theirs],
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-        )
+        with open(job.get("log") or os.devnull, "ab") as said:
+            self._processes[name] = subprocess.Popen(
+                [*self.command, "benchsuite.worker", str(file)],
+                env=self.environment,
+                pass_fds=[theirs],
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+            )
         os.close(theirs)
 
     def kill(self, name: str) -> None:
         if name in self._processes:
             self._kill_group(self._processes[name])
+
+    def waiting(self, name: str) -> bool:
+        """Jobs begin at once."""
+        return False
 
     def events(self, timeout_s: float) -> list[Event]:
         """What happened, at the latest after `timeout_s`."""

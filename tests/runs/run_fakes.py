@@ -78,8 +78,16 @@ def train_and_evaluate(
     for step in range(3):
         time.sleep(duration_s / 3)
         progress((step + 1) / 3)
-    if params.get("do"):
-        measure(params)
-    (workdir / "model").mkdir()
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if params.get("do") == "second_fails":
+        if rank == 1:
+            raise ValueError("the second one fails")
+        time.sleep(600)
+    elif params.get("do") == "ranks":
+        (workdir / "model").mkdir(exist_ok=True)
+        (workdir / "model" / f"rank-{rank}-of-{size}").touch()
+    elif params.get("do"):
+        measure(params, first=True)
+    (workdir / "model").mkdir(exist_ok=True)
     (workdir / "model" / "weights").write_text(str(seed))
     return {"bits_per_byte": {"value": 1.0 + seed}}
