@@ -42,10 +42,10 @@ class TrainConfig:
 
     `decay_tokens` is the length of warm-up and cosine together where it is not that of the training (0): after it the
     learning rate stays at its least. With `ramp_tokens` the batch grows from `ramp_batch` sequences, in steps of
-    `ramp_step` (None: of as many), until so many tokens are seen. `micro_batch` sequences are computed at once on a device and their gradients
-    added up (None: all of its share). `precision` is that of matrix products; weights and optimizer stay float32, and
-    float16 scales its loss. `recompute` keeps of each block its input alone; `compile` puts the loss through
-    torch.compile.
+    `ramp_step` (None: of as many), until so many tokens are seen. `micro_batch` sequences are computed at once on a
+    device and their gradients added up (None: all of its share). `precision` is that of matrix products; weights and
+    optimizer stay float32, and float16 scales its loss. `recompute` keeps of each block its input alone; `compile` puts
+    the loss through torch.compile.
     """
 
     tokens: int

@@ -29,12 +29,14 @@ def of(returncode: int | None, *, result: Path, log: Path, killed: Outcome | Non
     """The outcome of a process that ended with `returncode`: negative for a signal, None for a dead fork server.
 
     `result` and `log` are the job's files, which may be missing; `killed` is what a job killed on purpose comes to. A
-    result that is there counts, however the process ended: it appears whole or not at all, as the last thing.
+    result that is there counts, however the process ended: it appears whole or not at all, as the last thing. Only
+    where a killed job wrote how it failed, it failed by being killed.
     `NO_RESULT` is the status of a job that the disk, and not its own doing, left without one.
     """
     if result.exists():
         written = json.loads(result.read_text())
-        return Outcome(written["status"], written["reason"], written["result"])
+        if killed is None or written["status"] == "ok":
+            return Outcome(written["status"], written["reason"], written["result"])
     tail = _tail(log)
     if killed is not None:
         return Outcome(killed.status, f"{killed.reason}{tail}")

@@ -1,6 +1,6 @@
-"""Trainings as jobs of a Slurm cluster, through submitit: one job for each training, which Slurm queues, ends in time and,
-where it preempts or runs out of time, starts again from the last snapshot. Records come back into the run's own folder,
-which has to lie on a file system that the nodes share.
+"""Trainings as jobs of a Slurm cluster, through submitit: one job for each training, which Slurm queues, ends in time
+and, where it preempts or runs out of time, starts again from the last snapshot. Records come back into the run's own
+folder, which has to lie on a file system that the nodes share.
 """
 
 from __future__ import annotations

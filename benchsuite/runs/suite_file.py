@@ -115,7 +115,9 @@ def _at_scale(tree: Tree, scale: str | None) -> Tree:
         hint = did_you_mean(str(unknown), list(files)) if isinstance(at, dict) else "at: {SCALE: {KEY: VALUE}}"
         raise UserError(f"{tree.places[('at',)]}: at: should map names of scales to what changes there", hint=hint)
     own = Tree({key: value for key, value in tree.value.items() if key != "at"} | {"scale": chosen}, tree.places)
-    merged = _merge(_with_includes(files[chosen], ()), own)
+    size = _with_includes(files[chosen], ())
+    parts = {key: value for key, value in size.value.items() if key not in ("speed", "quality") or key in own.value}
+    merged = _merge(Tree(parts, size.places), own)  # a suite without a speed part needs none of its size
     if chosen in at:
         cut = ("at", chosen)
         places = {path[2:]: place for path, place in tree.places.items() if path[:2] == cut}

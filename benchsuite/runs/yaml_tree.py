@@ -96,6 +96,8 @@ def parse(data: bytes, name: str) -> Tree:
         written = [*text.splitlines(), ""][min(line - 1, text.count("\n"))]
         indent = written[: len(written) - len(written.lstrip())]
         problem = "a tab; YAML indents with spaces only" if "\t" in indent else error.problem or "not valid YAML"
+        if "nesting depth" in problem:  # libyaml's own limit, which its look-ahead meets before ours
+            problem = f"nested deeper than {MAX_DEPTH} levels"
         raise UserError(f"{name}:{line}: {problem}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{name}: not valid YAML: {error}") from error

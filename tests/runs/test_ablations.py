@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchsuite.cli import app
+from benchsuite.cli import build_app
 from benchsuite.errors import UserError
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
@@ -132,7 +132,7 @@ def test_a_budget_is_arithmetic() -> None:
 
 
 def test_the_plan_shows_the_budget_and_the_commands() -> None:
-    done = CliRunner().invoke(app, ["plan", "ablation-position", "--scale", "1b3", "--gpus", "16"])
+    done = CliRunner().invoke(build_app(), ["plan", "ablation-position", "--scale", "1b3", "--gpus", "16"])
     assert done.exit_code == 0, done.output
     assert "A100-hours" in done.output
     assert "--launcher torchrun --ranks 16" in done.output
