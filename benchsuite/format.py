@@ -128,7 +128,7 @@ def tick(value: float) -> str:
 
 
 def scientific(value: float | None) -> str:
-    """A small number such as a relative error: 1.2e-07."""
+    """A very small or very large number, such as a relative error or a training's FLOPs: 1.2e-07, 1.0e+21."""
     return UNKNOWN if value is None else f"{value:.1e}"
 
 

@@ -88,21 +88,22 @@ def _print_budget(resolved: object, suite: str, scale: str, gpus: int, mfu: floa
     console = Console(highlight=False, soft_wrap=True)
     budgets = budget.of(resolved, gpus)
     names = list(budget.GPUS)
-    columns = ["training", "seeds", "parameters", "tokens", "FLOPs", *(f"{name} hours" for name in names)]
-    table = Table(*columns, f"memory of each of {gpus}", box=None, pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    columns = ["seeds", "weights", "tokens", "FLOPs", *(f"{name}\nhours" for name in names), f"each of\n{gpus} GPUs"]
+    table = Table("training", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    table.columns[0].overflow = "fold"
     totals = dict.fromkeys(names, 0.0)
     for found in budgets:
         hours = {name: found.seeds * found.hours(gpu, mfu) for name, gpu in budget.GPUS.items()}
         totals = {name: totals[name] + hours[name] for name in names}
         table.add_row(
-            escape(found.label),
+            escape(found.label.removesuffix("/quality")),
             str(found.seeds),
             fmt.si(found.parameters, ""),
             fmt.si(found.tokens, ""),
-            fmt.si(found.seeds * found.flops, ""),
-            *(f"{hours[name]:,.1f}" for name in names),
+            fmt.scientific(found.seeds * found.flops),
+            *(f"{hours[name]:,.0f}" for name in names),
             fmt.bytes_(found.bytes_per_gpu),
         )
     console.print(table)
@@ -114,11 +115,13 @@ def _print_budget(resolved: object, suite: str, scale: str, gpus: int, mfu: floa
         f"Memory is that of FSDP over {gpus} GPUs (--gpus): {budget.STATE_BYTES} bytes of state a parameter, shared; "
         "two gathered blocks; activations and logits of a micro-batch. An estimate; nothing here was measured."
     )
-    start = f"benchsuite run {suite} --scale {scale} --device cuda --launcher torchrun --ranks {gpus}"
-    console.print(
-        f"\nAll of it, one training after the other:\n  {escape(start)} -o runs/{resolved.suite.name}-{scale}"
-    )
-    console.print("One training at a time, where a queue takes them:")
+    begin = f"benchsuite run {suite} --scale {scale} --device cuda"
+    folder = f"runs/{resolved.suite.name}-{scale}"
+    here = f"{begin} --launcher torchrun --ranks {gpus}"
+    on_slurm = f"{begin} --launcher slurm --ranks {gpus} --slurm gpus_per_node={min(gpus, 8)} --slurm partition=NAME"
+    console.print(f"\nAll of it, one training after the other:\n  {escape(here)} -o {folder}")
+    console.print(f"Every training a job of Slurm's, as many at once as it lets:\n  {escape(on_slurm)} -o {folder}")
+    console.print("One training at a time, where another queue takes them:")
     for found in budgets:
-        folder = f"runs/{resolved.suite.name}-{scale}-{found.label.replace('/', '-')}"
-        console.print(f"  {escape(start)} --only '{escape(found.label)}' -o {escape(folder)}")
+        own = f"{folder}-{found.label.replace('/', '-')}"
+        console.print(f"  {escape(here)} --only '{escape(found.label)}' -o {escape(own)}")

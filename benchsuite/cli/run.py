@@ -62,6 +62,9 @@ def command(
     memory_limit: Annotated[
         str | None, typer.Option(help="What one job may allocate, as 4G; default: its share of 80% of what is free.")
     ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Measure as many replicates and seeds as fit into 10m, 2h; two in any case.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for another run on this machine to end.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -99,6 +102,7 @@ def command(
     else:
         raise UserError("which suite?", hint="`benchsuite run quick`; `benchsuite list suites` shows all")
     memory = _bytes(memory_limit) if memory_limit else None
+    budget_s = _seconds(budget) if budget else None
     trainings = _trainings(launcher, ranks, slurm or [], folder)
     at_once = jobs or (len(resolved.cases) * 100 if launcher == "slurm" else machine.cores // ranks or 1)
     for note in resolved.notes:
@@ -112,7 +116,7 @@ def command(
             with locks.run_lock(folder):
                 if store.repaired:
                     console.print(f"repaired {folder}: {store.repaired}", markup=False)
-                _execute(resolved, store, console, at_once, memory, stop, trainings)
+                _execute(resolved, store, console, at_once, memory, stop, trainings, budget_s)
     except (Interrupted, KeyboardInterrupt):
         _interrupted(folder, as_json, console)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -129,6 +133,7 @@ def _execute(
     memory: int | None,
     stop: Stop,
     trainings: Callable[[bool], Workers] | None,
+    budget_s: float | None,
 ) -> None:
     from benchsuite.runs import progress, workers
     from benchsuite.runs.case import KINDS
@@ -147,7 +152,9 @@ def _execute(
     place = workers.make(preload, network=network, trainings=trainings(network) if trainings else None)
     display = progress.observer(console)
     try:
-        Scheduler(resolved.cases, store, place, display, jobs=jobs, memory_limit_bytes=memory, stop=stop).run()
+        Scheduler(
+            resolved.cases, store, place, display, jobs=jobs, memory_limit_bytes=memory, stop=stop, budget_s=budget_s
+        ).run()
     finally:
         display.close()
 
@@ -318,3 +325,11 @@ def _bytes(text: str) -> int:
     if match is None or float(match[1]) == 0:
         raise UserError(f"--memory-limit {text}: should be a number of bytes", hint="for instance --memory-limit 4G")
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+def _seconds(text: str) -> float:
+    """`90s`, `10m` or `2h` as seconds. Raises UserError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip(), re.IGNORECASE)
+    if match is None or float(match[1]) == 0:
+        raise UserError(f"--budget {text}: should be a time", hint="for instance --budget 10m, 90s or 2h")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2].lower()]

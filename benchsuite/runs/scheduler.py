@@ -23,6 +23,7 @@ from benchsuite.runs import outcome
 from benchsuite.runs.case import FAILED, KINDS, SNAPSHOTS, Case, Job, Record
 from benchsuite.runs.cost import CostModel, makespan
 from benchsuite.runs.order import alone_order, job_of, larger, together_order
+from benchsuite.runs.rounds import Rounds
 from benchsuite.runs.store import Store
 from benchsuite.runs.workers import Event, Progressed, Workers
 
@@ -65,6 +66,8 @@ class Scheduler:
 
     `jobs` is the number of quality jobs at a time, `memory_limit_bytes` what one job may allocate (default: its share
     of 80 % of what is available), `stop` says whether to end early, `turns` is the path of a turnstile for speed jobs.
+    With `budget_s` only so many replicates run as fit into that time, the first two in any case; the speed phase has
+    its share of it by the estimates.
     Raises Interrupted where `stop` says so, UserError where the disk or the workers refuse.
     """
 
@@ -79,6 +82,7 @@ class Scheduler:
         memory_limit_bytes: int | None = None,
         stop: Callable[[], bool] = lambda: False,
         turns: str | None = None,
+        budget_s: float | None = None,
     ) -> None:
         self.cases = {case.id: case for case in cases}
         self.store = store
@@ -88,9 +92,12 @@ class Scheduler:
         self.memory_limit_bytes = memory_limit_bytes
         self.stop = stop
         self.turns = turns
+        self.budget_s = budget_s
         self.cost = CostModel()
         self.running: dict[str, Running] = {}
         self.queue: list[Job] = []
+        self._rounds = Rounds(None)
+        self._ends: float | None = None  # when the budget will be spent
         self._later: list[Job] = []  # of the phase to come, for the estimate
         self._done = {record.key for record in store.records}
         self._failed: dict[str, Record] = {}  # the first failure of each case
@@ -112,11 +119,13 @@ class Scheduler:
         alone = self._open(alone_order(case for case in todo if KINDS[case.kind].alone))
         left = [case for case in todo if not KINDS[case.kind].alone and self._missing(case)]
         together = self._open(together_order(left))
+        if self.budget_s is not None:
+            self._ends = time.monotonic() + self.budget_s
         try:
             self._later = together
-            self._phase(alone, 1)
+            self._phase(alone, 1, self._share_s(alone, together))
             self._later = []
-            self._phase(together, self.jobs)
+            self._phase(together, self.jobs, None if self._ends is None else self._ends - time.monotonic())
         finally:
             self.workers.close()
 
@@ -126,17 +135,27 @@ class Scheduler:
         slots = 1 if self._later else self.jobs
         total = makespan([*now, *(self._estimate_s(job) for job in self.queue)], slots)
         total += makespan([self._estimate_s(job) for job in self._later], self.jobs) if self._later else 0
+        if self._ends is not None:
+            total = min(total, max(0.0, self._ends - time.monotonic()))
         left = [*self.queue, *self._later, *(running.job for running in self.running.values())]
         return total, all(self.cost.known(job.case) for job in left if job.case)
 
-    def _phase(self, queue: list[Job], slots: int) -> None:
-        """Runs the jobs of `queue`, `slots` at a time."""
+    def _share_s(self, alone: list[Job], together: list[Job]) -> float | None:
+        """The seconds of the budget that the first phase has."""
+        if self.budget_s is None:
+            return None
+        first, second = (sum(map(self._estimate_s, jobs)) / n for jobs, n in ((alone, 1), (together, self.jobs)))
+        return self.budget_s * first / max(first + second, 1e-9)
+
+    def _phase(self, queue: list[Job], slots: int, budget_s: float | None) -> None:
+        """Runs the jobs of `queue`, `slots` at a time, those rounds that fit into `budget_s`."""
         self.queue = queue
+        self._rounds = Rounds(budget_s)
         memory = self.memory_limit_bytes or int(available_memory() * MEMORY_FRACTION / slots)
         while self.queue or self.running:
             if self.stop():
                 self._interrupt()
-            while len(self.running) < slots and (job := self._next()) is not None:
+            while len(self.running) < slots and (job := self._next(slots)) is not None:
                 self._start(job, memory, slots)
             for event in self.workers.events(POLL_S):
                 self._handle(event)
@@ -144,7 +163,7 @@ class Scheduler:
                 self._check(running)
             self.observer.tick(*self.remaining_s())
 
-    def _next(self) -> Job | None:
+    def _next(self, slots: int) -> Job | None:
         """Takes the next job that can start; records those that never will."""
         for job in list(self.queue):
             if any(need not in self._prepared for need in job.needs):
@@ -154,12 +173,22 @@ class Scheduler:
             if broken is not None and job.case is not None:  # among preparations a need is only an order
                 self._finish(job, broken.status, f"its data could not be prepared: {broken.reason}", _now(), 0.0)
                 continue
+            late = self._rounds.refused(job.replicate, lambda job=job: self._round_s(job, slots)) if job.case else None
+            if late is not None:
+                self._finish(job, "skipped", late, _now(), 0.0)
+                continue
             hopeless = self._hopeless(job.case) if job.case and KINDS[job.kind].alone else None
             if hopeless is not None:
                 self._finish(job, "skipped", hopeless, _now(), 0.0)
                 continue
             return job
         return None
+
+    def _round_s(self, job: Job, slots: int) -> float:
+        """Seconds until all jobs of `job`'s round are done, if it starts now."""
+        round_ = [job, *(other for other in self.queue if other.case and other.replicate == job.replicate)]
+        running = [self._left_s(running) for running in self.running.values()]
+        return makespan([*running, *map(self._estimate_s, round_)], slots)
 
     def _hopeless(self, case: Case) -> str | None:
         """Why a case need not be tried: it has failed before, or a smaller shape of it did not fit into memory."""

@@ -11,6 +11,7 @@ from benchsuite.cli import build_app
 from benchsuite.errors import UserError
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
+from benchsuite.pretrain.trainer import TrainConfig
 from benchsuite.runs import budget
 from benchsuite.runs.plan import Machine, Plan, resolve
 from benchsuite.runs.suite import packaged, scales
@@ -43,6 +44,9 @@ def test_every_ablation_resolves_at_every_scale(name: str, scale: str | None) ->
     assert any(comparison.kind == "control" for comparison in found.comparisons)
     widths = {case.params["model"]["width"] for case in found.cases if "model" in case.params}
     assert widths == {WIDTHS[scale or "nano"]}
+    for case in found.cases:
+        if "train" in case.params:
+            assert TrainConfig(**case.params["train"]).steps(case.params["model"]["seq"]) >= 100, case.label
 
 
 @pytest.mark.parametrize("scale", BLOOM)

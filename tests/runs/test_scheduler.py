@@ -66,6 +66,18 @@ def run(
     return store.records, watcher
 
 
+def test_what_a_budget_leaves_out_is_recorded_in_whole_rounds(tmp_path: Path) -> None:
+    cases = [make_case(replicates=4, n=n) for n in (1, 2)]
+    records, _ = run(tmp_path / "run", cases, budget_s=1e-3)
+    found = {(record.case_id, record.replicate): record for record in records}
+    assert len(found) == len(records) == 8
+    for case in cases:
+        assert [found[case.id, replicate].status for replicate in range(4)] == ["ok", "ok", "skipped", "skipped"]
+        assert "its round would have ended after" in (found[case.id, 2].reason or "")
+    all_of_them, _ = run(tmp_path / "whole", cases, budget_s=600.0)
+    assert {record.status for record in all_of_them} == {"ok"}
+
+
 BAD = {"raise": "error", "memory": "oom", "hang": "timeout", "segfault": "error"}
 
 

@@ -1,0 +1,29 @@
+"""Which replicates of a run fit into its time: whole rounds of all cases or none, so that what is compared stays
+paired."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from benchsuite import format
+
+ALWAYS = 2  # rounds that run whatever they take: one replicate has no interval
+
+
+class Rounds:
+    """The rounds of one phase, which has `seconds` from now; None is as long as it takes."""
+
+    def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._end = None if seconds is None else clock() + seconds
+        self._fits: dict[int, bool] = {}
+        self._why = f"its round would have ended after the {format.seconds(seconds)} that there were"
+
+    def refused(self, replicate: int, needed_s: Callable[[], float]) -> str | None:
+        """Why a job of this replicate is left out, if it is. `needed_s` estimates the whole round that begins now."""
+        if self._end is None or replicate < ALWAYS:
+            return None
+        if replicate not in self._fits:
+            self._fits[replicate] = all(self._fits.values()) and self._clock() + needed_s() <= self._end
+        return None if self._fits[replicate] else self._why
