@@ -95,5 +95,5 @@ def _save_separate(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _separate_backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-    dgate, dup = torch.ops.benchsuite.glu_separate_backward(grad, *ctx.saved_tensors, ctx.kind)
+    dgate, dup = torch.ops.benchsuite.glu_separate_backward.default(grad, *ctx.saved_tensors, ctx.kind)
     return dgate, dup, None

@@ -38,7 +38,7 @@ def attention(
     cuda_ext.load()
     cos, sin = _angles(k.shape[2], q.shape[3], rotary_base, q)
     scale = 1 / math.sqrt(q.shape[3]) if scale is None else scale
-    return _calls["attention"](q, k, v, slopes, cos, sin, causal, scale)[0].transpose(1, 2)
+    return _calls["attention"](q, k, v, slopes, cos, sin, causal, scale).transpose(1, 2)
 
 
 def attention_qkv(
@@ -52,7 +52,7 @@ def attention_qkv(
     cuda_ext.load()
     cos, sin = _angles(qkv.shape[1], qkv.shape[4], rotary_base, qkv)
     scale = 1 / math.sqrt(qkv.shape[4]) if scale is None else scale
-    return _calls["attention_qkv"](qkv, slopes, cos, sin, causal, scale)[0].flatten(2)
+    return _calls["attention_qkv"](qkv, slopes, cos, sin, causal, scale).flatten(2)
 
 
 def _angles(T: int, D: int, base: float | None, like: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -87,8 +87,8 @@ def register() -> None:
     fake("benchsuite::attention_qkv_backward", lambda grad, qkv, *_: qkv.new_empty(qkv.shape))
     from benchsuite.cuda_ext.autograd import differentiable
 
-    _calls["attention"] = differentiable("attention", _save, _backward)
-    _calls["attention_qkv"] = differentiable("attention_qkv", _save_packed, _backward_packed)
+    _calls["attention"] = differentiable("attention", _save, _backward, kept=1)
+    _calls["attention_qkv"] = differentiable("attention_qkv", _save_packed, _backward_packed, kept=1)
 
 
 def _outputs(like: Tensor, B: int, H: int, T: int, D: int) -> tuple[Tensor, Tensor]:
@@ -99,29 +99,21 @@ def _outputs(like: Tensor, B: int, H: int, T: int, D: int) -> tuple[Tensor, Tens
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     q, k, v, slopes, cos, sin, ctx.causal, ctx.scale = inputs
     out, lse = output
-    ctx.mark_non_differentiable(lse)
-    ctx.set_materialize_grads(False)
     ctx.save_for_backward(q, k, v, out, lse, slopes, cos, sin)
 
 
-def _backward(ctx: Any, grad: Tensor | None, _: Any) -> tuple[Tensor | None, ...]:
-    if grad is None:
-        return (None,) * 8
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     saved = ctx.saved_tensors
-    gradients = torch.ops.benchsuite.attention_backward(grad, *saved, ctx.causal, ctx.scale)
+    gradients = torch.ops.benchsuite.attention_backward.default(grad, *saved, ctx.causal, ctx.scale)
     return (*gradients, None, None, None, None, None)
 
 
 def _save_packed(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     qkv, slopes, cos, sin, ctx.causal, ctx.scale = inputs
     out, lse = output
-    ctx.mark_non_differentiable(lse)
-    ctx.set_materialize_grads(False)
     ctx.save_for_backward(qkv, out, lse, slopes, cos, sin)
 
 
-def _backward_packed(ctx: Any, grad: Tensor | None, _: Any) -> tuple[Tensor | None, ...]:
-    if grad is None:
-        return (None,) * 6
-    d = torch.ops.benchsuite.attention_qkv_backward(grad, *ctx.saved_tensors, ctx.causal, ctx.scale)
+def _backward_packed(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    d = torch.ops.benchsuite.attention_qkv_backward.default(grad, *ctx.saved_tensors, ctx.causal, ctx.scale)
     return d, None, None, None, None, None

@@ -7,6 +7,7 @@ backward pass only scales them (as Liger Kernel does, arXiv:2410.10989).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,7 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, ignore_inde
     """
     cuda_ext.load()
     gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    return _calls["linear_cross_entropy"](x, weight, targets, ignore_index, gradient)[0]
+    return _calls["linear_cross_entropy"](x, weight, targets, ignore_index, gradient)
 
 
 def register() -> None:
@@ -52,7 +53,7 @@ def register() -> None:
     )
     from benchsuite.cuda_ext.autograd import differentiable
 
-    _calls["linear_cross_entropy"] = differentiable("linear_cross_entropy", _save, _backward)
+    _calls["linear_cross_entropy"] = differentiable("linear_cross_entropy", _save, _backward, kept=2)
 
 
 def _arithmetic(x: Tensor) -> torch.dtype:
@@ -65,7 +66,9 @@ def _chunked(x: Tensor, weight: Tensor, targets: Tensor, ignore: int, gradient: 
         shapes = f"{tuple(x.shape)}, {tuple(weight.shape)} and {tuple(targets.shape)}"
         raise RuntimeError(f"linear_cross_entropy: x (N, C), weight (V, C) and targets (N) have shapes {shapes}")
     N, V = x.shape[0], weight.shape[0]
-    rows = max(1, min(N, CHUNK_BYTES // max(1, V * x.element_size())))
+    most = max(1, CHUNK_BYTES // max(1, V * x.element_size()))
+    chunks = max(1, math.ceil(N / most))
+    rows = max(1, math.ceil(N / chunks))  # all alike: a small last one would cost a whole pass over dweight, too
     targets = targets.contiguous()
     count = (targets != ignore).sum()
     # On the CPU the mean's factor goes into the gradient at once; on CUDA reading it would wait for the device.
@@ -73,7 +76,7 @@ def _chunked(x: Tensor, weight: Tensor, targets: Tensor, ignore: int, gradient: 
     logits = x.new_empty((rows, V))
     losses = x.new_empty((N,), dtype=_arithmetic(x))
     dx = x.new_empty(x.shape if gradient else (0,))
-    dweight = torch.zeros_like(weight, dtype=_arithmetic(x)) if gradient else weight.new_empty((0,))
+    dweight = weight.new_empty(weight.shape if gradient else (0,), dtype=_arithmetic(x))
     for first in range(0, N, rows):
         chunk = slice(first, min(first + rows, N))
         part = logits[: chunk.stop - first]
@@ -81,10 +84,15 @@ def _chunked(x: Tensor, weight: Tensor, targets: Tensor, ignore: int, gradient: 
         losses[chunk] = torch.ops.benchsuite.cross_entropy_rows_(part, targets[chunk], ignore, scale, gradient)
         if gradient:
             torch.mm(part, weight, out=dx[chunk])
-            if dweight.dtype == part.dtype:
-                dweight.addmm_(part.t(), x[chunk])
+            if dweight.dtype != part.dtype:
+                product = part.t() @ x[chunk]
+                dweight.copy_(product) if first == 0 else dweight.add_(product)
+            elif first == 0:
+                torch.mm(part.t(), x[chunk], out=dweight)
             else:
-                dweight += part.t() @ x[chunk]
+                dweight.addmm_(part.t(), x[chunk])
+    if gradient and N == 0:
+        dweight.zero_()
     if gradient and x.device.type != "cpu":
         dx, dweight = dx / count, dweight / count
     return losses.sum() / count, dx, dweight.to(weight.dtype)
@@ -92,14 +100,10 @@ def _chunked(x: Tensor, weight: Tensor, targets: Tensor, ignore: int, gradient: 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     _, dx, dweight = output
-    ctx.mark_non_differentiable(dx, dweight)
-    ctx.set_materialize_grads(False)
     ctx.save_for_backward(dx, dweight)
 
 
-def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-    if grad is None:
-        return (None,) * 5
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     dx, dweight = ctx.saved_tensors
     # A factor of 1 is seen on the CPU, where it costs nothing to look; not when traced, where there is no number.
     if grad.device.type != "cpu" or type(grad) is not Tensor or float(grad) != 1:

@@ -168,8 +168,8 @@ def _norms(model: Model, dtype: str) -> Iterator[Work]:
         backward = Launch("norm.cu", name, (1,), block, arguments, 0, buffers, (2, 6))
         partial = np.zeros((8, 2 * columns), np.float32)
         name = (f"norm_reduce_kernelI{mangled}E",)
-        sums = (partial, 8, _empty((2 * columns,), dtype), 2 * columns)
-        reduce = Launch("norm.cu", name, (-(-2 * columns // 32),), (32, 8), sums, 0, {}, (2,))
+        sums = (partial, 8, _empty((columns,), dtype), _empty((columns,), dtype), 2 * columns)
+        reduce = Launch("norm.cu", name, (-(-2 * columns // 32),), (32, 8), sums, 0, {}, (2, 3))
         scales = (model.rows / rows, blocks / 8)
         yield Work(operator, "backward", dtype, model.name, (backward, reduce), scales)
 

@@ -24,7 +24,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None = None, eps: float
     not fit.
     """
     cuda_ext.load()
-    return _calls["layer_norm"](x, weight, bias, eps)[0]
+    return _calls["layer_norm"](x, weight, bias, eps)
 
 
 def embedding_layer_norm(
@@ -46,7 +46,7 @@ def embedding_layer_norm(
     cuda_ext.load()
     if positions is not None:
         positions = positions.expand(tokens.shape).contiguous()
-    return _calls["embedding_layer_norm"](tokens.contiguous(), table, positions, position_table, weight, bias, eps)[0]
+    return _calls["embedding_layer_norm"](tokens.contiguous(), table, positions, position_table, weight, bias, eps)
 
 
 def register() -> None:
@@ -56,7 +56,7 @@ def register() -> None:
     fake("benchsuite::layer_norm_out", lambda x, weight, bias, eps, out, mean, rstd: None)
     fake(
         "benchsuite::layer_norm_backward",
-        lambda grad, x, weight, mean, rstd: (x.new_empty(x.shape), weight.new_empty((2, weight.shape[0]))),
+        lambda grad, x, weight, mean, rstd: (x.new_empty(x.shape), *_affine(weight)),
     )
     fake(
         "benchsuite::embedding_layer_norm",
@@ -69,14 +69,24 @@ def register() -> None:
         "benchsuite::embedding_layer_norm_backward",
         lambda grad, tokens, table, positions, position_table, weight, mean, rstd: (
             mean.new_empty((tokens.numel(), table.shape[1])),
-            weight.new_empty((2, weight.shape[0])),
+            *_affine(weight),
         ),
     )
     fake("benchsuite::scatter_rows", lambda rows, index, count: rows.new_empty((count, rows.shape[1])))
     from benchsuite.cuda_ext.autograd import differentiable
 
-    _calls["layer_norm"] = differentiable("layer_norm", _save, _backward)
-    _calls["embedding_layer_norm"] = differentiable("embedding_layer_norm", _save_embedding, _embedding_backward)
+    ops = torch.ops.benchsuite
+    _calls["layer_norm"] = differentiable("layer_norm", _save, _backward_of(ops.layer_norm_backward.default), kept=2)
+    _calls["embedding_layer_norm"] = differentiable(
+        "embedding_layer_norm",
+        _save_embedding,
+        _embedding_backward_of(ops.embedding_layer_norm_backward.default, ops.scatter_rows.default),
+        kept=2,
+    )
+
+
+def _affine(weight: Tensor) -> tuple[Tensor, Tensor]:
+    return weight.new_empty(weight.shape), weight.new_empty(weight.shape)
 
 
 def _rows(x: Tensor) -> int:
@@ -94,44 +104,38 @@ def _statistics(x: Tensor, rows: int) -> tuple[Tensor, Tensor]:
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     x, weight, bias, _ = inputs
     _, mean, rstd = output
-    ctx.mark_non_differentiable(mean, rstd)
-    ctx.set_materialize_grads(False)
     ctx.has_bias = bias is not None
     ctx.save_for_backward(x, weight, mean, rstd)
 
 
-def _backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-    if grad is None:
-        return None, None, None, None
-    x, weight, mean, rstd = ctx.saved_tensors
-    dx, affine = torch.ops.benchsuite.layer_norm_backward(grad, x, weight, mean, rstd)
-    return dx, affine[0], affine[1] if ctx.has_bias else None, None
+def _backward_of(op: Callable[..., Any]) -> Callable[..., Any]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        dx, dweight, dbias = op(grad, *ctx.saved_tensors)
+        return dx, dweight, dbias if ctx.has_bias else None, None
+
+    return backward
 
 
 def _save_embedding(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     tokens, table, positions, position_table, weight, bias, _ = inputs
     _, mean, rstd = output
-    ctx.mark_non_differentiable(mean, rstd)
-    ctx.set_materialize_grads(False)
     ctx.has_bias = bias is not None
     ctx.save_for_backward(tokens, table, positions, position_table, weight, mean, rstd)
 
 
-def _embedding_backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-    if grad is None:
-        return (None,) * 7
-    tokens, table, positions, position_table, *_, weight, mean, rstd = ctx.saved_tensors
-    rows, affine = torch.ops.benchsuite.embedding_layer_norm_backward(
-        grad, tokens, table, positions, position_table, weight, mean, rstd
-    )
-    dtable = _scattered(rows, tokens, table)
-    dpositions = None if positions is None else _scattered(rows, positions, position_table)
-    return None, dtable, None, dpositions, affine[0], affine[1] if ctx.has_bias else None, None
+def _embedding_backward_of(op: Callable[..., Any], scatter: Callable[..., Any]) -> Callable[..., Any]:
+    def scattered(rows: Tensor, index: Tensor, table: Tensor) -> Tensor:
+        """The gradient of a table (V, C) whose rows were taken at `index`."""
+        if rows.device.type == "cpu":
+            return scatter(rows, index, table.shape[0]).to(table.dtype)
+        zeros = torch.zeros(table.shape, dtype=rows.dtype, device=rows.device)
+        return zeros.index_add_(0, index.flatten(), rows).to(table.dtype)
 
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        tokens, table, positions, position_table, *_ = saved = ctx.saved_tensors
+        rows, dweight, dbias = op(grad, *saved)
+        dtable = scattered(rows, tokens, table)
+        dpositions = None if positions is None else scattered(rows, positions, position_table)
+        return None, dtable, None, dpositions, dweight, dbias if ctx.has_bias else None, None
 
-def _scattered(rows: Tensor, index: Tensor, table: Tensor) -> Tensor:
-    """The gradient of a table (V, C) whose rows were taken at `index`."""
-    if rows.device.type == "cpu":
-        return torch.ops.benchsuite.scatter_rows(rows, index, table.shape[0]).to(table.dtype)
-    zeros = torch.zeros(table.shape, dtype=rows.dtype, device=rows.device)
-    return zeros.index_add_(0, index.flatten(), rows).to(table.dtype)
+    return backward

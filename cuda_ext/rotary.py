@@ -81,7 +81,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 
 def _backward(ctx: Any, dq: Tensor, dk: Tensor) -> tuple[Tensor | None, ...]:
-    back = torch.ops.benchsuite.rotary(
+    back = torch.ops.benchsuite.rotary.default(
         dq.transpose(1, 2), dk.transpose(1, 2), *ctx.saved_tensors, ctx.interleaved, -ctx.sign
     )
     return back[0].transpose(1, 2), back[1].transpose(1, 2), None, None, None, None

@@ -42,4 +42,4 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
     (p,) = ctx.saved_tensors
-    return torch.ops.benchsuite.alibi_softmax_backward(grad, p, ctx.scale, ctx.causal), None, None, None
+    return torch.ops.benchsuite.alibi_softmax_backward.default(grad, p, ctx.scale, ctx.causal), None, None, None

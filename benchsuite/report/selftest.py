@@ -21,7 +21,8 @@ def lines(document: Fields) -> list[Fields]:
             "bandwidth": format.percent(row["bandwidth_fraction"]),
             "preallocated": format.percent(row["preallocated_fraction"]),
             "product": format.percent(row["product_fraction"]),
-            "memory": format.ratio(_over(row["peak_bytes"].get("fused"), row["peak_bytes"].get("eager"))),
+            "memory": format.ratio(_over(*_peaks(row, 0))),
+            "memory_beyond": format.ratio(_over(*_peaks(row, row.get("needed_bytes")))),
         }
         for row in document.get("timings", [])
     ]
@@ -83,8 +84,10 @@ def headline(document: Fields) -> str:
 RIVALS = "Ratios are a rival's time over ours, so above 1 we are faster; 95% intervals over rounds in one process."
 FRACTIONS = (
     "Bandwidth: the least that must move, as a share of what a large copy reaches; above 100% the data stays in the "
-    "cache. Preallocated: the same for the forward pass into memory that exists. Product: of a large matrix product."
+    "cache. Preallocated: the same for the forward pass into memory that exists. Product: of a large matrix product. "
+    "Memory: ours at its peak over eager's, with the inputs and their gradients, and beyond these, which both need."
 )
+FIGURES = ("bandwidth", "preallocated", "product", "memory", "memory_beyond")
 
 
 def markdown(document: Fields) -> str:
@@ -100,12 +103,12 @@ def markdown(document: Fields) -> str:
         found = [tuple(row.values()) for row in summary(document)]
         parts += ["## Summary", RIVALS, _table(head, found)]
         rivals = list(dict.fromkeys(name for row in lines(document) for name in row["ratios"]))
-        head = ("operator", "ours", *rivals, "bandwidth", "preallocated", "product", "peak memory over eager's")
+        head = ("operator", "ours", *rivals, "bandwidth", "preallocated", "product")
+        head += ("peak memory over eager's", "beyond inputs and gradients")
         every = []
         for row in lines(document):
             ratios = (row["ratios"].get(name, "") for name in rivals)
-            fractions = (row["bandwidth"], row["preallocated"], row["product"], row["memory"])
-            every.append((row["operator"], row["time"], *ratios, *fractions))
+            every.append((row["operator"], row["time"], *ratios, *(row[name] for name in FIGURES)))
         parts += ["## Every shape, forward and backward, float32", FRACTIONS, _table(head, every)]
     return "\n\n".join(parts) + "\n"
 
@@ -120,18 +123,24 @@ def show(document: Fields, console: Any) -> None:
     if not document.get("timings"):
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("operator", "ours", "rivals' time over ours", "bandwidth", "preallocated", "product", "memory"):
+    for column in ("operator", "ours", "rivals' time over ours", *(name.replace("_", " ") for name in FIGURES)):
         table.add_column(column, overflow="fold")
     for row in lines(document):
         ratios = ", ".join(f"{name} {value}" for name, value in row["ratios"].items())
-        fractions = (row["bandwidth"], row["preallocated"], row["product"], row["memory"])
-        table.add_row(row["operator"], row["time"], ratios, *fractions)
+        table.add_row(row["operator"], row["time"], ratios, *(row[name] for name in FIGURES))
     console.print(table)
     for s in summary(document):
         console.print(
             f"{s['family']}: {s['eager']} eager, {s['best']} the best rival; at worst {s['worst']} ({s['worst_shape']})"
         )
     console.print(f"[dim]{RIVALS} {FRACTIONS}[/dim]")
+
+
+def _peaks(row: Fields, less: int | None) -> tuple[int | None, int | None]:
+    """Peak bytes of ours and of eager, each less so many; None where unknown."""
+    found = (row["peak_bytes"].get(name) for name in ("fused", "eager"))
+    ours, eager = (None if peak is None or less is None else peak - less for peak in found)
+    return ours, eager
 
 
 def _over(a: float | None, b: float | None) -> float | None:

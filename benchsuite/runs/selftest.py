@@ -61,7 +61,8 @@ class Timing:
     """One operator at one shape, forward and backward, float32 (bfloat16 on CUDA). Times are medians, seconds a call.
 
     `speedup` is the rival's time over ours, the median over rounds; `low` and `high` its 95% interval over rounds (of
-    this process; another process may differ). `*_fraction` are of the machine's own measured peaks.
+    this process; another process may differ). `*_fraction` are of the machine's own measured peaks. `needed_bytes`: the
+    inputs and their gradients, which everyone has and every peak counts.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Timing:
     product_fraction: float | None
     preallocated_fraction: float | None
     peak_bytes: dict[str, int | None]
+    needed_bytes: int
 
 
 def run(device: str, *, quick: bool, only: Sequence[str], check_only: bool, say: Say) -> Iterator[dict[str, Any]]:
@@ -235,6 +237,7 @@ def timing(operator: Operator, peaks: Measured, device: str = "cpu") -> Timing:
         product_fraction=gflop_per_s / peaks.product_gflop_per_s if operator.flops else None,
         preallocated_fraction=forward,
         peak_bytes=peak,
+        needed_bytes=2 * sum(leaf.nbytes for leaf in leaves),
     )
 
 

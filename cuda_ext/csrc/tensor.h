@@ -141,10 +141,24 @@ inline std::optional<Rows> rows_of(const Tensor& t) {
 // t itself if its rows have one stride, else a contiguous copy.
 inline Tensor with_rows(const Tensor& t) { return rows_of(t) ? t : torch::stable::contiguous(t); }
 
-// New tensors on the device of `like`, uninitialised and contiguous.
+// New tensors on the device of `like`, uninitialised and contiguous. By torch's C interface: torch::stable::new_empty
+// looks its operator up by name each time, which costs µs.
 inline Tensor empty(const std::vector<int64_t>& sizes, const Tensor& like,
                     std::optional<ScalarType> type = std::nullopt) {
-  return torch::stable::new_empty(like, {sizes.data(), sizes.size()}, type);
+  using torch::stable::detail::from;
+  using torch::stable::detail::to;
+  std::vector<int64_t> strides(sizes.size(), 1);
+  for (size_t d = sizes.size(); d-- > 1;) strides[d - 1] = strides[d] * (sizes[d] > 1 ? sizes[d] : 1);
+  int32_t device, dtype;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device));
+  if (type)
+    dtype = to<int32_t>(from(*type));
+  else
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(like.get(), &dtype));
+  AtenTensorHandle made;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(int64_t(sizes.size()), sizes.data(), strides.data(), dtype, device,
+                                                         like.get_device_index(), &made));
+  return Tensor(made);
 }
 inline Tensor zeros(const std::vector<int64_t>& sizes, const Tensor& like,
                     std::optional<ScalarType> type = std::nullopt) {

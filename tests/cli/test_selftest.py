@@ -50,6 +50,10 @@ def test_timings_have_ratios_fractions_and_a_page(fast: None, tmp_path: Path) ->
     for name, (ratio, low, high) in row["speedup"].items():
         assert 0 < low <= ratio <= high, name
     assert row["product_fraction"] > 0
+    # q, k and v of 40 places, and their gradients: what every implementation holds, and more.
+    assert row["needed_bytes"] == 2 * 4 * 40 * 3 * 512
+    assert all(row["needed_bytes"] < peak for peak in row["peak_bytes"].values())
+    assert "beyond inputs and gradients" in (tmp_path / "selftest.md").read_text()
     page = (tmp_path / "selftest.md").read_text()
     assert "benchsuite selftest --device cpu --quick --only 'attention, alibi'" in page
     assert "| attention, alibi/1x40 |" in page

@@ -158,9 +158,11 @@ def test_a_backward_row_longer_than_the_registers(norm: Program) -> None:
 @pytest.mark.parametrize("dtype", TYPES)
 def test_partial_sums_are_added_up(norm: Program, dtype: str) -> None:
     partial = draw((19, 70), "float32")
-    out = Uninitialised((70,), np.uint16 if dtype == "bfloat16" else dtype)
+    dw, db = (Uninitialised((35,), np.uint16 if dtype == "bfloat16" else dtype) for _ in range(2))
     name = f"norm_reduce_kernelI{TYPES[dtype][0]}E"
-    result = norm.launch(name, (3,), (32, 8), [partial, 19, out, 70])
-    close(result.arrays[2], partial.astype(np.float64).sum(0), dtype, 2)
+    result = norm.launch(name, (3,), (32, 8), [partial, 19, dw, db, 70])
+    want = partial.astype(np.float64).sum(0)
+    close(result.arrays[2], want[:35], dtype, 2)
+    close(result.arrays[3], want[35:], dtype, 2)
     assert result.counters.read("0") == partial.nbytes
     assert result.counters.bank_conflicts == 0

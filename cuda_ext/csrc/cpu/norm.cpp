@@ -10,6 +10,7 @@ namespace {
 
 template <class T> struct Row {
   const T *a, *b;
+  Row() = default;
   Row(const NormRows& x, int64_t r)
       : a(as<T>(x.a) + (x.ai ? x.ai[r] : r) * x.a_stride), b(as<T>(x.b) + (x.b ? (x.bi ? x.bi[r] : r) * x.b_stride : 0)) {}
   template <bool Two, class N> BENCHSUITE_INLINE VecFor<T> at(int64_t i, N k) const {
@@ -40,27 +41,41 @@ void forward_row(const NormRows& x, int64_t r, const T* w, const T* bias, typena
   rstd[r] = s;
 }
 
-template <class T, class Out, bool Two>
-void backward_row(const NormRows& x, int64_t r, const T* dy, const T* w, typename Compute<T>::type m,
-                  typename Compute<T>::type s, Out* dx, typename Compute<T>::type* dw, typename Compute<T>::type* db) {
+// Rows r to r + N: their two means one after the other, then the gradients of all at once, so that weight and the sums
+// for weight and bias are read and written once for N rows.
+template <class T, class Out, bool Two, int N>
+void backward_group(const NormRows& x, int64_t r, const T* dy, const T* w, const typename Compute<T>::type* mean,
+                    const typename Compute<T>::type* rstd, Out* dx, typename Compute<T>::type* dw,
+                    typename Compute<T>::type* db) {
   typedef typename Compute<T>::type S;
   typedef VecFor<T> V;
-  Row<T> row(x, r);
   const int64_t n = x.columns;
-  V plain{}, product{};
+  Row<T> rows[N];
+  S m[N], s[N], c1[N], c2[N];
+  for (int j = 0; j < N; ++j) {
+    const Row<T> row = rows[j] = Row<T>(x, r + j);
+    m[j] = mean[r + j], s[j] = rstd[r + j];
+    V plain{}, product{};
+    for_vectors<T>(n, [&](int64_t i, auto k) {
+      V scaled = get(dy + (r + j) * n + i, k) * get(w + i, k);  // zero beyond k
+      plain += scaled;
+      product += scaled * ((row.template at<Two>(i, k) - m[j]) * s[j]);
+    });
+    c1[j] = sum(plain) / S(n), c2[j] = sum(product) / S(n);
+  }
+  Result<Out> out(dx + r * n, x.rows * n);
+  out.past = out.past && (N == 1 || n * int64_t(sizeof(Out)) % kBytes == 0);  // then each row begins as this one
   for_vectors<T>(n, [&](int64_t i, auto k) {
-    V g = get(dy + i, k), h = (row.template at<Two>(i, k) - m) * s;
-    V scaled = g * get(w + i, k);  // zero beyond k
-    plain += scaled;
-    product += scaled * h;
-    put(dw + i, get(dw + i, k) + g * h, k);
-    put(db + i, get(db + i, k) + g, k);
-  });
-  S c1 = sum(plain) / S(n), c2 = sum(product) / S(n);
-  Result<Out> out(dx, x.rows * n);
-  for_vectors<T>(n, [&](int64_t i, auto k) {
-    V h = (row.template at<Two>(i, k) - m) * s;
-    put(out, i, (get(dy + i, k) * get(w + i, k) - c1 - h * c2) * s, k);
+    V weight = get(w + i, k), for_weight = get(dw + i, k), for_bias = get(db + i, k);
+#pragma GCC unroll 4
+    for (int j = 0; j < N; ++j) {
+      V g = get(dy + (r + j) * n + i, k), h = (rows[j].template at<Two>(i, k) - m[j]) * s[j];
+      for_weight += g * h;
+      for_bias += g;
+      put(out, j * n + i, (g * weight - c1[j] - h * c2[j]) * s[j], k);
+    }
+    put(dw + i, for_weight, k);
+    put(db + i, for_bias, k);
   });
 }
 
@@ -73,10 +88,16 @@ void backward_rows(const NormRows& x, const void* dy, const void* w, const void*
     for (int64_t block = begin; block < end; ++block) {
       S *dw = as<S>(partial) + block * 2 * n, *db = dw + n;
       for (int64_t i = 0; i < 2 * n; ++i) dw[i] = 0;
-      for (int64_t r = block * x.rows / blocks; r < (block + 1) * x.rows / blocks; ++r) {
-        auto row = x.b ? backward_row<T, Out, true> : backward_row<T, Out, false>;
-        row(x, r, as<T>(dy) + r * n, as<T>(w), as<S>(mean)[r], as<S>(rstd)[r], as<Out>(dx) + r * n, dw, db);
-      }
+      constexpr int kGroup = 4;
+      auto group = x.b ? backward_group<T, Out, true, kGroup> : backward_group<T, Out, false, kGroup>;
+      auto row = x.b ? backward_group<T, Out, true, 1> : backward_group<T, Out, false, 1>;
+      int64_t r = block * x.rows / blocks;
+      const int64_t last = (block + 1) * x.rows / blocks;
+      auto take = [&](auto& rows) {
+        rows(x, r, as<T>(dy), as<T>(w), as<S>(mean), as<S>(rstd), as<Out>(dx), dw, db);
+      };
+      for (; r + kGroup <= last; r += kGroup) take(group);
+      for (; r < last; ++r) take(row);
     }
   });
 }
@@ -104,14 +125,18 @@ void norm_backward(const NormRows& x, const void* dy, const void* weight, const 
   });
 }
 
-void norm_reduce(Type type, const void* partial, int64_t blocks, void* out, int64_t columns) {
+void norm_reduce(Type type, const void* partial, int64_t blocks, void* dw, void* db, int64_t columns) {
   with_type(type, [&](auto t) {
     typedef decltype(t) T;
     typedef typename Compute<T>::type S;
-    for_vectors<T>(2 * columns, [&](int64_t i, auto k) {
-      VecFor<T> total{};
-      for (int64_t block = 0; block < blocks; ++block) total += get(as<S>(partial) + block * 2 * columns + i, k);
-      put(as<T>(out) + i, total, k);
+    parallel_for(columns, kGrain / (2 * blocks), [&](int64_t begin, int64_t end) {
+      for (int64_t half = 0; half < 2; ++half)
+        for_vectors<T>(end - begin, [&](int64_t i, auto k) {
+          VecFor<T> total{};
+          for (int64_t block = 0; block < blocks; ++block)
+            total += get(as<S>(partial) + (2 * block + half) * columns + begin + i, k);
+          put(as<T>(half ? db : dw) + begin + i, total, k);
+        });
     });
   });
 }

@@ -10,8 +10,8 @@ void norm_forward(const NormRows& x, const void* weight, const void* bias, doubl
 // block of rows adds to the gradients of weight and bias; the result does not depend on the number of threads.
 void norm_backward(const NormRows& x, const void* dy, const void* weight, const void* mean, const void* rstd, void* dx,
                    bool wide, void* partial, int64_t blocks);
-// out (2, columns) in the type of x: the sum over blocks.
-void norm_reduce(Type type, const void* partial, int64_t blocks, void* out, int64_t columns);
+// dw and db (columns), in the type of x: the sum over blocks.
+void norm_reduce(Type type, const void* partial, int64_t blocks, void* dw, void* db, int64_t columns);
 // table[index[r]] += rows[r], in the order of r whatever the number of threads. Types of the arithmetic throughout.
 void scatter_rows(Type type, const void* rows, const int64_t* index, void* table, int64_t n, int64_t columns);
 

@@ -157,8 +157,9 @@ __global__ void __launch_bounds__(kBackwardThreads)
 
 constexpr int kReducers = 8;
 
-// out (columns) = the sum of partial (blocks, columns): kReducers threads a column, then one.
-template <class T> __global__ void norm_reduce_kernel(const float* partial, int64_t blocks, T* out, int64_t columns) {
+// dw and db, one after the other (columns), = the sum of partial (blocks, columns): kReducers threads a column, then one.
+template <class T>
+__global__ void norm_reduce_kernel(const float* partial, int64_t blocks, T* dw, T* db, int64_t columns) {
   __shared__ float sums[kReducers][kWarp];
   const int64_t i = int64_t(blockIdx.x) * kWarp + threadIdx.x;
   float total = 0.f;
@@ -169,7 +170,7 @@ template <class T> __global__ void norm_reduce_kernel(const float* partial, int6
   if (threadIdx.y || i >= columns) return;
 #pragma unroll
   for (int k = 1; k < kReducers; ++k) total += sums[k][threadIdx.x];
-  out[i] = narrow<T>(total);
+  (i < columns / 2 ? dw[i] : db[i - columns / 2]) = narrow<T>(total);
 }
 
 // Whether all rows of x begin at 16 bytes and are whole packs of N; weights and outputs come from torch's allocator, or
@@ -240,12 +241,12 @@ void norm_backward(const NormRows& x, const void* dy, const void* weight, const 
   });
 }
 
-void norm_reduce(Type type, const void* partial, int64_t blocks, void* out, int64_t columns, void* stream) {
+void norm_reduce(Type type, const void* partial, int64_t blocks, void* dw, void* db, int64_t columns, void* stream) {
   with_type(type, [&](auto t) {
     typedef decltype(t) T;
     const int64_t both = 2 * columns;
     norm_reduce_kernel<T><<<unsigned((both + kWarp - 1) / kWarp), dim3(kWarp, kReducers), 0, cudaStream_t(stream)>>>(
-        as<float>(partial), blocks, as<T>(out), both);
+        as<float>(partial), blocks, as<T>(dw), as<T>(db), both);
     check_launch();
   });
 }

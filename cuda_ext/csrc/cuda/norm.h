@@ -10,7 +10,7 @@ void norm_forward(const NormRows& x, const void* weight, const void* bias, doubl
                   void* stream);
 void norm_backward(const NormRows& x, const void* dy, const void* weight, const void* mean, const void* rstd, void* dx,
                    bool wide, void* partial, int64_t blocks, void* stream);
-void norm_reduce(Type type, const void* partial, int64_t blocks, void* out, int64_t columns, void* stream);
+void norm_reduce(Type type, const void* partial, int64_t blocks, void* dw, void* db, int64_t columns, void* stream);
 
 }  // namespace cuda
 }  // namespace benchsuite

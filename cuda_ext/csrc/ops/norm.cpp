@@ -50,25 +50,28 @@ void forward(const Tensor& like, const NormRows& x, const Tensor& weight, const 
 #endif
 }
 
-// Returns the gradients of weight and bias, (2, C).
-Tensor backward(const Tensor& like, const NormRows& x, const Tensor& dy, const Tensor& weight, const Tensor& mean,
+// Returns the gradients of weight and bias.
+std::tuple<Tensor, Tensor> backward(const Tensor& like, const NormRows& x, const Tensor& dy, const Tensor& weight, const Tensor& mean,
                 const Tensor& rstd, Tensor& dx, bool wide) {
-  if (x.rows * x.columns == 0) return zeros({2, x.columns}, weight);
+  if (x.rows * x.columns == 0) return {zeros({x.columns}, weight), zeros({x.columns}, weight)};
   int64_t blocks = blocks_for(like, x.rows);
-  Tensor affine = empty({2, x.columns}, weight), partial = empty({blocks, 2, x.columns}, mean);
+  Tensor dw = empty({x.columns}, weight), db = empty({x.columns}, weight);
+  Tensor partial = empty({blocks, 2, x.columns}, mean);
   if (like.is_cpu()) {
     BENCHSUITE_CPU(norm_backward)(x, dy.const_data_ptr(), weight.const_data_ptr(), mean.const_data_ptr(),
                                   rstd.const_data_ptr(), dx.mutable_data_ptr(), wide, partial.mutable_data_ptr(), blocks);
-    BENCHSUITE_CPU(norm_reduce)(x.type, partial.const_data_ptr(), blocks, affine.mutable_data_ptr(), x.columns);
-    return affine;
+    BENCHSUITE_CPU(norm_reduce)(x.type, partial.const_data_ptr(), blocks, dw.mutable_data_ptr(), db.mutable_data_ptr(),
+                                x.columns);
+    return {dw, db};
   }
 #if BENCHSUITE_CUDA
   OnDevice on(like);
   cuda::norm_backward(x, dy.const_data_ptr(), weight.const_data_ptr(), mean.const_data_ptr(), rstd.const_data_ptr(),
                       dx.mutable_data_ptr(), wide, partial.mutable_data_ptr(), blocks, on.stream());
-  cuda::norm_reduce(x.type, partial.const_data_ptr(), blocks, affine.mutable_data_ptr(), x.columns, on.stream());
+  cuda::norm_reduce(x.type, partial.const_data_ptr(), blocks, dw.mutable_data_ptr(), db.mutable_data_ptr(), x.columns,
+                    on.stream());
 #endif
-  return affine;
+  return {dw, db};
 }
 
 std::tuple<Tensor, Tensor, Tensor> layer_norm(const Tensor& x, const Tensor& weight, const MaybeTensor& bias, double eps) {
@@ -100,8 +103,8 @@ void layer_norm_out(const Tensor& x, const Tensor& weight, const MaybeTensor& bi
   forward(x, rows, weight, bias, eps, out, mean, rstd);
 }
 
-std::tuple<Tensor, Tensor> layer_norm_backward(const Tensor& grad, const Tensor& x, const Tensor& weight,
-                                               const Tensor& mean, const Tensor& rstd) {
+std::tuple<Tensor, Tensor, Tensor> layer_norm_backward(const Tensor& grad, const Tensor& x, const Tensor& weight,
+                                                       const Tensor& mean, const Tensor& rstd) {
   const char* op = "layer_norm_backward";
   require_alike(x, grad, op);
   require_same_shape(x, grad, op);
@@ -110,8 +113,8 @@ std::tuple<Tensor, Tensor> layer_norm_backward(const Tensor& grad, const Tensor&
   NormRows rows = plain_rows(x, in, op);
   require_shape(mean, {rows.rows}, op, "mean");
   require_shape(rstd, {rows.rows}, op, "rstd");
-  Tensor affine = backward(x, rows, g, weight, mean, rstd, dx, false);
-  return {dx, affine};
+  auto [dw, db] = backward(x, rows, g, weight, mean, rstd, dx, false);
+  return {dx, dw, db};
 }
 
 // --- after an embedding ---------------------------------------------------------------------------------------------
@@ -161,10 +164,10 @@ std::tuple<Tensor, Tensor, Tensor> embedding_layer_norm(const Tensor& tokens, co
   return {y, mean, rstd};
 }
 
-// The gradient of the embedded rows (N, C), in the type of the arithmetic, and those of weight and bias (2, C).
-std::tuple<Tensor, Tensor> embedding_layer_norm_backward(const Tensor& grad, const Tensor& tokens, const Tensor& table,
-                                                         const MaybeTensor& positions, const MaybeTensor& position_table,
-                                                         const Tensor& weight, const Tensor& mean, const Tensor& rstd) {
+// The gradient of the embedded rows (N, C), in the type of the arithmetic, and those of weight and bias.
+std::tuple<Tensor, Tensor, Tensor> embedding_layer_norm_backward(
+    const Tensor& grad, const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
+    const MaybeTensor& position_table, const Tensor& weight, const Tensor& mean, const Tensor& rstd) {
   const char* op = "embedding_layer_norm_backward";
   NormRows rows = embedded_rows(tokens, table, positions, position_table, op);
   check_affine(table, weight, std::nullopt, rows.columns, op);
@@ -173,8 +176,8 @@ std::tuple<Tensor, Tensor> embedding_layer_norm_backward(const Tensor& grad, con
   require_shape(mean, {rows.rows}, op, "mean");
   require_shape(rstd, {rows.rows}, op, "rstd");
   Tensor g = contiguous(grad), dx = empty({rows.rows, rows.columns}, table, arithmetic(table));
-  Tensor affine = backward(table, rows, g, weight, mean, rstd, dx, true);
-  return {dx, affine};
+  auto [dw, db] = backward(table, rows, g, weight, mean, rstd, dx, true);
+  return {dx, dw, db};
 }
 
 // A (count, C) table of zeros to which rows[r] is added at index[r], in the order of r: the same bits every time.
@@ -196,11 +199,11 @@ STABLE_TORCH_LIBRARY_FRAGMENT(benchsuite, m) {
   m.def("layer_norm(Tensor x, Tensor weight, Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)");
   m.def("layer_norm_out(Tensor x, Tensor weight, Tensor? bias, float eps, Tensor(a!) out, Tensor(b!) mean, "
         "Tensor(c!) rstd) -> ()");
-  m.def("layer_norm_backward(Tensor grad, Tensor x, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor)");
+  m.def("layer_norm_backward(Tensor grad, Tensor x, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor, Tensor)");
   m.def("embedding_layer_norm(Tensor tokens, Tensor table, Tensor? positions, Tensor? position_table, Tensor weight, "
         "Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)");
   m.def("embedding_layer_norm_backward(Tensor grad, Tensor tokens, Tensor table, Tensor? positions, "
-        "Tensor? position_table, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor)");
+        "Tensor? position_table, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor, Tensor)");
   m.def("scatter_rows(Tensor rows, Tensor index, int count) -> Tensor");
 }
 
