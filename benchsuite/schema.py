@@ -147,7 +147,9 @@ class SpeedResult(_Part):
     bytes_moved: float | None = Field(default=None, description="at least, by one call")
     gb_per_s: float | None = None
     roofline: Distance | None = None
-    energy_per_token_j: float | None = None
+    energy_per_token_j: float | None = Field(
+        default=None, description="over the samples where these took a second with warm caches, else over a pass apart"
+    )
     peak_bytes: float | None = Field(default=None, description="allocated at the worst moment")
     reserved_bytes: float | None = Field(default=None, description="by the device's allocator")
     device_process_bytes: float | None = Field(default=None, description="as the driver counts")
@@ -156,7 +158,7 @@ class SpeedResult(_Part):
     rss_peak_bytes: float | None = None
     error: dict[str, Any] | None = Field(default=None, description="against float64: forward, backward, limit")
     compile_s: float | None = None
-    phases_s: dict[str, float] = Field(default={}, description="build, first_call, check, timing, memory")
+    phases_s: dict[str, float] = Field(default={}, description="build, first_call, timing, check, energy, memory")
     warmup_s: float | None = None
     warmup_stable: bool | None = None
     stop: str | None = Field(default=None, description="why sampling ended: interval, budget or turns")

@@ -186,6 +186,8 @@ def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
     kinds = {case.kind for case in cases}
     used = set().union(*(_implementations(case.params) for case in cases if case.unsupported is None))
     wanted = list(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
+    if "speed" in kinds:
+        wanted.append("benchsuite.runs.subjects:normals")
     if "test" in kinds:
         wanted.append("benchsuite.runs.pytest_cases:import_plugins")
     if "compile" in used:

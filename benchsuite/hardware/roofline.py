@@ -2,6 +2,8 @@
 
 * MFU (model FLOPs utilisation, arXiv:2204.02311, appendix B): the FLOPs that the model's mathematics needs, 3 times
   those of the forward pass for a training step, over time and published peak. Recomputation does not count.
+* HFU (hardware FLOPs utilisation, the same appendix): the FLOPs that were really done, over the same. It is MFU
+  where nothing is recomputed (`benchsuite.model.flops.executed_flops`).
 * `fraction`: the time that the slower of arithmetic and memory needs at peak, over the time taken (Williams et al.,
   Roofline, CACM 2009). Against the maker's peaks it cannot be above 1, so a figure that is was measured wrongly.
   Against the machine's own large copy and product it can, where the data stay in a cache.
@@ -54,6 +56,13 @@ def distance(time_s: float, flops: int | None, bytes_moved: int | None, peaks: P
         None if memory is None else memory / time_s,
         peaks.source,
     )
+
+
+def utilisation(flops: float, time_s: float, peaks: Peaks | None) -> float | None:
+    """MFU, of the FLOPs that a model needs, or HFU, of those that were done; None without a published peak."""
+    if peaks is None or not peaks.tflop_per_s or time_s <= 0:
+        return None
+    return flops / time_s / (peaks.tflop_per_s * 1e12)
 
 
 def published(device_name: str, dtype: str) -> Peaks | None:

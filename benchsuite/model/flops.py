@@ -49,5 +49,12 @@ def forward_flops(spec: ModelSpec, batch: int, seq: int) -> int:
 
 
 def step_flops(spec: ModelSpec, batch: int, seq: int) -> int:
-    """FLOPs of a training step: forward, and a backward of twice the forward (no recomputation, so MFU equals HFU)."""
+    """FLOPs of a training step: forward, and a backward of twice the forward: those of MFU."""
     return 3 * forward_flops(spec, batch, seq)
+
+
+def executed_flops(spec: ModelSpec, batch: int, seq: int, *, recompute: bool) -> int:
+    """FLOPs that a training step really does: those of HFU. With `recompute` the backward pass computes each block once
+    more, but for its last product, whose result nothing needs again."""
+    once = attention_flops(spec, batch, seq) + ffn_flops(spec, batch * seq) - 2 * batch * seq * spec.d_ff * spec.width
+    return step_flops(spec, batch, seq) + (spec.layers * once if recompute else 0)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchsuite.errors import UserError
-from benchsuite.report import quality, speed, trained
+from benchsuite.report import effort, quality, speed, trained
 from benchsuite.report.load import Record, Run, load
 from benchsuite.report.words import findings
 from benchsuite.schema import Comparison
@@ -269,6 +269,7 @@ def _warnings(run: Run) -> Iterable[str]:
 
 def _described(run: Run) -> Fields:
     manifest = run.manifest
+    spent = effort.effort(run)
     ids = "\n".join(sorted(case.id for case in manifest.cases))
     digests: dict[str, Fields] = {}
     for (case_id, _), result in sorted(quality.models_of(run).results.items()):
@@ -281,6 +282,7 @@ def _described(run: Run) -> Fields:
         "hardware": manifest.hardware.model_dump(),
         "notes": manifest.notes,
         "cases": dict(sorted(run.statuses().items())),
+        "effort": spent.to_json() if spent else None,
         "how_to_reproduce": {
             "command": shlex.join(manifest.command),
             "benchsuite_version": manifest.benchsuite_version,

@@ -88,6 +88,8 @@ class _Row(_File):
     replicate: int
     status: Status
     reason: str | None = None
+    started: str = ""
+    time_s: float = 0.0
     result: dict[str, Any] | None = None
 
 
@@ -103,6 +105,8 @@ class Record:
     speed: SpeedResult | None = None
     quality: QualityResult | None = None
     stability: Stability | None = None
+    started: str = ""
+    time_s: float = 0.0  # of the whole process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +221,8 @@ def _record(row: _Row, kinds: Mapping[str, str], where: str) -> Record | None:
         speed=speed,
         quality=quality,
         stability=stability,
+        started=row.started,
+        time_s=row.time_s,
     )
 
 

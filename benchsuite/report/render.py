@@ -95,7 +95,7 @@ def _tables(document: Fields) -> Fields:
         "beyond": trained_view.beyond_tables(document),
         "stability": trained_view.stability_tables(document),
         "failures": view.failures_table(document),
-        "machines": [(run["name"], view.hardware_lines(run["hardware"])) for run in document["runs"]],
+        "machines": [(run["name"], view.machine_lines(run)) for run in document["runs"]],
         "noise": view.noise_sentence(document),
         "digests": {run["name"]: view.data_digests(run) for run in document["runs"]},
         "several": len(document["runs"]) > 1,

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchsuite import format
-from benchsuite.report import view
+from benchsuite.report import effort, view
 from benchsuite.report.join import join
 
 STYLES = {
@@ -43,6 +43,9 @@ def terminal(run_dir: str | Path, console: Console) -> None:
         console.print(Text(f"! {text}", style="yellow"))
     counts = ", ".join(f"{count} {status}" for status, count in document["cases"].items())
     console.print(Text(f"{view.noise_sentence(document)}\nMeasurements: {counts or 'none'}.", style="dim"))
+    for run in document["runs"]:
+        if run["effort"]:
+            console.print(Text(f"Timed work: {effort.sentence(run['effort'])}.", style="dim"))
 
 
 def _main(groups: list[view.Fields]) -> Table:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchsuite import format
-from benchsuite.report import words
+from benchsuite.report import effort, words
 
 Fields = dict[str, Any]
 
@@ -281,6 +281,12 @@ def failures_table(document: Fields) -> list[Fields]:
         }
         for failure in document["failures"]
     ]
+
+
+def machine_lines(run: Fields) -> list[tuple[str, str]]:
+    """The fingerprint of a run's machine, and how much of the wall time there was timed work."""
+    spent = run["effort"]
+    return hardware_lines(run["hardware"]) + ([("timed work", effort.sentence(spent))] if spent else [])
 
 
 def hardware_lines(hardware: Fields, prefix: str = "") -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from benchsuite.cache import cache_dir, digest, write_atomically
+from benchsuite.hardware import roofline
 from benchsuite.model import checkpoint, flops
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain import corpora, tokenizer
@@ -106,6 +107,7 @@ def train_and_evaluate(
             "epochs": round(log.tokens / len(prepared.tokens), 3),
             "time_s": log.time_s,
             "tokens_per_s": log.tokens_per_s,
+            **utilisation(spec, config, log.tokens_per_s / ranks.size, _peaks(params["device"], config.precision)),
             "final_loss": log.final_loss,
             "curve": log.curve,
             "stability": log.stability,
@@ -202,6 +204,24 @@ def _task_folder(params: dict[str, Any], heldout: corpora.Corpus, vocabulary: To
             derived.write_tasks(folder, heldout, **options, tokenizer=vocabulary, max_tokens=seq)
         complete.touch()
     return folder
+
+
+def utilisation(
+    spec: ModelSpec, config: TrainConfig, tokens_per_s: float, peaks: roofline.Peaks | None
+) -> dict[str, float | None]:
+    """MFU and HFU of a training at so many tokens a second and device, whole optimizer steps and all pauses between
+    them counted; None where the maker publishes no peak of the device."""
+    token_s = 1 / tokens_per_s
+    model = flops.step_flops(spec, 1, spec.seq) / spec.seq
+    executed = flops.executed_flops(spec, 1, spec.seq, recompute=config.recompute) / spec.seq
+    return {
+        "mfu": roofline.utilisation(model, token_s, peaks),
+        "hfu": roofline.utilisation(executed, token_s, peaks),
+    }
+
+
+def _peaks(device: str, precision: str) -> roofline.Peaks | None:
+    return roofline.published(torch.cuda.get_device_name(device), precision) if device.startswith("cuda") else None
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import gc
 import importlib
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from benchsuite.runs.case import Incorrect, Throttled, Unsupported
 from benchsuite.timing import accelerator, fake
 from benchsuite.timing.clock import Clock
 from benchsuite.timing.memory import Memory, measure_memory
-from benchsuite.timing.monitor import Monitor, energy_per_token
+from benchsuite.timing.monitor import Monitor, energy_pass, energy_per_token
 from benchsuite.timing.sampler import SamplerConfig, Samples, sample
 from benchsuite.timing.turns import Turns
 
@@ -40,6 +41,7 @@ COMPILER = (
     "torch.utils.cpp_extension",
     "torch.distributed.tensor.experimental._attention",
 )
+ACCELERATOR_BLOCK_S = 0.005
 PART = 2**20  # numbers compared at a time
 COOL_DOWN_S = (2.0, 10.0)  # pauses before a throttled measurement is taken again; after the last it stays throttled
 
@@ -57,6 +59,7 @@ def measure(
     device did not keep its clocks.
     """
     phases = _Phases()
+    shared = turns is not None
     device = fake.script(params) if params["device"] == fake.DEVICE else _Device(params, subject)
     clock = device.clock()
     torch.set_num_threads(params["threads"])
@@ -66,6 +69,8 @@ def measure(
     phases.end("first_call")
 
     config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=2 * params["sample_s"])
+    if params["device"] != "cpu":  # a block there costs a wait for the device before and after
+        config = replace(config, block_s=ACCELERATOR_BLOCK_S)
     for pause_s in (*COOL_DOWN_S, None):
         graphs = _compiled_graphs()
         samples, seen = _sampled(subject, clock, config, device.monitor(shared=turns is not None), turns)
@@ -79,6 +84,12 @@ def measure(
     error = _check(subject.results(), subject.reference(), params["dtype"])
     phases.end("check")
 
+    energy = energy_per_token(seen, clock.mode, samples.calls, subject.tokens)
+    if energy is None and first and not shared and seen.get("gpu_readings") and subject.tokens:
+        hot = accelerator.clock(params["device"], "wall")
+        monitor = Monitor(params["device"])
+        energy = energy_pass(subject.call, samples.calls_per_sample, hot, monitor, subject.tokens)
+        phases.end("energy")
     subject.clear()
     memory = device.memory(subject) if first else None
     phases.end("memory")
@@ -96,7 +107,7 @@ def measure(
         "bytes_moved": subject.bytes_moved,
         "gb_per_s": subject.bytes_moved * per_s / 1e9 if subject.bytes_moved else None,
         "roofline": distance and distance.to_json(),
-        "energy_per_token_j": energy_per_token(seen, clock.mode, samples.calls, subject.tokens),
+        "energy_per_token_j": energy,
         **(memory.to_json() if memory else {}),
         "error": error,
         "compile_s": phases.seconds["first_call"] if params["implementation"] == "compile" else None,
@@ -118,10 +129,16 @@ def measure(
 
 
 def import_compiler() -> None:
-    """Imports what torch.compile will; it runs nothing. A torch that has other modules imports them later."""
+    """Imports what torch.compile will, and has it read its own sources, whose hash is part of the key of all it keeps:
+    half a second in every process that has not done so. It runs nothing. A torch that has other modules, or no such
+    keys, does it later."""
     for name in COMPILER:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    codecache = sys.modules.get("torch._inductor.codecache")
+    for name in ("torch_key", "triton_key"):
+        with contextlib.suppress(ImportError, AttributeError):
+            getattr(codecache, name)()
 
 
 class _Phases:

@@ -9,6 +9,7 @@ case says what it costs in place.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -108,13 +109,14 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
             work = flops.attention_flops(spec, batch, spec.seq)
         case _:
             work = 0
-    _draw_weights(module)
-    module = module.to(device, dtype)
     backward = params["direction"] == "fwd+bwd"
     if params["component"] == "embedding_norm":
         x = torch.randint(spec.vocab, (batch, spec.seq), device=device)
+        _draw_weights(module, x)
     else:
         x = _normal(batch, spec.seq, spec.width, coarse=True).to(device, dtype).requires_grad_(backward)
+        _draw_weights(module)
+    module = module.to(device, dtype)
     grad = _normal(batch, spec.seq, spec.width).to(device, dtype)
     run = torch.compile(module, dynamic=False) if params["implementation"] == "compile" else module
     leaves = [*module.parameters(), *([x] if x.requires_grad else [])]
@@ -190,27 +192,47 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _draw_weights(module: nn.Module) -> None:
-    """Weights of unit gain instead of the small initial ones, so that every part of the result matters to the check."""
+def _draw_weights(module: nn.Module, tokens: Tensor | None = None) -> None:
+    """Weights of unit gain instead of the small initial ones, so that every part of the result matters to the check.
+
+    With `tokens` only the rows of embeddings that these name are drawn; the others, which no call reads, stay zeros
+    that the system need not even back with memory: filling a large vocabulary takes a hundred times as long as one
+    call.
+    """
     for name, parameter in module.named_parameters():
+        if tokens is not None and "embedding" in name and parameter.dim() > 1:
+            used = tokens.unique().cpu()
+            parameter.data = torch.zeros(parameter.shape)
+            parameter.data[used] = _normal(len(used), parameter.shape[1], coarse=True)
+            continue
         fan_in = parameter.shape[-1] if parameter.dim() > 1 and "embedding" not in name else 1
         parameter.data = _normal(*parameter.shape, deviation=fan_in**-0.5, coarse=True)
 
 
 def _normal(*shape: int, deviation: float = 1.0, coarse: bool = False) -> Tensor:
-    """Normal numbers around 0, the same ones again after the first million: to draw a large model's takes longer than
-    to time it. The period is a prime, so no two rows are alike.
+    """Normal numbers around 0, from one million of them that are taken again and again: to draw a large model's takes
+    longer than to time it. Their number is a prime, so no two rows are alike.
 
     `coarse` ones are rounded to steps of about an eighth of the deviation, a power of two. Sums of products of such
     numbers are exact in float32, in any order. So the first projection of a layer is the same in every implementation,
     and no input of a ReLU is on one side of its kink here and on the other there: with ordinary numbers that happens
     once in some millions, and changes a gradient by a hundredth of the largest.
     """
-    drawn = torch.randn(min(math.prod(shape), NORMALS)).mul_(deviation)
+    count = math.prod(shape)
+    start = int(torch.randint(NORMALS, ()))  # each tensor begins elsewhere
+    drawn = normals().roll(-start)[: min(count, NORMALS)].mul(deviation)
     if coarse:
         step = 2.0 ** (math.floor(math.log2(deviation)) - 3)
         drawn.div_(step).round_().mul_(step)
-    return drawn.repeat(-(-math.prod(shape) // max(1, len(drawn))))[: math.prod(shape)].view(shape)
+    return drawn.repeat(-(-count // max(1, len(drawn))))[:count].view(shape)
+
+
+@functools.cache
+def normals() -> Tensor:
+    """The numbers of all inputs and weights, in float32. Called before the fork of many processes they are drawn once;
+    each process still writes tensors of its own, for where these lie in memory is part of what differs between
+    processes."""
+    return torch.randn(NORMALS, generator=torch.Generator().manual_seed(0))
 
 
 def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:

@@ -16,6 +16,7 @@ import resource
 import statistics
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ import psutil
 
 from benchsuite.hardware import nvml
 from benchsuite.hardware.fingerprint import usable_cores
+from benchsuite.timing.clock import Clock
 
 INTERVAL_S = 0.05  # between readings of NVML
 # Above these a window counts as disturbed. Two cores that each lose 2% run 2% slower: the gate's smallest margin.
 STEAL_LIMIT, FOREIGN_LIMIT = 0.02, 0.1  # fraction of our cores' time; cores
 THROTTLED_LIMIT = 0.1  # of the readings
+ENERGY_PASS_S = 1.5  # of a pass for energy alone
 ENERGY_WINDOW_S = 1.0  # shorter than this, the GPU's energy counter has moved too few times
 RAPL = Path("/sys/class/powercap")
 
@@ -73,6 +76,11 @@ class Monitor:
             self._end.set()
             self._thread.join()
         self._open.close()
+
+    @property
+    def counts_energy(self) -> bool:
+        """Whether the GPU has a counter of energy that we may read."""
+        return any(reading.energy_j is not None for reading in self.readings)
 
     def summary(self) -> dict[str, Any]:
         """JSON-ready. `disturbed` and `throttled` are sentences for a reader; both empty for a quiet window."""
@@ -161,6 +169,19 @@ def energy_per_token(summary: dict[str, Any], mode: str, calls: int, tokens: int
     window is too short, nothing is counted, or the mode spends energy on making caches cold."""
     energy = summary.get("gpu_energy_j" if "gpu_readings" in summary else "cpu_energy_j")
     return energy / (calls * tokens) if energy and tokens and "cold" not in mode else None
+
+
+def energy_pass(call: Callable[[], object], calls: int, clock: Clock, monitor: Monitor, tokens: int) -> float | None:
+    """Joules a token over `ENERGY_PASS_S` of blocks of `calls` calls, for figures whose own window was too short or
+    made caches cold; None, at once, where no energy is counted."""
+    made, started = 0, clock.now()
+    with monitor:
+        if not monitor.counts_energy:
+            return None
+        while clock.now() - started < ENERGY_PASS_S:
+            clock.time_calls(call, calls)
+            made += calls
+    return energy_per_token(monitor.summary(), clock.mode, made, tokens)
 
 
 def _own_cores() -> set[int]:

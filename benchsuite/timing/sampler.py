@@ -23,11 +23,12 @@ class SamplerConfig:
     """Seconds and fractions that end warm-up and sampling.
 
     A sample is a block of calls that lasts at least `block_s`. Warm-up ends when the medians of two successive windows
-    of `window` samples differ by less than `stable` (a trend is over), or after `warmup_budget_s`. Sampling ends when
-    the 95% interval of the median is narrower than `precision` of it, or after `budget_s`.
+    of `window` samples differ by less than `stable` (a trend is over), or after `warmup_budget_s`. The second of
+    the two windows gives the first samples. Sampling ends when the 95% interval of the median is narrower than
+    `precision` of it, or after `budget_s`.
     """
 
-    block_s: float = 0.005
+    block_s: float = 0.002
     window: int = 6  # even, so that a clock that alternates has one median
     stable: float = 0.02
     warmup_budget_s: float = 1.0
@@ -65,7 +66,8 @@ def sample(
 ) -> Samples:
     """Warms `call` up and samples its time per call. What only a first call does should have been done before.
 
-    With `turns` samples are taken at each of them, as long as there are any.
+    With `turns` samples are taken at each of them, as long as there are any; those of the warm-up, in which the other
+    process had no turns, then do not count.
     """
     config = config or SamplerConfig()
     started = clock.now()
@@ -78,14 +80,17 @@ def sample(
     warmup_s = clock.now() - started
 
     samples, refills, stop = _in_turns(call, clock, calls, config, turns) if turns else ([], 0, "budget")
+    kept = 0 if samples or not stable else config.window
+    samples = samples or warm[len(warm) - kept :]
     started = clock.now()
     while stop == "budget":
-        samples.append(clock.time_calls(call, calls) / calls)
         if len(samples) >= config.min_samples and median_interval_width(samples) < config.precision:
             stop = "interval"
         elif len(samples) >= 3 and (clock.now() - started >= config.budget_s or len(samples) >= config.max_samples):
             break
-    made = 2 * calls - 1 + (len(warm) + len(samples)) * calls + refills
+        else:
+            samples.append(clock.time_calls(call, calls) / calls)
+    made = 2 * calls - 1 + (len(warm) + len(samples) - kept) * calls + refills
     return Samples(tuple(samples), calls, stop, warmup_s, stable, made)
 
 

@@ -35,6 +35,7 @@ ONLY = (
 )
 PRECISION = 0.02
 ROUNDS = 9
+FIRST_S = 0.01
 
 
 def runs() -> None:
@@ -86,40 +87,49 @@ def peers() -> None:
     }
     torch.set_num_threads(1)
     ways = {"benchsuite": ours, "torch.utils.benchmark": torch_timer, "pytest-benchmark's loop": pytest_benchmark}
-    times: dict[str, dict[str, list[float]]] = {name: {way: [] for way in ways} for name in work}
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {name: {way: [] for way in ways} for name in work}
     for _ in range(ROUNDS):
         for name, call in work.items():
             for way, measure in ways.items():
-                times[name][way].append(measure(call))
+                found[name][way].append(measure(call))
     lines = [
         "# Time until a median is known to 2%",
         "",
-        f"Seconds, median of {ROUNDS} rounds in one process, all in turn; made by",
-        "`python reports/engine/repeat.py peers`. Ours includes its warm-up. The others have no criterion of their own",
-        "for a median, so each is given time in doubling steps; only the last one, which sufficed, is counted.",
+        f"Milliseconds, median of {ROUNDS} rounds in one process, all in turn; in brackets the standard deviation of",
+        "the medians over the rounds: what the interval of 2% was worth. Made by",
+        "`python reports/engine/repeat.py peers`.",
+        "",
+        "Ours warms up, samples, and stops by itself; all of that is counted. The others do not stop by the interval",
+        f"of a median. Each is told how long to run, from {1e3 * FIRST_S:.0f} ms on in doubling steps, and only the",
+        "last step, which sufficed, is counted: as if one knew beforehand. Neither warms up. Left to themselves they",
+        "run for 200 ms (`blocked_autorange`) and for a second (`--benchmark-max-time`).",
         "",
         "| work | " + " | ".join(ways) + " |",
         "|---|" + "---|" * len(ways),
     ]
-    for name, row in times.items():
-        lines.append(f"| {name} | " + " | ".join(f"{np.median(values):.2f}" for values in row.values()) + " |")
-    (HERE / "peers.json").write_text(json.dumps(times) + "\n")
+    for name, row in found.items():
+        cells = []
+        for values in row.values():
+            times, medians = np.array(values).T
+            cells.append(f"{1e3 * np.median(times):.0f} ({100 * np.std(np.log(medians), ddof=1):.1f}%)")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    (HERE / "peers.json").write_text(json.dumps(found) + "\n")
     (HERE / "peers.md").write_text("\n".join([*lines, ""]))
 
 
-def ours(call: Callable[[], object]) -> float:
-    """Seconds that the sampler takes."""
+def ours(call: Callable[[], object]) -> tuple[float, float]:
+    """Seconds that the sampler takes, and the median that it finds."""
     started = time.perf_counter()
-    sample(call, CPUClock(), SamplerConfig(precision=PRECISION, budget_s=10))
-    return time.perf_counter() - started
+    found = sample(call, CPUClock(), SamplerConfig(precision=PRECISION, budget_s=10, max_samples=10**6))
+    return time.perf_counter() - started, found.median_s
 
 
-def torch_timer(call: Callable[[], object]) -> float:
+def torch_timer(call: Callable[[], object]) -> tuple[float, float]:
     timer = Timer("call()", globals={"call": call})
     return doubling(lambda seconds: list(timer.blocked_autorange(min_run_time=seconds).times))
 
 
-def pytest_benchmark(call: Callable[[], object]) -> float:
+def pytest_benchmark(call: Callable[[], object]) -> tuple[float, float]:
     """Calls in one round until it lasts 50 µs, then rounds until the time is over, five at least."""
 
     def rounds(seconds: float) -> list[float]:
@@ -142,15 +152,15 @@ def timed(call: Callable[[], object], calls: int) -> float:
     return time.perf_counter() - started
 
 
-def doubling(measure: Callable[[float], list[float]]) -> float:
-    """Seconds of the first measurement that is precise enough, given ever more time."""
-    wanted = 0.05
+def doubling(measure: Callable[[float], list[float]]) -> tuple[float, float]:
+    """Seconds of the first measurement that is precise enough, given ever more time, and its median."""
+    wanted = FIRST_S
     while True:
         started = time.perf_counter()
         samples = measure(wanted)
         taken = time.perf_counter() - started
         if (len(samples) >= 10 and median_interval_width(samples) < PRECISION) or wanted > 10:
-            return taken
+            return taken, float(np.median(samples))
         wanted *= 2
 
 

@@ -103,6 +103,25 @@ def test_energy_of_a_long_window(ask: Ask) -> None:
     assert seen["gpu_energy_j"] == pytest.approx(300 * seen["window_s"], rel=0.15)
 
 
+ENERGY = """
+import time
+from benchsuite.timing.clock import CPUClock
+from benchsuite.timing.monitor import Monitor, energy_pass
+started = time.perf_counter()
+joules = energy_pass(lambda: time.sleep(0.01), 2, CPUClock(), Monitor("cuda"), tokens=10)
+answer = [joules, time.perf_counter() - started]
+"""
+
+
+def test_energy_per_token_has_a_pass_of_its_own_where_it_is_counted(ask: Ask) -> None:
+    joules, seconds = ask(ENERGY)
+    assert seconds >= 1.5
+    assert joules == pytest.approx(300 * 0.01 / 10, rel=0.2), "300 W, calls of 10 ms, of 10 tokens each"
+    joules, seconds = ask(ENERGY, FAKE_NVML="nvmlDeviceGetTotalEnergyConsumption=3")
+    assert joules is None
+    assert seconds < 1, "without a counter no time is spent"
+
+
 def test_heat_is_throttling_and_a_power_cap_is_not(ask: Ask) -> None:
     hot = ask(MONITOR.format(seconds=0.2), FAKE_NVML_REASONS="64")
     assert len(hot["throttled"]) == 1

@@ -54,3 +54,27 @@ def test_a_cpu_does_no_petaflop() -> None:
     assert roofline.impossible_cpu(1.0, 10**11, 2, ["avx2"], "float32") is None
     assert roofline.impossible_cpu(1e-6, 10**12, 2, [], "float32") is None, "an unknown width has no limit"
     assert roofline.impossible_cpu(1e-6, 10**12, 2, ["avx512f", "amx_tile"], "float32") is None
+
+
+def test_utilisation_is_of_a_published_peak_or_unknown() -> None:
+    peaks = roofline.Peaks(100.0, 1000.0, "published: a test")
+    assert roofline.utilisation(3e14, 10.0, peaks) == pytest.approx(0.3)
+    assert roofline.utilisation(4e14, 10.0, peaks) == pytest.approx(0.4), "with recomputation HFU is above MFU"
+    assert roofline.utilisation(3e14, 10.0, None) is None
+    assert roofline.utilisation(3e14, 10.0, roofline.Peaks(None, 1000.0, "no peak of this type")) is None
+
+
+def test_recomputation_shows_in_hfu_alone() -> None:
+    from benchsuite.model import flops
+    from benchsuite.model.spec import ModelSpec
+    from benchsuite.pretrain.trainer import TrainConfig
+    from benchsuite.runs.quality import utilisation
+
+    spec = ModelSpec(layers=24, width=2048, heads=16, vocab=50304, seq=2048)
+    plain = utilisation(spec, TrainConfig(tokens=1), 1e4, PEAKS)
+    again = utilisation(spec, TrainConfig(tokens=1, recompute=True), 1e4, PEAKS)
+    assert plain["mfu"] == plain["hfu"] == again["mfu"]
+    token = 6 * flops.parameters(spec) + 12 * spec.layers * spec.seq * spec.width  # arXiv:2204.02311, appendix B
+    assert plain["mfu"] == pytest.approx(1e4 * token / 100e12, rel=0.01)
+    assert 1.2 < again["hfu"] / again["mfu"] < 4 / 3
+    assert utilisation(spec, TrainConfig(tokens=1), 1e4, None) == {"mfu": None, "hfu": None}

@@ -63,6 +63,18 @@ def test_flops_are_those_that_torch_counts(spec: ModelSpec) -> None:
     assert flops.step_flops(spec, 3, 12) == step.get_total_flops()
 
 
+@pytest.mark.parametrize("recompute", [False, True])
+def test_flops_that_recomputation_does_are_those_that_torch_counts(recompute: bool) -> None:
+    spec = ModelSpec(layers=3, width=32, heads=4, vocab=64, seq=16, activation="swiglu")
+    model = GPT(spec, "eager").train()
+    model.recompute = recompute
+    tokens = torch.randint(spec.vocab, (2, spec.seq))
+    with FlopCounterMode(display=False) as counted:
+        model.loss(tokens, tokens).backward()
+    assert flops.executed_flops(spec, 2, spec.seq, recompute=recompute) == counted.get_total_flops()
+    assert (counted.get_total_flops() > flops.step_flops(spec, 2, spec.seq)) is recompute
+
+
 def test_untied_embeddings_are_counted() -> None:
     spec = ModelSpec(**SHAPE, tied=False)  # type: ignore[arg-type]
     assert flops.parameters(spec) == sum(p.numel() for p in GPT(spec).parameters())

@@ -39,6 +39,25 @@ def test_a_noisy_clock_stops_by_budget_and_says_so() -> None:
     assert sum(result.samples_s) == pytest.approx(CONFIG.budget_s, rel=0.1)
 
 
+def test_what_warm_up_ended_with_is_not_measured_again() -> None:
+    made = 0
+
+    def call() -> None:
+        nonlocal made
+        made += 1
+
+    result = sample(call, FakeClock(itertools.repeat(0.01)), CONFIG)
+    assert result.warmup_stable
+    assert made == result.calls == 1 + 2 * CONFIG.window + CONFIG.min_samples - CONFIG.window
+
+
+def test_a_warm_up_that_did_not_settle_gives_no_samples() -> None:
+    times = [*itertools.repeat(0.5, 4), *itertools.repeat(0.01, 1000)]
+    result = sample(nothing, FakeClock(times), CONFIG)
+    assert not result.warmup_stable
+    assert set(result.samples_s) == {0.01}
+
+
 def test_an_endless_drift_is_called_unstable() -> None:
     times = (0.01 * 1.02**i for i in itertools.count())
     result = sample(nothing, FakeClock(times), CONFIG)
