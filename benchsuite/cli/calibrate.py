@@ -59,7 +59,7 @@ def command(
     try:
         rule = Rule(margin=fraction("--margin", margin), catch=fraction("--catch", catch))
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise UserError(str(error), hint="--catch sets what must be found") from error
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     folder = output or Path("runs") / f"calibration-{datetime.now():%Y%m%d-%H%M%S}"
     check_new(folder)

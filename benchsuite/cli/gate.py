@@ -86,7 +86,7 @@ def command(
     try:
         rule = Rule(margin=fraction("--margin", margin), catch=fraction("--catch", catch))
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise UserError(str(error), hint="--catch sets what must be found") from error
     rules = Rules.read(rule, margins)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     folder = output or Path("runs") / f"gate-{datetime.now():%Y%m%d-%H%M%S}"

@@ -22,7 +22,7 @@ from benchsuite.runs.case import Record
 from benchsuite.runs.margins import Rules
 from benchsuite.runs.places import MEASURED, Base, Place, Stored, side_by_side
 from benchsuite.runs.scheduler import Interrupted
-from benchsuite.stats.gate import Decision, Rule, decide, verdicts
+from benchsuite.stats.gate import Decision, Rule, decide, settled, verdicts
 
 INTERRUPTED, OUT_OF_TIME = "it was interrupted", "the budget of time was used up"
 MEMORY_FLOOR_BYTES = 2**20  # growth below it is no finding, whatever its share
@@ -97,8 +97,9 @@ def run(
                 done += 2
             pair += 1
             if pair % 2 == 0 and not to_the_end:
-                told = verdicts(known.logs, rules.default, _own(known, rules))
-                for label in [label for label in open_ if told[label] != "unclear"]:
+                own = _own(known, rules)
+                told = verdicts(known.logs, rules.default, own)
+                for label in [label for label in open_ if settled(told[label], known.logs[label], own[label])]:
                     open_.remove(label)
                     _leave_out((base, head), label, range(pair, pairs), f"decided after {pair} pairs")
     except _OutOfTime:

@@ -24,8 +24,8 @@ from benchsuite.runs.case import Case, NotMeasured, Unsupported, case_id
 KIND = "test"
 FIXTURE = "speed"
 TIMEOUT_S = 300.0
-# What a pair of processes differs in is mostly their luck (where memory lies): on 8 workloads, quiet and loaded, the
-# ratios of pairs scatter as much after 3 turns of 20 ms each as after 20 to 40. So there are few turns and many pairs.
+# What a pair of processes differs in is mostly their luck, as where memory lies: its ratio scatters as much after three
+# turns of 20 ms each as after forty (reports/gate/report.md tells it for shares of the samples). So: short and many.
 SAMPLE_S = 0.1
 QUIET = ("-q", "-p", "no:cacheprovider")
 # They collect garbage over and over at the end of a session: half a second in every process.

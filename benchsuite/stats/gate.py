@@ -119,6 +119,14 @@ def verdicts(logs: Mapping[str, Sequence[float]], rule: Rule, own: Mapping[str, 
     return found
 
 
+def settled(verdict: str, logs: Sequence[float], rule: Rule) -> bool:
+    """Whether a case needs no more pairs. To rule a slowdown out takes fewer of them than to report a speedup: one that
+    has begun to show gets its pairs, too."""
+    if verdict == "same":
+        return wealth([-value for value in logs], math.log1p(rule.margin)) <= 0
+    return verdict != "unclear"
+
+
 def wealth(logs: Sequence[float], bound: float) -> float:
     """The log of the wealth of who bets that the shift of `logs` is above `bound`; 0 before the first pair."""
     x = np.asarray(logs, dtype=float)

@@ -40,6 +40,7 @@ SHOWN = (40, 150, 400)
 POOLED = (1, 3)  # runs a side of the other tools in the tables
 RUNS = (1, 2, 3, 5, 8, 12, 20, 30)  # runs a side within which they are to find what the gate finds
 ENOUGH, AT = 0.95, 0.05  # the power that is asked for, at this slowdown
+SHARES = (0.25, 0.5, 1.0)  # of a process's samples
 GRIDS = {  # of `bets`
     "one stake": ((3.0, 10.0, 30.0, 100.0, 300.0, 1000.0), (0.9,)),
     "one bet": ((30.0,), (0.4,)),
@@ -98,7 +99,14 @@ def record(condition: str, into: Path, pairs: int, peer_runs: int, only: str) ->
         ours_s = time.monotonic() - started
         runs = [peer_run(Path(folder) / f"{number}.json", only=only) for number in range(peer_runs)]
         ratios = log_ratios(ours)
-    found = {"condition": condition, "pairs": ratios, "pairs_s": ours_s, "peers": [data for data, _ in runs]}
+        by_share = {share: float(np.median(spreads(log_ratios(ours, share)))) for share in SHARES}
+    found = {
+        "condition": condition,
+        "spread_by_share": by_share,
+        "pairs": ratios,
+        "pairs_s": ours_s,
+        "peers": [data for data, _ in runs],
+    }
     found["peers_s"] = [seconds for _, seconds in runs]
     (into / f"{condition}.json").write_text(json.dumps(found) + "\n")
 
@@ -110,8 +118,8 @@ def benchsuite(*words: str) -> None:
         raise SystemExit(done.returncode)
 
 
-def log_ratios(folder: Path) -> dict[str, list[float]]:
-    """log(head / base) of each pair, by workload."""
+def log_ratios(folder: Path, share: float = 1.0) -> dict[str, list[float]]:
+    """log(head / base) of each pair, by workload, from the first `share` of each process's samples."""
     times = []
     for side in ("base", "head"):
         labels = {
@@ -119,13 +127,23 @@ def log_ratios(folder: Path) -> dict[str, list[float]]:
         }
         rows = map(json.loads, (folder / side / "records.jsonl").read_text().splitlines())
         times.append(
-            {(labels[r["case_id"]], r["replicate"]): r["result"]["time_s"] for r in rows if r["status"] == "ok"}
+            {(labels[r["case_id"]], r["replicate"]): early(r["result"], share) for r in rows if r["status"] == "ok"}
         )
     found: dict[str, list[float]] = {}
     for label, pair in sorted(times[0].keys() & times[1].keys()):
         name = label.partition("[")[2].rstrip("]")
         found.setdefault(name, []).append(round(math.log(times[1][label, pair] / times[0][label, pair]), 6))
     return found
+
+
+def early(result: dict[str, Any], share: float) -> float:
+    samples = result["samples_s"]
+    return float(np.median(samples[: math.ceil(share * len(samples))]))
+
+
+def spreads(pairs: dict[str, list[float]]) -> list[float]:
+    """Of each workload's pairs, as a standard deviation that outliers do not move."""
+    return [1.4826 * float(np.median(np.abs(values))) for values in pairs.values()]
 
 
 def peer_run(path: Path, planted: str = "", only: str = "") -> tuple[Samples, float]:
@@ -284,9 +302,10 @@ def gate_rates(
         for slowdown in slowdowns:
             shifted = x[:SHIFTED_SUITES] + math.log1p(slowdown)
             slower = first(looks(shifted - margin), alone)
-            same = first(looks(catch - shifted), -math.log(rule.miss))
-            faster = first(looks(-shifted - margin), alone)
-            ends[slowdown].append((slower, np.minimum(same, faster)))
+            speedup = looks(-shifted - margin)
+            ruled_out = (looks(catch - shifted) >= -math.log(rule.miss)) & (speedup <= 0)  # gate.settled
+            other = np.minimum(first(ruled_out, True), first(speedup, alone))
+            ends[slowdown].append((slower, other))
     # e-BH at every look: some k of the cases have cases / (level * k) each.
     ordered = -np.sort(-richest, axis=0)
     needed = alone - np.log(np.arange(1, len(pairs) + 1))
@@ -315,7 +334,7 @@ def looks(x: np.ndarray) -> np.ndarray:
     return gate.wealths(x)[..., 1::2]
 
 
-def first(wealth: np.ndarray, level: float) -> np.ndarray:
+def first(wealth: np.ndarray, level: float | bool) -> np.ndarray:
     """Pairs at the first look at which a level is reached; NEVER where it is not."""
     reached = wealth >= level
     return np.where(reached.any(-1), 2 * (reached.argmax(-1) + 1), NEVER)
@@ -340,7 +359,7 @@ def report(into: Path) -> None:
         pairs = found["pairs"]
         pair_s = found["pairs_s"] / sum(len(values) for values in pairs.values())
         peer_s = float(np.mean(found["peers_s"]))
-        spread = [1.4826 * float(np.median(np.abs(values))) for values in pairs.values()]
+        spread = spreads(pairs)
         alarms = [c for c, d in decide(pairs, Rule()).items() if d.verdict in ("slower", "faster")]
         ours = gate_rates(pairs, pair_s)
         peers = {count: peer_rates(found["peers"], count) for count in POOLED if 2 * count <= len(found["peers"])}
@@ -352,7 +371,7 @@ def report(into: Path) -> None:
             f"Of a pair's ratio the spread is {100 * min(spread):.1f} to {100 * max(spread):.1f}% (median workload "
             f"{100 * float(np.median(spread)):.1f}%). A pair takes {pair_s:.2f} s, a run of pytest-benchmark over all "
             f"{len(pairs)} {peer_s:.0f} s. Alarms of the gate in the {len(next(iter(pairs.values())))} recorded pairs "
-            f"of equals: {len(alarms)}.",
+            f"of equals: {len(alarms)}. " + sampled(found.get("spread_by_share", {})),
             "",
             "| rule | minutes | alarms in suites of equals | "
             + " | ".join(f"found at {s:.0%}" for s in SLOWDOWNS[1:])
@@ -379,6 +398,14 @@ def report(into: Path) -> None:
     (into / "data.json").write_text(json.dumps(data, indent=1) + "\n")
     (into / "report.md").write_text("\n".join(lines))
     curves(data, into / "curves.svg")
+
+
+def sampled(by_share: dict[str, float]) -> str:
+    """What longer sampling in a process would bring."""
+    if not by_share:
+        return ""
+    told = ", ".join(f"{100 * spread:.1f}% with {float(share):.0%}" for share, spread in by_share.items())
+    return f"By how much of each process's samples is used, the median workload's spread is {told}."
 
 
 def row(name: str, rates: dict[float, dict[str, float]], minutes: float, digits: int) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchsuite.stats import gate
-from benchsuite.stats.gate import Rule, decide, fewest_pairs, interval, wealth, wealths
+from benchsuite.stats.gate import Rule, decide, fewest_pairs, interval, settled, wealth, wealths
 
 Noise = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -106,6 +106,16 @@ def test_exact_pairs_decide_at_the_fewest_that_can() -> None:
     assert enough <= least + 3, "what the spread over rates costs"
     assert decide({"a": [-0.1] * enough}, rule)["a"].verdict == "faster"
     assert decide({"a": [0.0] * enough}, rule)["a"].verdict == "same"
+
+
+def test_a_speedup_that_shows_gets_the_pairs_that_its_report_takes() -> None:
+    rule = Rule()
+    logs = [math.log(0.9)] * 8
+    assert decide({"a": logs}, rule)["a"].verdict == "same"
+    assert not settled("same", logs, rule)
+    assert settled("same", [0.0] * 8, rule)
+    assert settled("faster", logs, rule)
+    assert not settled("unclear", [0.0] * 8, rule)
 
 
 def test_more_slowdowns_need_less_each() -> None:
