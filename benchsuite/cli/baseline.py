@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from benchsuite.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Keep runs as plain files, for a gate to compare with.")
 
@@ -35,7 +38,11 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
 
     rows = []
     for name in baselines.names():
-        plan = read_plan(baselines.folder() / name)
+        try:
+            plan = read_plan(baselines.folder() / name)
+        except UserError as error:
+            print(f"note: left out: {error.message}", file=sys.stderr)
+            continue
         age = baselines.age_days({"created": plan.created})
         rows.append(
             {
@@ -91,6 +98,10 @@ def show(name: Annotated[str, typer.Argument(help="A baseline; without one the p
         middle = statistics.median(times)
         spread = fmt.percent((max(times) - min(times)) / middle)
         table.add_row(escape(case.label), str(len(times)), fmt.seconds(middle), spread)
+    if not table.rows:
+        raise UserError(
+            f"{run} holds no measured speed", hint="save it anew: benchsuite baseline save NAME RUN --replace"
+        )
     Console().print(table)
     print(f"{plan.suite}, measured {plan.created} on {plan.hardware.identity.get('cpu', 'an unknown machine')}")
 

@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from benchsuite.cli.gate import MOST, PAIRS
 from benchsuite.errors import UserError
 
-BUDGETS = (20, 40, 80, 160)
+BUDGETS = (20, 40, 80, 160, 320)
 QUICK_SUITES = 300
 
 
@@ -24,10 +25,8 @@ def command(
     ],
     margin: Annotated[str, typer.Option(help="Slowdowns up to this are accepted.")] = "2%",
     catch: Annotated[str, typer.Option(help="Slowdowns from this on must be found.")] = "5%",
-    pairs: Annotated[int, typer.Option(min=2, max=1000, help="Pairs of processes to measure for each case.")] = 20,
-    budget: Annotated[
-        int, typer.Option(min=2, max=1000, help="Pairs that the gate may use; its own default is 100.")
-    ] = 100,
+    pairs: Annotated[int, typer.Option(min=2, max=MOST, help="Pairs of processes to measure for each case.")] = 20,
+    budget: Annotated[int, typer.Option(min=2, max=MOST, help="Pairs that the gate may use.")] = PAIRS,
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="Instead of --budget, the pairs for which this much time suffices.")
     ] = None,
@@ -60,7 +59,7 @@ def command(
     try:
         rule = Rule(margin=fraction("--margin", margin), catch=fraction("--catch", catch))
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise UserError(str(error), hint="--catch sets what must be found") from error
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     folder = output or Path("runs") / f"calibration-{datetime.now():%Y%m%d-%H%M%S}"
     check_new(folder)
@@ -75,7 +74,7 @@ def command(
         raise UserError("no case could be measured", hint=f"{folder / 'head' / 'records.jsonl'} says why", exit_code=5)
     pair_s = outcome.time_s / pairs  # of all cases
     if minutes is not None:
-        budget = max(2, int(60 * minutes / pair_s) // 2 * 2)
+        budget = min(max(2, int(60 * minutes / pair_s) // 2 * 2), MOST)
     found = calibrate(logs, rule, budget)
     alarms = [case for case, decision in outcome.decisions.items() if decision.verdict in ("slower", "faster")]
     document = {"schema_version": 1, "suite": plan["suite"], "run": str(folder), "rule": asdict(rule)}

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 EXIT = {"fine": 0, "regression": 1}
 EXIT_UNCLEAR = 3
 EXIT_INCOMPARABLE = 4
+MOST = 1000
+PAIRS = 400  # only undecided cases come so far: reports/gate/report.md has what fewer find, and in how many minutes
 
 
 def command(
@@ -46,7 +49,7 @@ def command(
     margins: Annotated[
         Path | None, typer.Option(help="YAML: a list of {case: PATTERN, margin: 5%, catch: 10%, floor_s: 1e-5}.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=2, max=1000, help="Pairs of processes for each case, at most.")] = 100,
+    pairs: Annotated[int, typer.Option(min=2, max=MOST, help="Pairs of processes for each case, at most.")] = PAIRS,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Decide by what is known after so long.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, xpu")] = "cpu",
     only: Annotated[
@@ -83,7 +86,7 @@ def command(
     try:
         rule = Rule(margin=fraction("--margin", margin), catch=fraction("--catch", catch))
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise UserError(str(error), hint="--catch sets what must be found") from error
     rules = Rules.read(rule, margins)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     folder = output or Path("runs") / f"gate-{datetime.now():%Y%m%d-%H%M%S}"
@@ -100,6 +103,8 @@ def command(
     needed = fewest_pairs(len(plans[1]["cases"]), rule)
     if pairs < needed:
         notes.append(f"a single slowdown among {len(plans[1]['cases'])} cases takes {needed} pairs; --pairs is {pairs}")
+    if idle := rules.idle(case["label"] for plan in plans for case in plan["cases"]):
+        notes.append(f"{margins}: no case fits {', '.join(idle)}")
     for note in notes:
         say(f"note: {note}")
 
@@ -112,7 +117,9 @@ def command(
     code = EXIT_INTERRUPTED if outcome.stopped == gate.INTERRUPTED else code
     about = {"suite": plans[1]["suite"], "base": described[0].name, "head": described[1].name, "run": str(folder)}
     about |= {"verdict": verdict, "exit_code": code, "notes": notes}
-    about["calibration"] = calibrations.find(list(outcome.decisions), device, described[1].fingerprint()["identity"])
+    about["calibration"] = calibrations.find(
+        list(outcome.decisions), device, described[1].fingerprint()["identity"], asdict(rule)
+    )
     document = page.document(outcome, rules.of, rule, about)
     write(folder, "gate", document, page.markdown(document))
     (folder / "gate.xml").write_text(page.junit(document), encoding="utf-8")

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.errors import UserError
+
 EXIT_SLOWER = 1
 
 
@@ -36,7 +38,10 @@ def command(
     series, notes = history.read(runs)
     document = pages.document(series, share, notes)
     folder = output or Path()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror}", hint="choose another folder with -o") from error
     write(folder, "history", document, pages.markdown(document))
     save(pages.page(document), folder / "history.html")
     if as_json:

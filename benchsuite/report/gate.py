@@ -22,7 +22,12 @@ ORDER = ("slower", "unclear", "faster", "same")
 def document(outcome: Any, rule_of: Callable[[str], Any], rule: Any, about: Fields) -> Fields:
     """The whole as JSON; `outcome` is a benchsuite.runs.gate.Outcome, `rule` a benchsuite.stats.gate.Rule, `rule_of`
     gives each case's own."""
-    calibrated = (about.get("calibration") or {}).get("cases", {})
+    known = about.get("calibration")
+    calibrated = {
+        label: noise["catches"]
+        for label, noise in (known["cases"] if known else {}).items()
+        if rule_of(label).margin == known["rule"]["margin"]
+    }
     cases = [
         {
             "case": label,
@@ -30,7 +35,7 @@ def document(outcome: Any, rule_of: Callable[[str], Any], rule: Any, about: Fiel
             "margin": rule_of(label).margin,
             "catch": rule_of(label).catch,
             "floor_s": rule_of(label).floor_s,
-            "catches_here": calibrated.get(label, {}).get("catches"),
+            "catches_here": calibrated.get(label),
             "base_time_s": outcome.times_s.get(label, (None, None))[0],
             "head_time_s": outcome.times_s.get(label, (None, None))[1],
         }

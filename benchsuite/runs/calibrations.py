@@ -12,23 +12,28 @@ from benchsuite.cache import cache_dir, digest, write_atomically
 
 
 def keep(document: Mapping[str, Any], device: str, identity: Mapping[str, Any]) -> Path:
-    """Keeps a calibration of this machine's `device`; one of the same cases is replaced."""
-    path = _path(sorted(document["cases"]), device, identity)
+    """Keeps a calibration of this machine's `device`; one of the same cases by the same rule is replaced."""
+    path = _path([*sorted(document["cases"]), document["rule"]], device, identity)
     with write_atomically(path) as temporary:
         kept = {**document, "created": datetime.now(UTC).isoformat(timespec="seconds")}
         temporary.write_text(json.dumps(kept), encoding="utf-8")
     return path
 
 
-def find(cases: Sequence[str], device: str, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The youngest calibration of this machine that knows all of `cases`; None where there is none."""
+def find(
+    cases: Sequence[str], device: str, identity: Mapping[str, Any], rule: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The youngest calibration of this machine that knows all of `cases`, by the same margin and chances as `rule`'s
+    (what a gate finds depends on them); None where there is none."""
+    counts = ("margin", "false_alarm")
     found = []
     for path in cache_dir("calibrations").glob(f"{_machine(device, identity)}-*.json"):
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if cases and set(cases) <= set(document["cases"]):
+        alike = all(document["rule"][key] == rule[key] for key in counts)
+        if cases and alike and set(cases) <= set(document["cases"]):
             found.append(document)
     return max(found, key=lambda document: str(document["created"]), default=None)
 
@@ -37,5 +42,5 @@ def _machine(device: str, identity: Mapping[str, Any]) -> str:
     return digest([device, dict(identity)], 16)
 
 
-def _path(cases: Sequence[str], device: str, identity: Mapping[str, Any]) -> Path:
-    return cache_dir("calibrations") / f"{_machine(device, identity)}-{digest(list(cases), 8)}.json"
+def _path(what: Sequence[Any], device: str, identity: Mapping[str, Any]) -> Path:
+    return cache_dir("calibrations") / f"{_machine(device, identity)}-{digest(list(what), 8)}.json"

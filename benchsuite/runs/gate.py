@@ -22,7 +22,7 @@ from benchsuite.runs.case import Record
 from benchsuite.runs.margins import Rules
 from benchsuite.runs.places import MEASURED, Base, Place, Stored, side_by_side
 from benchsuite.runs.scheduler import Interrupted
-from benchsuite.stats.gate import Decision, Rule, decide
+from benchsuite.stats.gate import Decision, Rule, decide, settled, verdicts
 
 INTERRUPTED, OUT_OF_TIME = "it was interrupted", "the budget of time was used up"
 MEMORY_FLOOR_BYTES = 2**20  # growth below it is no finding, whatever its share
@@ -97,8 +97,9 @@ def run(
                 done += 2
             pair += 1
             if pair % 2 == 0 and not to_the_end:
-                decisions = _decide(known, rules)
-                for label in [label for label in open_ if decisions[label].verdict != "unclear"]:
+                own = _own(known, rules)
+                told = verdicts(known.logs, rules.default, own)
+                for label in [label for label in open_ if settled(told[label], known.logs[label], own[label])]:
                     open_.remove(label)
                     _leave_out((base, head), label, range(pair, pairs), f"decided after {pair} pairs")
     except _OutOfTime:
@@ -110,7 +111,7 @@ def run(
     times = {label: _medians(values) for label, values in known.times_s.items() if label in known.logs}
     return Outcome(
         logs=known.logs,
-        decisions=_decide(known, rules),
+        decisions=decide(known.logs, rules.default, _own(known, rules)),
         findings=tuple(known.findings),
         times_s=times,
         pairs=max((len(values) for values in known.logs.values()), default=0),
@@ -134,13 +135,12 @@ def _begun(base: Base, head: Place) -> _Progress:
     return known
 
 
-def _decide(known: _Progress, rules: Rules) -> dict[str, Decision]:
-    """By each case's own rule, its floor taken at base's time."""
+def _own(known: _Progress, rules: Rules) -> dict[str, Rule]:
+    """Each case's own rule, its floor taken at base's time."""
     own = {label: rules.of(label) for label in known.logs}
-    own = {
+    return {
         label: rule.at(_medians(known.times_s[label])[0]) if known.logs[label] else rule for label, rule in own.items()
     }
-    return decide(known.logs, rules.default, own)
 
 
 def _changed(base: Base, head: Place, label: str) -> bool:

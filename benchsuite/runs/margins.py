@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from benchsuite.errors import UserError
 from benchsuite.stats.gate import Rule
@@ -20,9 +21,9 @@ class Own(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     case: str
-    margin: float | None = None
-    catch: float | None = None
-    floor_s: float | None = None
+    margin: float | None = Field(None, ge=0, lt=1)
+    catch: float | None = Field(None, gt=0, lt=1)
+    floor_s: float | None = Field(None, ge=0, allow_inf_nan=False)
 
     @field_validator("margin", "catch", mode="before")
     @classmethod
@@ -58,8 +59,17 @@ class Rules:
         """The rule of a case. Raises ValueError where its margin is not below what is to be caught."""
         said: dict[str, float] = {}
         for own in self.own:
-            if own.case == label or fnmatch.fnmatchcase(label, own.case):
+            if _fits(label, own.case):
                 said |= own.model_dump(exclude={"case"}, exclude_none=True)
         if "margin" in said and "catch" not in said:
             said["catch"] = max(self.default.catch, 2 * said["margin"])
         return replace(self.default, **said)
+
+    def idle(self, labels: Iterable[str]) -> list[str]:
+        """The patterns that fit none of `labels`: most likely misspelt."""
+        known = list(labels)
+        return [own.case for own in self.own if not any(_fits(label, own.case) for label in known)]
+
+
+def _fits(label: str, pattern: str) -> bool:
+    return label == pattern or fnmatch.fnmatchcase(label, pattern)

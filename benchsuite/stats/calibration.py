@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from benchsuite.stats.gate import RATES, STAKE, Rule
+from benchsuite.stats.gate import Rule, wealths
 
 SLOWDOWNS = (0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 POWER = 0.95
@@ -80,8 +80,7 @@ def _draw(random: np.random.Generator, values: Sequence[float], suites: int, pai
 
 def _looks(x: np.ndarray) -> np.ndarray:
     """Log wealth after every second pair; (suites, pairs) to (suites, looks)."""
-    of_rates = np.log1p(STAKE * np.tanh(RATES[:, None, None] * x)).cumsum(axis=2)
-    return np.logaddexp.reduce(of_rates, axis=0)[:, 1::2] - math.log(len(RATES))
+    return wealths(x)[:, 1::2]
 
 
 def _power(x: np.ndarray, needed: float) -> float:

@@ -133,10 +133,17 @@ def test_another_machine_and_other_parameters_are_not_compared(project: Project)
         (["gate", "paper.yaml", "--device=fake", "--base=.", "--head=run:x"], 2, "can only be a base"),
         (["history", "nothing"], 2, "no folder"),
         (["history", "empty"], 2, "no run in these folders"),
+        (["history", "first", "-o", "paper.yaml"], 2, "paper.yaml cannot be made"),
+        (["baseline", "list"], 0, "baselines/torn/manifest.json is not a run's manifest"),
+        (["baseline", "show", "emptied"], 2, "holds no measured speed"),
     ],
 )
 def test_what_is_not_there_is_said(project: Project, words: list[str], code: int, said: str) -> None:
     (project.folder / "empty").mkdir()
+    for name in ("torn", "emptied"):
+        (project.folder / "baselines" / name).mkdir(parents=True, exist_ok=True)
+    (project.folder / "baselines" / "torn" / "manifest.json").write_text("{")
+    shutil.copy(project.folder / "first" / "manifest.json", project.folder / "baselines" / "emptied")
     done = project.call(*words)
     assert done.returncode == code, done.stderr
     assert said in done.stderr

@@ -74,6 +74,12 @@ def test_a_planted_slowdown_is_named_and_ends_with_1(gate: Gate) -> None:
     assert f"| {SWIGLU} | slower | 1.1" in page
 
 
+def test_a_speedup_is_named(gate: Gate) -> None:
+    done = gate.run(BASE, [*BASE, {"case": "activation/swiglu/*", "time_s": [0.0018]}])
+    assert done.returncode == 0, done.stderr
+    assert {row["case"]: row["verdict"] for row in gate.document()["cases"]} == {GELU: "same", SWIGLU: "faster"}
+
+
 def test_no_change_is_fine_and_both_sides_are_runs(gate: Gate) -> None:
     done = gate.run(BASE, BASE)
     assert done.returncode == 0, done.stderr

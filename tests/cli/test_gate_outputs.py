@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from benchsuite.report import gate as page
+from benchsuite.runs import calibrations
 from benchsuite.runs.margins import Own, Rules
 from benchsuite.stats.gate import Rule
 
@@ -98,9 +99,21 @@ def test_the_last_line_that_fits_counts() -> None:
     assert Rule(floor_s=1e-5).at(1e-4).margin == pytest.approx(0.1)
 
 
+def test_a_pattern_that_fits_nothing_is_named() -> None:
+    rules = Rules(Rule(), (Own(case="activation/*"), Own(case="activatoin/*"), Own(case="test[a]")))
+    assert rules.idle(["activation/gelu", "test[a]"]) == ["activatoin/*"]
+
+
 @pytest.mark.parametrize(
     "text",
-    ["[", "- {margin: 5%}", "- {case: x, margin: much}", "- {case: x, colour: 1}", "- {case: x, margin: 9, catch: 1}"],
+    [
+        "[",
+        "- {margin: 5%}",
+        "- {case: x, margin: much}",
+        "- {case: x, colour: 1}",
+        "- {case: x, margin: 9, catch: 1}",
+        "- {case: x, floor_s: .inf}",
+    ],
 )
 def test_margins_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "margins.yaml").write_text(text)
@@ -145,13 +158,27 @@ def test_a_calibration_is_found_again_and_told(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--minutes=2"], env=env, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert [row["pairs"] for row in found["power"]] == [20, 40, 80, 160]
+    assert [row["pairs"] for row in found["power"]] == [20, 40, 80, 160, 320]
     assert found["power"][0]["minutes"] < found["power"][1]["minutes"]
     assert found["pairs"] == pytest.approx(120 / found["pair_s"], abs=2)
     told = run(tmp_path, BASE, BASE)
     assert "Calibrated on this machine" in told.stdout
     document = json.loads((tmp_path / "out" / "gate.json").read_text())
     assert all(row["catches_here"] for row in document["cases"])
+
+
+def test_a_calibration_by_another_margin_says_nothing_of_this_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCHSUITE_CACHE", str(tmp_path))
+    for margin in (0.02, 0.04):
+        rule = {"margin": margin, "catch": 0.1, "false_alarm": 0.01}
+        calibrations.keep({"cases": {"a": {}, "b": {}}, "rule": rule, "told": margin}, "cpu", {"cpu": "x"})
+    for margin, told in ((0.02, 0.02), (0.04, 0.04), (0.03, None)):
+        found = calibrations.find(["a"], "cpu", {"cpu": "x"}, {**rule, "margin": margin, "catch": 0.2})
+        assert (found and found["told"]) == told
+    assert calibrations.find(["a", "c"], "cpu", {"cpu": "x"}, rule) is None
+    assert calibrations.find(["a"], "cpu", {"cpu": "y"}, rule) is None
 
 
 # ---- action.yml --------------------------------------------------------------------------------
