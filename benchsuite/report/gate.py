@@ -22,10 +22,10 @@ ORDER = ("slower", "unclear", "faster", "same")
 def document(outcome: Any, rule_of: Callable[[str], Any], rule: Any, about: Fields) -> Fields:
     """The whole as JSON; `outcome` is a benchsuite.runs.gate.Outcome, `rule` a benchsuite.stats.gate.Rule, `rule_of`
     gives each case's own."""
-    known = about.get("calibration")
+    known: Fields = about.get("calibration") or {"cases": {}, "rule": {}}
     calibrated = {
         label: noise["catches"]
-        for label, noise in (known["cases"] if known else {}).items()
+        for label, noise in known["cases"].items()
         if rule_of(label).margin == known["rule"]["margin"]
     }
     cases = [
