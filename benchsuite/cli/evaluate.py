@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +33,7 @@ def command(
     revision: Annotated[str | None, typer.Option(help="Of the hub: a branch such as global_step117000, a tag.")] = None,
     gguf: Annotated[str | None, typer.Option(help="The GGUF file in the checkpoint's folder.")] = None,
     limit: Annotated[int | None, typer.Option(help="Documents per task; of generated tasks 300.", min=1)] = None,
-    batch_size: Annotated[int, typer.Option(help="Of transformers checkpoints; ours choose theirs.", min=1)] = 8,
+    batch_size: Annotated[int | None, typer.Option(help="Of a transformers checkpoint; ours need none.", min=1)] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0)] = 0,
     trust_remote_code: Annotated[
@@ -158,7 +159,7 @@ def _print_json(document: dict[str, Any]) -> None:
     print(json.dumps(document, indent=2))
 
 
-def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]], last: tuple[str, ...] | None) -> None:
+def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], last: tuple[str, ...] | None) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -17,7 +17,7 @@ import pytest
 
 from benchsuite.zeroshot import bigscience, offline
 
-LIMIT = 100
+LIMIT = 60  # documents of each task: six minutes on one core
 
 pytestmark = pytest.mark.long
 
@@ -88,7 +88,7 @@ def test_a_real_model_is_far_better_than_guessing(evaluated: dict[str, Any]) -> 
     assert tasks["lambada_openai"]["value"] > 0.25
     assert tasks["sciq"]["value"] > 0.6
     assert tasks["hellaswag"]["metrics"]["acc_norm"] > 0.3
-    assert all(0 <= task["stderr"] < 0.06 for task in tasks.values())
+    assert all(0 <= task["stderr"] < 0.07 for task in tasks.values())
 
 
 def test_the_normalised_mean_is_clear_of_zero(evaluated: dict[str, Any]) -> None:
