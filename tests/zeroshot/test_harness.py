@@ -76,7 +76,7 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(checkpoint: Path, tmp_p
     (checkpoint / "model.safetensors").unlink()
     weights = {"lm_head.weight": Ran(tmp_path / "ran")}
     if kind == "pickle":
-        (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps(weights))
+        (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps(weights, protocol=2))
     else:
         torch.save(weights, checkpoint / "pytorch_model.bin")
     with pytest.raises(UserError, match="cannot be loaded"):
