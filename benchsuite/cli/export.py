@@ -1,4 +1,4 @@
-"""`benchsuite export` and `import`: runs as tables, and pytest-benchmark's JSON both ways."""
+"""`benchsuite export` and `import`: runs as tables, pytest-benchmark's JSON both ways, and models for transformers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,29 @@ import typer
 
 
 def command(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run directories.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run directories; for --transformers the folder of one saved model.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="One row for each record, as CSV.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="The same as Parquet, samples as lists.")] = None,
     pytest_benchmark: Annotated[
         Path | None, typer.Option(help="The speed cases of one run as pytest-benchmark writes them.")
     ] = None,
+    transformers: Annotated[
+        Path | None,
+        typer.Option(
+            help="The model as a folder that AutoModelForCausalLM and AutoTokenizer load, and so `lm_eval --model hf`."
+        ),
+    ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of records.jsonl.")] = False,
 ) -> None:
-    """Write runs as a table (CSV, Parquet) or as pytest-benchmark's JSON.
+    """Write runs as a table (CSV, Parquet) or as pytest-benchmark's JSON, or a model for transformers.
 
     With DuckDB, say: SELECT label, median("time_s") FROM 'run.parquet' GROUP BY label
+
+    `benchsuite export MODEL --transformers DIR` writes config, safetensors and tokenizer. A model that GPT-2, BLOOM or
+    GPT-NeoX computes becomes one of these, and needs nothing of ours; any other needs benchsuite installed and
+    trust_remote_code=True, which runs one import.
     """
     from benchsuite.errors import UserError
 
@@ -29,10 +41,16 @@ def command(
 
         print(json.dumps(json_schema(), indent=2))
         return
+    if transformers:
+        if not runs or len(runs) > 1 or csv or parquet or pytest_benchmark:
+            raise UserError("--transformers exports one model", hint="benchsuite export MODEL --transformers DIR")
+        _model(runs[0], transformers)
+        return
     if not runs:
         raise UserError("no run to export", hint="give run directories, as `benchsuite run` printed them")
     if not (csv or parquet or pytest_benchmark):
-        raise UserError("no format to export to", hint="give --csv FILE, --parquet FILE or --pytest-benchmark FILE")
+        hint = "give --csv, --parquet or --pytest-benchmark FILE, or --transformers DIR"
+        raise UserError("no format to export to", hint=hint)
     if pytest_benchmark and len(runs) > 1:
         raise UserError("pytest-benchmark's file holds one run", hint="export the runs one by one")
     from benchsuite.cache import write_atomically
@@ -53,6 +71,23 @@ def command(
             typer.echo(f"{pytest_benchmark}: {len(document['benchmarks'])} benchmarks{said}", err=True)
     except OSError as error:
         raise UserError(f"{error.filename} cannot be written: {error.strerror}", hint="choose another place") from error
+
+
+def _model(model: Path, folder: Path) -> None:
+    """Writes a saved model for transformers, and says how lm-eval loads it."""
+    import transformers
+
+    from benchsuite.errors import UserError
+    from benchsuite.model import bridge, checkpoint
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists already", hint="name another folder, or remove it")
+    transformers.utils.logging.disable_progress_bar()
+    loaded, tokenizer = checkpoint.load(model)
+    kind = bridge.export(loaded, tokenizer, folder)
+    remote = ",trust_remote_code=True" if kind == "benchsuite" else ""
+    typer.echo(f"{folder}: a {kind} of transformers", err=True)
+    typer.echo(f"lm_eval run --model hf --model_args pretrained={folder}{remote} --device cpu --tasks TASKS")
 
 
 def import_command(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from benchsuite.zeroshot import bigscience
 
 
 class What(StrEnum):
@@ -50,6 +53,10 @@ def command(
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     Console().print(table)
+    if what == What.bigscience27:
+        from benchsuite.zeroshot import bigscience
+
+        Console(highlight=False).print(f"\n{bigscience.WHICH}")
 
 
 def _suites() -> list[dict[str, str]]:
@@ -114,12 +121,19 @@ def _bigscience27() -> list[dict[str, str]]:
         {
             "task of 2022": task.original,
             "lm-eval today": task.name,
+            "documents": f"{task.documents:,}",
             "random": f"{task.random:.2f}",
-            "offline": "yes" if task.offline else "no",
             "what changed": task.change or "-",
+            "offline": _offline(task),
         }
         for task in bigscience.TASKS
     ]
+
+
+def _offline(task: bigscience.Task) -> str:
+    if task.offline is None:
+        return "no"
+    return f"{task.offline:,}: {task.other}" if task.other else "the same"
 
 
 def _scales() -> list[dict[str, str]]:

@@ -210,6 +210,8 @@ EXPORTED = [
     ({"position": "rotary", "tied": False}, "gpt_neox"),
     ({"position": "alibi", "embedding_norm": "on", "heads": 6}, "bloom"),
     ({"position": "alibi"}, "benchsuite"),
+    ({"position": "t5"}, "benchsuite"),
+    ({"position": "learned", "embedding_norm": "on"}, "benchsuite"),
     ({"position": "rotary", "activation": "geglu", "tied": False}, "benchsuite"),
 ]
 
@@ -248,7 +250,7 @@ def test_an_export_that_cannot_be_written_is_a_user_error(bpe: Tokenizer, tmp_pa
         bridge.export(GPT(spec()), bpe, tmp_path / "file")
 
 
-@pytest.mark.parametrize("position", ["learned", "rotary", "alibi", "none"])
+@pytest.mark.parametrize("position", ["learned", "rotary", "alibi", "t5", "none"])
 def test_padding_on_either_side_changes_nothing(position: str) -> None:
     model = GPT(spec(position=position))
     shake(model)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from benchsuite.model.gpt import GPT
@@ -61,3 +62,9 @@ def make_model(bpe: Tokenizer) -> Callable[..., GPT]:
         return model.eval()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def manager() -> TaskManager:
+    """lm-eval's index of its tasks: some thousand files are read for it, once."""
+    return TaskManager()

@@ -53,6 +53,7 @@ VARIANTS = [  # and the transformers class that they are exported to
     ({"position": "rotary"}, "gpt_neox"),
     ({"position": "alibi", "embedding_norm": "on", "heads": 6}, "bloom"),
     ({"position": "alibi"}, "benchsuite"),
+    ({"position": "t5"}, "benchsuite"),
     ({"position": "rotary", "activation": "swiglu", "embedding_norm": "on"}, "benchsuite"),
 ]
 
@@ -236,22 +237,33 @@ def test_lm_evals_command_line_runs_our_models(
     assert logged(tmp_path / "out") == pytest.approx(expected(model, bpe, rows), abs=1e-4)
 
 
-def test_an_exported_folder_brings_its_class_where_that_is_asked_for(
-    make_model: Callable[..., GPT], bpe: Tokenizer, tmp_path: Path
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"position": "alibi"},
+        *(pytest.param(options, marks=pytest.mark.long) for options, _ in VARIANTS if options != {"position": "alibi"}),
+    ],
+    ids=str,
+)
+def test_stock_lm_eval_elsewhere_runs_what_the_command_exported(
+    make_model: Callable[..., GPT], bpe: Tokenizer, tmp_path: Path, variant: dict[str, Any]
 ) -> None:
-    model = make_model(position="alibi")  # transformers has no class for ALiBi alone
-    export(model, bpe, tmp_path / "model")
-    program = """
-import sys
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
-lm = HFLM(pretrained=sys.argv[1], device="cpu", trust_remote_code=True)
-assert not any(name.startswith("benchsuite.zeroshot") for name in sys.modules)
-print(lm.loglikelihood([Instance("loglikelihood", {}, ("the cat", " runs over"), 0)], disable_tqdm=True)[0][0])
-"""
+    """Both commands in processes of their own, outside the checkout; a class of ours comes by `trust_remote_code`."""
+    model = make_model(**variant)
+    rows = tiny_task(tmp_path / "tasks")
+    checkpoint.save(model, tmp_path / "saved", bpe)
     environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-c", program, str(tmp_path / "model")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    [(nats, _)] = BenchsuiteLM(model, bpe).loglikelihood([request("loglikelihood", "the cat", " runs over")])
-    assert float(done.stdout) == pytest.approx(nats, abs=1e-4)
+
+    def run(module: str, *arguments: str) -> str:
+        command = [sys.executable, "-P", "-m", module, *arguments]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    told = run("benchsuite", "export", "saved", "--transformers", "exported").split()
+    model_args = told[told.index("--model_args") + 1]
+    assert model_args.startswith("pretrained=exported")
+    run("lm_eval", *options(tmp_path, "hf", model_args))
+    assert logged(tmp_path / "out") == pytest.approx(expected(model, bpe, rows), abs=1e-4)
