@@ -6,6 +6,7 @@ renderings cannot disagree and none of them formats a number.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from benchsuite import format
@@ -157,16 +158,18 @@ def task_tables(document: Fields) -> list[Fields]:
         ]
         if not tasks:
             continue
+        named = Counter((row["component"], row["variant"]) for row in rows)
         columns = [
             {
                 "component": words.component_name(r["component"]),
-                "name": words.variant_name(r["component"], r["variant"]),
+                "name": words.variant_name(r["component"], r["variant"])
+                + (f" {r['matching']}" if named[r["component"], r["variant"]] > 1 else ""),
             }
             for r in rows
         ]
         lines = []
         for task in tasks:
-            baseline = next(iter(task["baselines"].values()), {"acc": None, "above_chance": None})
+            baseline = next(iter(task["baselines"].values()), {"acc": None, "half": None, "above_chance": None})
             lines.append(
                 {
                     "name": task["name"],
@@ -174,6 +177,7 @@ def task_tables(document: Fields) -> list[Fields]:
                     "documents": str(task["n"]),
                     "random": format.percent(task["random_acc"]),
                     "baseline": format.percent(baseline["acc"]),
+                    "baseline_half": "" if baseline["half"] is None else f"±{format.points_size(baseline['half'])}",
                     "at_chance": baseline["above_chance"] is False,
                     "cells": [_cell(row["quality"]["tasks"].get(task["name"])) for row in rows],
                 }
@@ -203,12 +207,13 @@ def _chance_note(lines: list[Fields]) -> str:
 
 def _cell(task: Fields | None) -> Fields:
     if task is None:
-        return {"delta": format.UNKNOWN, "half": "", "verdict": "", "leaning": False, "won": ""}
+        return {"delta": format.UNKNOWN, "half": "", "acc": "", "verdict": "", "leaning": False, "won": ""}
     half = None if task["low"] is None else (task["high"] - task["low"]) / 2
     covers_zero = task["low"] is None or task["low"] <= 0 <= task["high"]
     return {
         "delta": format.points(task["delta"]),
         "half": "" if half is None else f"±{format.points_size(half)}",
+        "acc": format.percent(task["acc"]),
         "verdict": task["verdict"],
         "leaning": task["verdict"] == "unresolved" and not covers_zero,
         "won": f"{task['wins']} won, {task['losses']} lost; McNemar p {format.p_value(task['mcnemar_p_holm'])} (Holm)",
