@@ -6,7 +6,6 @@ renderings cannot disagree and none of them formats a number.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from benchsuite import format
@@ -32,11 +31,12 @@ def main_table(document: Fields) -> list[Fields]:
     """One group for each component of each run, with one line for each variant: the headline speed and the quality."""
     groups: dict[tuple[str, str], Fields] = {}
     several = len(document["runs"]) > 1
-    for row in words.headline_rows(document["rows"]):
+    rows = words.headline_rows(document["rows"])
+    for row, apart in zip(rows, words.names_apart(rows), strict=True):
         key = (row["run"], row["component"])
         title = words.component_name(row["component"]) + (f", {row['run']}" if several else "")
         group = groups.setdefault(key, {"title": title, "component": row["component"], "lines": []})
-        group["lines"].append(_line(row))
+        group["lines"].append(_line(row) | {"apart": apart})
     for group in groups.values():
         baselines = {line["baseline"] for line in group["lines"]}
         group["against"] = ", ".join(words.mid_sentence(name) for name in sorted(baselines))
@@ -158,14 +158,9 @@ def task_tables(document: Fields) -> list[Fields]:
         ]
         if not tasks:
             continue
-        named = Counter((row["component"], row["variant"]) for row in rows)
         columns = [
-            {
-                "component": words.component_name(r["component"]),
-                "name": words.variant_name(r["component"], r["variant"])
-                + (f" {r['matching']}" if named[r["component"], r["variant"]] > 1 else ""),
-            }
-            for r in rows
+            {"component": words.component_name(row["component"]), "name": name}
+            for row, name in zip(rows, words.names_apart(rows), strict=True)
         ]
         lines = []
         for task in tasks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from benchsuite import format
@@ -48,6 +50,17 @@ def component_name(component: str) -> str:
 
 def variant_name(component: str, variant: str) -> str:
     return VARIANTS.get((component, variant), variant)
+
+
+def names_apart(rows: Sequence[Fields]) -> list[str]:
+    """The variants' names, with the matching where one of a run is among them at several."""
+    keys = [(row["run"], row["component"], row["variant"]) for row in rows]
+    several = {key for key, count in Counter(keys).items() if count > 1}
+    names = [variant_name(row["component"], row["variant"]) for row in rows]
+    return [
+        f"{name} {row['matching']}" if key in several and row["matching"] else name
+        for key, name, row in zip(keys, names, rows, strict=True)
+    ]
 
 
 def short_name(component: str, variant: str) -> str:

@@ -303,14 +303,14 @@ class _Builder:
         about |= {"source": "trained here"}
         home = "+".join(ours.codes)
         here = {"tasks": self._home_tasks()}
-        self._compare("quality", case, base, about | {"matching": f"in {home}, at equal tokens"} | here)
+        self._compare("quality", case, base, about | {"matching": f"in {home} at equal tokens"} | here)
         share = sum(shares.get(code, 0.0) for code in ours.codes)
         if quality.language_tokens == "baseline" and share > 0:
             fewer = replace(setting, train=replace(setting.train, tokens=round(share * setting.train.tokens)))
             label = f"{LANGUAGES}/{setting.baseline.languages}/tokens-of-{variant}/quality"
             alone = self._quality_case(quality, label, fewer, base)
-            self._compare("quality", case, alone, about | {"matching": f"in {home}, at equal tokens of {home}"} | here)
-        self._compare("quality", case, base, about | {"matching": "in all languages, at equal tokens"})
+            self._compare("quality", case, alone, about | {"matching": f"in {home} at equal tokens of {home}"} | here)
+        self._compare("quality", case, base, about | {"matching": "in all languages at equal tokens"})
 
     def _home_tasks(self) -> list[str]:
         """Patterns of the tasks in the baseline's languages."""
