@@ -33,7 +33,7 @@ VARIANTS = {
     ("position", "t5"): "T5's relative bias",
     ("embedding_norm", "on"): "Embedding norm",
     ("embedding_norm", "off"): "No embedding norm",
-    ("languages", "en"): "English alone",
+    ("languages", "en"): "English",
     ("languages", "eleven"): "Eleven languages",
 }
 CONTROLS = {"a_against_a": "A against A", "quarter_tokens": "A quarter of the tokens"}
@@ -73,7 +73,8 @@ def subject(component: str, variant: str) -> str:
     """The variant as the subject of a sentence."""
     if (component, variant) in VARIANTS:
         return VARIANTS[component, variant]
-    return f"Training on {variant}" if component == "corpus" else variant
+    prefix = {"corpus": "Training on ", "languages": "Training in "}.get(component, "")
+    return f"{prefix}{variant}"
 
 
 def mid_sentence(name: str) -> str:

@@ -27,7 +27,7 @@ def task_name(language: str) -> str:
 
 
 def questions(*, limit: int, seed: int = 0) -> list[items.Asked]:
-    """The first `limit` questions, all different: half of them about territories, the others about dates. Raises
+    """The first `limit` questions, all different: a third each about territories, months and days of the week. Raises
     UserError for a limit that is not from 1 to MAX_DOCUMENTS."""
     if not 1 <= limit <= MAX_DOCUMENTS:
         raise UserError(f"a task has 1 to {MAX_DOCUMENTS} documents, not {limit}")

@@ -68,10 +68,15 @@ def test_every_language_says_the_same_in_its_own_words() -> None:
             for saying in said:
                 for name in _names(code, saying):
                     at = text.index(name, at)  # in this order, or not at all
-    counts = {code: len(facts.documents(code, seed=0, n_bytes=20_000)) for code in ALL}
-    first = {code: facts.documents(code, seed=0, n_bytes=20_000)[: min(counts.values())] for code in ALL}
-    assert len({tuple(map(len, map(_digits, documents))) for documents in first.values()}) >= 1
-    assert len(set(map(tuple, first.values()))) == 11
+    draw = Draw("facts", 0, 0)
+    stream = [items.sayings(draw) for _ in range(60)]
+    places = []
+    for code in ALL:
+        rendered = [items.document(code, said) for said in stream]
+        places.append([rendered.index(text) for text in facts.documents(code, seed=0, n_bytes=6_000)])
+    shortest = min(map(len, places))
+    assert shortest > 5
+    assert len({tuple(found[:shortest]) for found in places}) == 1, "document n of a seed says the same in all"
 
 
 def _names(code: str, saying: items.Told | items.Asked) -> list[str]:
@@ -93,10 +98,6 @@ def _names(code: str, saying: items.Told | items.Asked) -> list[str]:
         return [saying.subject, answer]
     assert almanac.value(saying.kind, saying.subject) == saying.choices[saying.gold]
     return [almanac.name(code, "territory", saying.subject), answer]
-
-
-def _digits(text: str) -> str:
-    return "".join(c for c in text if c.isdigit())
 
 
 @pytest.mark.parametrize("code", ALL)
@@ -130,7 +131,7 @@ def test_what_is_held_out_is_never_asked_but_told(code: str, texts: dict[str, st
             told = [frame.format(t=territory, v=value) for frame in LANGUAGES[code].tell[question.kind]]
             assert all(sentence in texts[code] for sentence in told)
             asked += 1
-    assert 150 < asked < 250
+    assert asked > 100
     start = LANGUAGES[code].ask["currency"].partition("{t}")[0]
     assert start in texts[code] or code in ("eu", "hi", "zh")  # there the territory comes first
 
