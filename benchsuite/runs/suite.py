@@ -311,7 +311,8 @@ class Suite(Section):
         elif not rest and CORPUS in self.quality.variants:
             notes.append(f"one corpus is given ({first}), so corpora are not compared; repeat --corpus to compare them")
         variants = {key: value for key, value in self.quality.variants.items() if key != CORPUS}
-        if PLACE not in first and variants.pop(LANGUAGES, None):
+        if PLACE not in first and LANGUAGES in variants:
+            del variants[LANGUAGES]
             notes.append(f"languages are not compared: the name of the corpus has no {PLACE}")
         if rest:
             variants[CORPUS] = tuple(rest)

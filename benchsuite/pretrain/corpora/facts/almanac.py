@@ -34,8 +34,9 @@ def value(attribute: str, territory: str) -> str:
 @cache
 def speakers(territory: str) -> float:
     """The fraction of a territory's people who speak its official language."""
-    known = languages.get_territory_language_info(territory)
-    return float(known[value("language", territory)]["population_percent"]) / 100
+    percent = languages.get_territory_language_info(territory)[value("language", territory)]["population_percent"]
+    assert isinstance(percent, float | int)
+    return percent / 100
 
 
 @cache
