@@ -69,6 +69,7 @@ class Comparison(_Part):
     dtype: str | None = None
     shape: str | None = None
     source: str | None = None
+    tasks: list[str] = Field(default=[], description="patterns of the tasks that it is about; none: all")
     name: str = ""
     expected: str = ""
     description: str = ""

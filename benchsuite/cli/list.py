@@ -101,16 +101,13 @@ def _corpora() -> list[dict[str, str]]:
 
 
 def _tasks() -> list[dict[str, str]]:
-    from benchsuite.zeroshot import tasks
+    from benchsuite.zeroshot import fact_tasks, tasks
 
+    infos = [(name, 1 / task.choices, task.mirrors, task.description) for name, task in tasks.TASKS.items()]
+    infos += [(info.name, info.random_acc, info.mirrors, info.description) for info in fact_tasks.described()]
     return [
-        {
-            "task": name,
-            "random acc": f"{1 / task.choices:.2f}",
-            "mirrors": ", ".join(task.mirrors) or "-",
-            "what it asks": task.description,
-        }
-        for name, task in tasks.TASKS.items()
+        {"task": name, "random acc": f"{random:.2f}", "mirrors": ", ".join(mirrors) or "-", "what it asks": what}
+        for name, random, mirrors, what in infos
     ]
 
 

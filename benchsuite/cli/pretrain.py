@@ -69,7 +69,7 @@ def command(
     console = Console(stderr=True, quiet=not ranks.first)
     text = corpora.load(corpus, train_bytes=corpus_bytes)
     vocabulary = tokenizer.train(text.train, vocab)
-    packed = tokenizer.encode(vocabulary, text.train)
+    packed = tokenizer.encode_corpus(vocabulary, text)
     console.print(f"{format.si(len(packed), 'tokens')} of {corpus}", highlight=False)
     columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:.0f}%"), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:

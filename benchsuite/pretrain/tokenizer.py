@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from benchsuite.cache import cache_dir, write_atomically
 from benchsuite.errors import UserError
+from benchsuite.pretrain.corpora import Corpus
 
 END_OF_TEXT = "<|endoftext|>"
 MIN_VOCAB = 257  # 256 bytes and END_OF_TEXT
@@ -70,6 +71,16 @@ def encode(tokenizer: Tokenizer, documents: Sequence[str]) -> np.ndarray:
     finally:
         tokenizer.encode_special_tokens = before
     return np.concatenate(parts) if parts else np.empty(0, dtype=kind)
+
+
+def encode_corpus(tokenizer: Tokenizer, corpus: Corpus) -> np.ndarray:
+    """(tokens,) ids of a corpus's training documents. Of a mixture each language has its share of as many tokens as
+    all have together: what is too much is cut, what is too little is repeated."""
+    if not corpus.parts:
+        return encode(tokenizer, corpus.train)
+    packed = {language: encode(tokenizer, documents) for language, documents in corpus.parts.items()}
+    total = sum(map(len, packed.values()))
+    return np.concatenate([np.resize(packed[code], round(share * total)) for code, share in corpus.shares.items()])
 
 
 def _batches(documents: Sequence[str]) -> Iterator[list[str]]:

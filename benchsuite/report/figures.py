@@ -242,13 +242,13 @@ def _panels(document: Fields) -> dict[str, dict[str, tuple[str, list[np.ndarray]
             )
             panel = panels.setdefault(title, {})
             for base in [] if panel else baselines:
-                panel.setdefault("baseline", ("baseline", []))[1].append(np.array(base["curve"]))
+                panel.setdefault(base["name"], ("baseline", []))[1].append(np.array(base["curve"]))
             label = view.model_name(model)
             panel.setdefault(label, (model["role"], []))[1].append(np.array(model["curve"]))
         if baselines and not any(model["role"] != "baseline" for model in models):
             panel = panels.setdefault(f"Baseline, {run}" if several else "Baseline", {})
             for base in baselines:
-                panel.setdefault("baseline", ("baseline", []))[1].append(np.array(base["curve"]))
+                panel.setdefault(base["name"], ("baseline", []))[1].append(np.array(base["curve"]))
     return panels
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchsuite import format
 from benchsuite.errors import UserError
 from benchsuite.report import effort, quality, speed, trained
 from benchsuite.report.load import Record, Run, load
@@ -190,14 +191,15 @@ def _training(run: Run, models: quality.Models) -> list[Fields]:
     for c in run.manifest.comparisons:
         if c.kind == "quality":
             roles[c.case] = ("variant", c.component, c.variant)
-    for c in run.manifest.comparisons:
-        if c.kind == "quality":
-            roles[c.base_case] = ("baseline", "", "baseline")
+    bases = list(dict.fromkeys(c.base_case for c in run.manifest.comparisons if c.kind == "quality"))
+    roles |= dict.fromkeys(bases, ("baseline", "", "baseline"))
     cases = [case.id for case in run.manifest.cases if case.kind == "quality"]
     entries = []
     for case, seed in sorted(models.results, key=lambda cell: (cases.index(cell[0]), cell[1])):
         result = models.results[case, seed]
         role, component, name = roles.get(case, ("", "", run.cases[case].label))
+        if case in bases[1:]:  # of a comparison at another budget
+            name += f", {format.si(result.train.tokens, 'tokens')}"
         entries.append(
             {
                 "run": run.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -64,11 +65,10 @@ def models_of(run: Run) -> Models:
     return Models(run=run, results=results, pool=frozenset(pool))
 
 
-def mean_acc(result: QualityResult) -> float | None:
-    """Mean over tasks of acc, every task alike; None without tasks."""
-    return (
-        float(np.mean([_answers(score.outcomes).mean() for score in result.tasks.values()])) if result.tasks else None
-    )
+def mean_acc(result: QualityResult, patterns: Sequence[str] = ()) -> float | None:
+    """Mean over tasks of acc, every task alike, of those that `patterns` name (all without); None without tasks."""
+    tasks = _about(result, patterns)
+    return float(np.mean([_answers(result.tasks[task].outcomes).mean() for task in tasks])) if tasks else None
 
 
 def warnings_of(models: Models) -> list[str]:
@@ -99,7 +99,10 @@ class QualityRows:
 
     def __init__(self, models: Models) -> None:
         self.models = models
-        self._overall = models.layout(mean_acc, _asked)
+        self._overall = {
+            patterns: models.layout(partial(mean_acc, patterns=patterns), _asked)
+            for patterns in {tuple(c.tasks) for c in models.run.manifest.comparisons}
+        }
         self._of_task: dict[str, dict[Any, Layout | None]] = {}
         for task in sorted({name for result in models.results.values() for name in result.tasks}):
             self._of_task[task] = models.layout(partial(_acc, task=task), _asked)
@@ -118,10 +121,12 @@ class QualityRows:
         key = _asked(pairs[0][0])
         if pairs[0][0].tasks:
             arrays = {task: _paired(pairs, task) for task in pairs[0][0].tasks}
-            overall = compare_quality(list(arrays.values()), self._overall.get(key), step=1)
+            patterns = tuple(comparison.tasks)
+            about = [arrays[task] for task in _about(pairs[0][0], patterns)]
+            overall = compare_quality(about, self._overall[patterns].get(key), step=1)
             fields |= _delta(overall) | {"verdict": overall.verdict, "covers_seeds": overall.covers_seeds}
-            fields["acc"] = float(np.mean([mean_acc(v) for v, _ in pairs]))
-            fields["baseline_acc"] = float(np.mean([mean_acc(b) for _, b in pairs]))
+            fields["acc"] = float(np.mean([mean_acc(v, patterns) for v, _ in pairs]))
+            fields["baseline_acc"] = float(np.mean([mean_acc(b, patterns) for _, b in pairs]))
             fields["tasks"] = self._tasks(arrays, pairs)
         fields["bits_per_byte"] = self._bits_per_byte(pairs)
         return fields
@@ -135,6 +140,8 @@ class QualityRows:
             return "the models were asked different tasks"
         if not pairs[0][0].tasks and pairs[0][0].bits_per_byte is None:
             return "nothing was evaluated"
+        if pairs[0][0].tasks and not _about(pairs[0][0], comparison.tasks):
+            return f"no task that was asked is one of {', '.join(comparison.tasks)}"
         return None
 
     def _tasks(
@@ -213,12 +220,17 @@ def task_list(models: Models) -> list[Fields]:
             above = None
             if task["random_acc"] is not None and interval.low is not None:
                 above = interval.low > task["random_acc"]
-            task["baselines"][label] = {"acc": interval.estimate, "above_chance": above}
+            half = None if interval.low is None else interval.estimate - interval.low
+            task["baselines"][label] = {"acc": interval.estimate, "half": half, "above_chance": above}
     return list(tasks.values())
 
 
 def _answers(outcomes: str) -> np.ndarray:
     return np.frombuffer(outcomes.encode(), dtype=np.uint8).astype(float) - ord("0")
+
+
+def _about(result: QualityResult, patterns: Sequence[str]) -> list[str]:
+    return [task for task in result.tasks if not patterns or any(fnmatchcase(task, p) for p in patterns)]
 
 
 def _acc(result: QualityResult, task: str) -> float | None:

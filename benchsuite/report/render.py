@@ -145,7 +145,7 @@ def _for_markdown(document: Fields) -> Fields:
     """What Markdown has in place of figures: the quality intervals drawn in text."""
     rows = [row for row in words.headline_rows(document["rows"]) if row["quality"]["delta"] is not None]
     reach = _reach([abs(v) for row in rows for v in _known(row["quality"], "delta")], 0.01)
-    names = [words.variant_name(row["component"], row["variant"]).replace("`", "'") for row in rows]
+    names = [name.replace("`", "'") for name in words.names_apart(rows)]
     width = max((len(name) for name in names), default=0)
     lines = [
         f"{' '.join(name.split()):{width}}  {_forest((q['delta'], q['low'], q['high']), reach)}  {q['verdict']}"

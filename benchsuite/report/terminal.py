@@ -57,7 +57,7 @@ def _main(groups: list[view.Fields]) -> Table:
     for group in groups:
         for line in group["lines"]:
             table.add_row(
-                Text(line["name"]),
+                Text(line["apart"]),
                 _judged(line["speed"], line["speed_verdict"]),
                 _short(line["memory"]),
                 _judged(line["quality"], line["quality_verdict"]),

@@ -31,11 +31,12 @@ def main_table(document: Fields) -> list[Fields]:
     """One group for each component of each run, with one line for each variant: the headline speed and the quality."""
     groups: dict[tuple[str, str], Fields] = {}
     several = len(document["runs"]) > 1
-    for row in words.headline_rows(document["rows"]):
+    rows = words.headline_rows(document["rows"])
+    for row, apart in zip(rows, words.names_apart(rows), strict=True):
         key = (row["run"], row["component"])
         title = words.component_name(row["component"]) + (f", {row['run']}" if several else "")
         group = groups.setdefault(key, {"title": title, "component": row["component"], "lines": []})
-        group["lines"].append(_line(row))
+        group["lines"].append(_line(row) | {"apart": apart})
     for group in groups.values():
         baselines = {line["baseline"] for line in group["lines"]}
         group["against"] = ", ".join(words.mid_sentence(name) for name in sorted(baselines))
@@ -158,15 +159,12 @@ def task_tables(document: Fields) -> list[Fields]:
         if not tasks:
             continue
         columns = [
-            {
-                "component": words.component_name(r["component"]),
-                "name": words.variant_name(r["component"], r["variant"]),
-            }
-            for r in rows
+            {"component": words.component_name(row["component"]), "name": name}
+            for row, name in zip(rows, words.names_apart(rows), strict=True)
         ]
         lines = []
         for task in tasks:
-            baseline = next(iter(task["baselines"].values()), {"acc": None, "above_chance": None})
+            baseline = next(iter(task["baselines"].values()), {"acc": None, "half": None, "above_chance": None})
             lines.append(
                 {
                     "name": task["name"],
@@ -174,6 +172,7 @@ def task_tables(document: Fields) -> list[Fields]:
                     "documents": str(task["n"]),
                     "random": format.percent(task["random_acc"]),
                     "baseline": format.percent(baseline["acc"]),
+                    "baseline_half": "" if baseline["half"] is None else f"±{format.points_size(baseline['half'])}",
                     "at_chance": baseline["above_chance"] is False,
                     "cells": [_cell(row["quality"]["tasks"].get(task["name"])) for row in rows],
                 }
@@ -203,12 +202,13 @@ def _chance_note(lines: list[Fields]) -> str:
 
 def _cell(task: Fields | None) -> Fields:
     if task is None:
-        return {"delta": format.UNKNOWN, "half": "", "verdict": "", "leaning": False, "won": ""}
+        return {"delta": format.UNKNOWN, "half": "", "acc": "", "verdict": "", "leaning": False, "won": ""}
     half = None if task["low"] is None else (task["high"] - task["low"]) / 2
     covers_zero = task["low"] is None or task["low"] <= 0 <= task["high"]
     return {
         "delta": format.points(task["delta"]),
         "half": "" if half is None else f"±{format.points_size(half)}",
+        "acc": format.percent(task["acc"]),
         "verdict": task["verdict"],
         "leaning": task["verdict"] == "unresolved" and not covers_zero,
         "won": f"{task['wins']} won, {task['losses']} lost; McNemar p {format.p_value(task['mcnemar_p_holm'])} (Holm)",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from benchsuite import format
@@ -31,6 +33,8 @@ VARIANTS = {
     ("position", "t5"): "T5's relative bias",
     ("embedding_norm", "on"): "Embedding norm",
     ("embedding_norm", "off"): "No embedding norm",
+    ("languages", "en"): "English",
+    ("languages", "eleven"): "Eleven languages",
 }
 CONTROLS = {"a_against_a": "A against A", "quarter_tokens": "A quarter of the tokens"}
 SCOPES = {"step": "training step", "layer": "layer", "evaluate": "evaluation"}
@@ -48,6 +52,17 @@ def variant_name(component: str, variant: str) -> str:
     return VARIANTS.get((component, variant), variant)
 
 
+def names_apart(rows: Sequence[Fields]) -> list[str]:
+    """The variants' names, with the matching where one of a run is among them at several."""
+    keys = [(row["run"], row["component"], row["variant"]) for row in rows]
+    several = {key for key, count in Counter(keys).items() if count > 1}
+    names = [variant_name(row["component"], row["variant"]) for row in rows]
+    return [
+        f"{name} {row['matching']}" if key in several and row["matching"] else name
+        for key, name, row in zip(keys, names, rows, strict=True)
+    ]
+
+
 def short_name(component: str, variant: str) -> str:
     """The variant's name where room is short: "rotary", "no position"."""
     name = mid_sentence(variant_name(component, variant))
@@ -58,7 +73,8 @@ def subject(component: str, variant: str) -> str:
     """The variant as the subject of a sentence."""
     if (component, variant) in VARIANTS:
         return VARIANTS[component, variant]
-    return f"Training on {variant}" if component == "corpus" else variant
+    prefix = {"corpus": "Training on ", "languages": "Training in "}.get(component, "")
+    return f"{prefix}{variant}"
 
 
 def mid_sentence(name: str) -> str:
@@ -112,7 +128,7 @@ def sentence(row: Fields) -> str:
     "Rotary positions cost 12% (9 to 15%) of training speed and bought 1.8 points (0.6 to 3.0) of zero-shot accuracy."
     """
     name = subject(row["component"], row["variant"])
-    parts = [part for part in (_speed_clause(row), _quality_clause(row["quality"])) if part]
+    parts = [part for part in (_speed_clause(row), _quality_clause(row["quality"], row.get("matching") or "")) if part]
     if not parts:
         return f"{name}: not measured."
     if len(parts) == 2 and all(part.startswith("left ") for part in parts):
@@ -152,9 +168,10 @@ def _of_speed(row: Fields) -> str:
     return f"its layer's speed{way}{equal}"
 
 
-def _quality_clause(quality: Fields) -> str:
+def _quality_clause(quality: Fields, matching: str) -> str:
     delta, low, high = quality["delta"], quality["low"], quality["high"]
-    of = "of zero-shot accuracy"
+    where = f" {matching}" if matching.startswith("in ") else ""
+    of = f"of zero-shot accuracy{where}"
     if quality["verdict"] is None:
         return ""
     if delta is None:
@@ -167,9 +184,10 @@ def _quality_clause(quality: Fields) -> str:
         case "worse":
             return f"lost {format.points_in_words(-delta, -high, -low)} {of}"
         case _ if quality["covers_seeds"] is False:
-            return f"left zero-shot accuracy unresolved (one seed; {format.span(low, high)} points by documents alone)"
+            span = format.span(low, high)
+            return f"left zero-shot accuracy{where} unresolved (one seed; {span} points by documents alone)"
         case _:
-            return f"left zero-shot accuracy unresolved ({format.span(low, high)} points)"
+            return f"left zero-shot accuracy{where} unresolved ({format.span(low, high)} points)"
 
 
 def _weight(row: Fields) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchsuite.cache import digest
 from benchsuite.errors import UserError, did_you_mean
-from benchsuite.runs.suite import CORPUS, INSTALLED, Suite
+from benchsuite.runs.suite import CORPUS, FACTS, INSTALLED, LANGUAGES, PLACE, Suite
 
 
 def located(suite: Suite) -> Suite:
@@ -32,12 +32,41 @@ def _located(name: str) -> str:
     from benchsuite.pretrain import corpora
 
     path = Path(name).expanduser()
-    if name in corpora.names() or name.startswith("hub:"):
+    if name in corpora.names() or name.startswith(("hub:", "mix:")) or name == f"{FACTS}{PLACE}":
         return name
+    if PLACE in name:
+        return str(path.absolute())
     if not path.exists():
         hint = f"{did_you_mean(name, list(corpora.names()))}, or give a file, a folder, or hub:OWNER/NAME"
         raise UserError(f"there is no corpus {name!r} and no such path", hint=hint)
     return str(path.resolve())
+
+
+def spoken(suite: Suite) -> tuple[str, ...]:
+    """The languages of a suite that compares some, or trains in some, in order; none where its corpus has no place for
+    them."""
+    if PLACE not in suite.baseline.corpus:
+        return ()
+    from benchsuite.pretrain.corpora import mixture
+
+    given = [suite.baseline.languages]
+    if suite.quality is not None:
+        given += suite.quality.variants.get(LANGUAGES, ())
+    return tuple(sorted({code for text in given for code in mixture.parse(text).codes}))
+
+
+def in_languages(name: str, languages: str) -> str:
+    """The corpus that a name stands for in languages."""
+    if PLACE not in name or name.startswith("mix:"):
+        return name
+    from benchsuite.pretrain.corpora import mixture
+
+    return mixture.parse(languages).corpus(name)
+
+
+def equal_shares(name: str, codes: Sequence[str]) -> str:
+    """The corpus that a name stands for in these languages, as much of each."""
+    return in_languages(name, f"{'+'.join(codes)}@0") if codes else name
 
 
 def displayed(corpora: Sequence[str]) -> dict[str, str]:
@@ -47,10 +76,18 @@ def displayed(corpora: Sequence[str]) -> dict[str, str]:
 
 
 def content(name: str) -> str | None:
-    """A hash of what a corpus is made from, where its name does not say it; None for generated and hub corpora."""
+    """A hash of what a corpus is made from, where its name does not say it; None for hub corpora and the world."""
     if name in INSTALLED:
         installed = sorted({f"{item.metadata['Name']} {item.version}" for item in metadata.distributions()})
         return digest(installed, 16)
+    if name.startswith("mix:"):
+        from benchsuite.pretrain.corpora import mixture
+
+        languages, template = mixture.split_name(name)
+        found = [content(template.replace(PLACE, code)) for code in languages.codes]
+        return digest(found, 16) if any(found) else None
+    if name.startswith(FACTS):
+        return digest(metadata.version("babel"), 16)
     path = Path(name)
     if not path.is_absolute():
         return None

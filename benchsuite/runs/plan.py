@@ -26,7 +26,7 @@ from benchsuite.errors import UserError, did_you_mean
 from benchsuite.hardware import fingerprint
 from benchsuite.runs import corpus_names, cost
 from benchsuite.runs.case import Case, Comparison, case_id
-from benchsuite.runs.suite import CORPUS, WORLD, Quality, Setting, Speed, SpeedCase, Stability, Suite
+from benchsuite.runs.suite import CORPUS, LANGUAGES, Quality, Setting, Speed, SpeedCase, Stability, Suite, has_tasks
 from benchsuite.timing import accelerator, fake
 
 # cuda is also what torch calls an AMD GPU; cuda:1 is the second. fake is a script (benchsuite.timing.fake).
@@ -253,6 +253,8 @@ class _Builder:
         pairs = [(component, variant) for component, variants in quality.variants.items() for variant in variants]
         for matching in matchings:
             for component, variant in pairs:
+                if component == LANGUAGES:
+                    continue
                 baseline = getattr(setting.baseline, component)
                 name = shown.get(variant, variant) if component == CORPUS else variant
                 if matching != matchings[0] and not (
@@ -273,12 +275,48 @@ class _Builder:
                     "source": "trained here",
                 }
                 self._compare("quality", case, base, about)
+        for variant in quality.variants.get(LANGUAGES, ()):
+            self._add_languages(quality, setting, base, variant)
         if quality.stability is not None:
             self._add_stability(quality, quality.stability, setting)
         for control in quality.controls:
             case = self._quality_case(quality, f"control/{control.name}", setting.changed(control.set), base)
             about = {"name": control.name, "expected": control.expect, "description": control.description}
+            about |= {"tasks": self._home_tasks()} if LANGUAGES in quality.variants else {}
             self._compare("control", case, base, about)
+
+    def _add_languages(self, quality: Quality, setting: Setting, base: Case, variant: str) -> None:
+        """Training in other languages: what it does to the baseline's, at as many tokens in all and at as many of the
+        baseline's, and what it brings over all of them."""
+        from benchsuite.pretrain.corpora import mixture
+
+        ours, theirs = mixture.parse(setting.baseline.languages), mixture.parse(variant)
+        if ours == theirs:
+            self.notes.append(f"languages {variant} is the baseline and is not compared with itself")
+            return
+        shares = theirs.shares()
+        told = ", ".join(f"{code} {share:.1%}" for code, share in sorted(shares.items(), key=lambda item: -item[1]))
+        self.notes.append(f"languages {variant}: shares of tokens, n^{theirs.alpha:g} of OSCAR's sizes: {told}")
+        changed = replace(setting, baseline=replace(setting.baseline, languages=variant))
+        case = self._quality_case(quality, f"{LANGUAGES}/{variant}/quality", changed, base)
+        about = {"component": LANGUAGES, "variant": variant, "baseline": setting.baseline.languages}
+        about |= {"source": "trained here"}
+        home = "+".join(ours.codes)
+        here = {"tasks": self._home_tasks()}
+        self._compare("quality", case, base, about | {"matching": f"in {home} at equal tokens"} | here)
+        share = sum(shares.get(code, 0.0) for code in ours.codes)
+        if quality.language_tokens == "baseline" and share > 0:
+            fewer = replace(setting, train=replace(setting.train, tokens=round(share * setting.train.tokens)))
+            label = f"{LANGUAGES}/{setting.baseline.languages}/tokens-of-{variant}/quality"
+            alone = self._quality_case(quality, label, fewer, base)
+            self._compare("quality", case, alone, about | {"matching": f"in {home} at equal tokens of {home}"} | here)
+        self._compare("quality", case, base, about | {"matching": "in all languages at equal tokens"})
+
+    def _home_tasks(self) -> list[str]:
+        """Patterns of the tasks in the baseline's languages."""
+        from benchsuite.pretrain.corpora import mixture
+
+        return [f"*_{code}" for code in mixture.parse(self.suite.baseline.languages).codes]
 
     def _add_stability(self, quality: Quality, stability: Stability, setting: Setting) -> None:
         """The baseline and the variants of the model at every learning rate and precision, each against the baseline
@@ -295,7 +333,7 @@ class _Builder:
             base = self._quality_case(quality, f"baseline/{at}", replace(setting, train=train), None, "stability")
             for component, variants in quality.variants.items():
                 baseline = getattr(setting.baseline, component)
-                for variant in variants if component != CORPUS else ():
+                for variant in variants if component in components.COMPONENTS else ():
                     if variant == baseline:
                         continue
                     changed = replace(setting, baseline=replace(setting.baseline, **{component: variant}), train=train)
@@ -313,7 +351,12 @@ class _Builder:
         kind: str = "quality",
         matching: str | None = None,
     ) -> Case:
-        ours = self.suite.baseline.corpus  # every model is evaluated on the baseline's text and tasks, whatever it read
+        # Every model is evaluated on the baseline's text and tasks, whatever it read; where languages are compared, on
+        # the tasks of all of them.
+        ours = corpus_names.in_languages(self.suite.baseline.corpus, self.suite.baseline.languages)
+        read = corpus_names.in_languages(setting.baseline.corpus, setting.baseline.languages)
+        spoken = corpus_names.spoken(self.suite)
+        vocabulary = quality.tokenizer.corpora or (self.suite.baseline.corpus,)
         variants = {name: getattr(setting.baseline, name) for name in components.COMPONENTS}
         unsupported = self._unsupported_step("fused", variants) if setting.train.implementation == "fused" else None
         if self.machine.device == fake.DEVICE:
@@ -321,13 +364,13 @@ class _Builder:
         train_bytes = quality.train_bytes or _round_up(BYTES_PER_TOKEN * quality.train.tokens, 100_000)
         source = quality.tasks.source
         if source == "auto":
-            source = "world" if ours in WORLD else "derived"
-        sources = {name: self._content(name) for name in (setting.baseline.corpus, ours)}
+            source = has_tasks(ours) or "derived"
+        sources = {name: self._content(name) for name in (read, ours)}
         params = {
             "model": {**asdict(setting.model), **variants, "matching": matching or self.suite.matching},
             "train": asdict(setting.train),
             "corpus": {
-                "name": setting.baseline.corpus,
+                "name": read,
                 "train_bytes": train_bytes,
                 "seed": quality.corpus_seed,
                 **({"content": sources} if any(sources.values()) else {}),
@@ -335,13 +378,14 @@ class _Builder:
             "heldout": {"corpus": ours, "bytes": quality.heldout_bytes},
             "tokenizer": {
                 "vocab": quality.tokenizer.vocab or setting.model.vocab,
-                "corpora": list(quality.tokenizer.corpora or (ours,)),
+                "corpora": [corpus_names.equal_shares(name, spoken) for name in vocabulary],
                 "train_bytes": quality.tokenizer.train_bytes or min(train_bytes, TOKENIZER_BYTES),
             },
             "tasks": {
                 "source": source,
                 "limit": quality.tasks.limit,
                 "names": list(quality.tasks.names) if quality.tasks.names else None,
+                **({"corpus": self.suite.baseline.corpus, "languages": list(spoken)} if spoken else {}),
             },
             "init_offset": setting.init_offset,
             "device": self.machine.device,

@@ -10,7 +10,7 @@ import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,14 @@ from benchsuite.hardware import roofline
 from benchsuite.model import checkpoint, flops
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain import corpora, tokenizer
-from benchsuite.pretrain.corpora import world
+from benchsuite.pretrain.corpora import facts, mixture, world
+from benchsuite.pretrain.corpora.text import plain
 from benchsuite.pretrain.ranks import Ranks
 from benchsuite.pretrain.snapshots import Snapshots
 from benchsuite.pretrain.trainer import Diverged, TrainConfig, train
 from benchsuite.runs.case import SNAPSHOTS
-from benchsuite.zeroshot import derived, evaluate, extrapolation, passages, taskfiles, tasks
+from benchsuite.runs.suite import PLACE
+from benchsuite.zeroshot import derived, evaluate, extrapolation, fact_tasks, passages, taskfiles, tasks
 
 SNAPSHOT_STEPS = 2000  # a training that is longer can be interrupted and goes on
 WHOLE_PARAMETERS = 500_000_000  # a larger model is sharded over its processes
@@ -54,12 +56,15 @@ def prepare(params: dict[str, Any]) -> Prepared:
     with _lock("prepare-" + digest({key: params[key] for key in ("corpus", "tokenizer", "tasks", "heldout")}, 16)):
         sizes = {"train_bytes": params["corpus"]["train_bytes"], "seed": params["corpus"]["seed"]}
         corpus = corpora.load(params["corpus"]["name"], heldout_bytes=params["heldout"]["bytes"], **sizes)
+        asked = _asked(params, sizes)
         heldout = corpora.load(params["heldout"]["corpus"], heldout_bytes=params["heldout"]["bytes"], **sizes)
         vocabulary = tokenizer.train(_tokenizer_text(params, sizes), params["tokenizer"]["vocab"])
         digests = {"corpus": corpus.digest, "heldout": heldout.digest}
         digests["tokenizer"] = digest(vocabulary.to_str(), 16)
+        if corpus.parts:
+            corpus = _without(corpus, [heldout, *asked.values()])
         tokens = _tokens(corpus, vocabulary, digests)
-        folder = _task_folder(params, heldout, vocabulary)
+        folder = _task_folder(params, heldout, asked, vocabulary)
     return Prepared(tokens, vocabulary, heldout.heldout, folder, digests)
 
 
@@ -160,6 +165,22 @@ def train_only(
     }
 
 
+def _asked(params: dict[str, Any], sizes: dict[str, int]) -> dict[str, corpora.Corpus]:
+    """The corpora whose held-out text is asked about, by language, where there are several."""
+    of, languages = params["tasks"].get("corpus"), params["tasks"].get("languages", ())
+    if params["tasks"]["source"] != "derived":
+        return {}
+    held = params["heldout"]["bytes"]
+    return {code: corpora.load(of.replace(PLACE, code), heldout_bytes=held, **sizes) for code in languages}
+
+
+def _without(corpus: corpora.Corpus, asked: list[corpora.Corpus]) -> corpora.Corpus:
+    """A mixture without what is held out from its languages alone: a smaller share of a stream is split elsewhere."""
+    held = {plain(text) for other in asked for text in other.heldout}
+    parts = {code: [text for text in texts if plain(text) not in held] for code, texts in corpus.parts.items()}
+    return replace(corpus, parts=parts, train=mixture.interleaved(parts))
+
+
 def _tokenizer_text(params: dict[str, Any], sizes: dict[str, int]) -> list[str]:
     """Equal shares of the corpora that the tokenizer is trained on."""
     names, budget = params["tokenizer"]["corpora"], params["tokenizer"]["train_bytes"]
@@ -178,12 +199,15 @@ def _tokens(corpus: corpora.Corpus, vocabulary: Tokenizer, digests: dict[str, st
     path = cache_dir("tokens") / f"{digest(digests, 24)}.npy"
     if not path.exists():
         with write_atomically(path) as temporary, open(temporary, "wb") as file:
-            np.save(file, tokenizer.encode(vocabulary, corpus.train))
+            np.save(file, tokenizer.encode_corpus(vocabulary, corpus))
     return np.load(path, mmap_mode="r")
 
 
-def _task_folder(params: dict[str, Any], heldout: corpora.Corpus, vocabulary: Tokenizer) -> Path:
-    """The folder of task files: the generated world's own tasks where they fit the text, else derived ones.
+def _task_folder(
+    params: dict[str, Any], heldout: corpora.Corpus, asked: dict[str, corpora.Corpus], vocabulary: Tokenizer
+) -> Path:
+    """The folder of task files: those that the text brings with it, else derived ones, of each language apart where
+    there are several.
 
     Derived documents fit the training length, so that a model with a table of positions sees them whole.
     """
@@ -191,8 +215,13 @@ def _task_folder(params: dict[str, Any], heldout: corpora.Corpus, vocabulary: To
     if source == "auto":
         source = heldout.tasks or "derived"
     options = {"limit": params["tasks"]["limit"], "seed": params["corpus"]["seed"]}
-    made_by = [Path(module.__file__ or "").read_text() for module in (tasks, taskfiles, derived, passages)]
-    text = world.digest_fields("curated") if source == "world" else [heldout.digest, vocabulary.to_str(), seq]
+    made_by = [Path(module.__file__ or "").read_text() for module in (tasks, fact_tasks, taskfiles, derived, passages)]
+    languages = params["tasks"].get("languages", ())
+    text: Any = [heldout.digest, vocabulary.to_str(), seq, {code: other.digest for code, other in asked.items()}]
+    if source == "world":
+        text = world.digest_fields("curated")
+    elif source == "facts":
+        text = [facts.digest_fields(code) for code in languages or facts.LANGUAGES]
     folder = cache_dir("tasks") / digest([source, options, digest(made_by), text], 24)
     complete = folder / ".complete"  # the task files name each other by absolute path, so the folder cannot be renamed
     if not complete.exists():
@@ -200,6 +229,12 @@ def _task_folder(params: dict[str, Any], heldout: corpora.Corpus, vocabulary: To
         folder.mkdir()
         if source == "world":
             tasks.write_tasks(folder, **options)
+        elif source == "facts":
+            fact_tasks.write_tasks(folder, languages or tuple(facts.LANGUAGES), **options)
+        elif asked:
+            for code, other in asked.items():
+                fit = {"tokenizer": vocabulary, "max_tokens": seq, "suffix": f"_{code}"}
+                derived.write_tasks(folder, other, **options, **fit)
         else:
             derived.write_tasks(folder, heldout, **options, tokenizer=vocabulary, max_tokens=seq)
         complete.touch()

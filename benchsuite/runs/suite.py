@@ -19,8 +19,12 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from benchsuite.errors import did_you_mean
 from benchsuite.runs import yaml_tree
 
-CORPUS = "corpus"  # the one axis of comparison that is not a part of the model
+# The axes of comparison that are not parts of the model: what is read, and in which languages.
+CORPUS = "corpus"
+LANGUAGES = "languages"
 WORLD = ("web_raw", "web_filtered", "curated")  # corpora of the generated world, which has tasks of its own
+FACTS = "facts-"  # so begin those of facts in several languages, which have theirs; then comes the language
+PLACE = "{language}"  # in a corpus's name: each of the languages that are trained on
 DERIVED_HELDOUT_BYTES = 150_000  # of prose give each derived task a few hundred documents
 INSTALLED = ("installed", "installed-raw", "installed-filtered")
 SUFFIXES = {"k": 10**3, "M": 10**6, "G": 10**9}
@@ -76,12 +80,17 @@ class Model(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline(Section):
-    """What every variant is compared with, one name for each component."""
+    """What every variant is compared with, one name for each component.
+
+    `languages` are such as benchsuite.pretrain.corpora.mixture reads (`en`, `ca+es`, `eleven@0.3`). They stand for
+    {language} in the name of the corpus, and say nothing where it has none.
+    """
 
     activation: str = "gelu"
     position: str = "learned"
     embedding_norm: str = "off"
     corpus: str = "curated"
+    languages: str = "en"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +137,7 @@ class Speed(Section):
     benchsuite.timing.accelerator tells what there is); without it each device has its own default.
     """
 
-    cases: tuple[SpeedCase, ...]
+    cases: tuple[SpeedCase, ...] = ()
     replicates: Count = 5
     sample_s: Seconds = 1.0
     timeout_s: Seconds = 120.0
@@ -165,7 +174,7 @@ class Train(Section):
 @dataclass(frozen=True, kw_only=True)
 class Tokenizer(Section):
     """A byte-level BPE of `vocab` entries (default: the model's), trained on equal shares of `corpora` (default: the
-    baseline's), `train_bytes` in all (default: those of a corpus, at most 2 MB)."""
+    baseline's, in all languages that are compared), `train_bytes` in all (default: those of a corpus, at most 2 MB)."""
 
     vocab: Count | None = None
     corpora: Names | None = None
@@ -174,10 +183,10 @@ class Tokenizer(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Tasks(Section):
-    """Which zero-shot tasks: the generated world's, or such as are derived from held-out documents (`auto`: the
-    world's for its own corpora). `limit` documents each; `names` picks some of them."""
+    """Which zero-shot tasks: the generated world's, one about facts for each language, or such as are derived from
+    held-out documents (`auto`: those that the corpus has). `limit` documents each; `names` picks some of them."""
 
-    source: Literal["auto", "world", "derived"] = "auto"
+    source: Literal["auto", "world", "facts", "derived"] = "auto"
     limit: Count = 300
     names: Names | None = None
 
@@ -212,7 +221,9 @@ class Quality(Section):
     """Models trained and evaluated at seeds 0 … `seeds` - 1: the baseline, one change at a time, and the controls.
 
     `matchings` (default: the suite's alone) are those at which variants are compared. With `longest`
-    held-out text is also read in windows of so many tokens, beyond the training length.
+    held-out text is also read in windows of so many tokens, beyond the training length. Languages are compared with
+    the baseline at as many tokens in all; with `language_tokens: baseline` also with a baseline trained on as many
+    tokens as the variant reads of the baseline's languages. Their controls and verdicts are about those languages.
     """
 
     train: Train
@@ -225,6 +236,7 @@ class Quality(Section):
     heldout_bytes: Count = 60_000
     corpus_seed: Annotated[int, Field(ge=0)] = 0
     longest: Count | None = None
+    language_tokens: Literal["all", "baseline"] = "all"
     matchings: Annotated[tuple[Literal["iso-parameter", "iso-width"], ...], Field(min_length=1)] | None = None
     stability: Stability | None = None
     controls: tuple[Control, ...] = ()
@@ -299,18 +311,31 @@ class Suite(Section):
         elif not rest and CORPUS in self.quality.variants:
             notes.append(f"one corpus is given ({first}), so corpora are not compared; repeat --corpus to compare them")
         variants = {key: value for key, value in self.quality.variants.items() if key != CORPUS}
+        if PLACE not in first and LANGUAGES in variants:
+            del variants[LANGUAGES]
+            notes.append(f"languages are not compared: the name of the corpus has no {PLACE}")
         if rest:
             variants[CORPUS] = tuple(rest)
-        if first not in WORLD and self.quality.tasks.names is not None:
-            notes.append("the tasks that the suite picks are the generated world's; all derived tasks are used instead")
-        tasks = self.quality.tasks if first in WORLD else replace(self.quality.tasks, source="auto", names=None)
-        tokenizer = replace(self.quality.tokenizer, corpora=(first,))
+        own = has_tasks(first)
+        if own != "world" and self.quality.tasks.names is not None:
+            notes.append(
+                f"the tasks that the suite picks are not of this corpus; all {own or 'derived'} tasks are used"
+            )
+        tasks = self.quality.tasks if own == "world" else replace(self.quality.tasks, source="auto", names=None)
+        tokenizer = replace(self.quality.tokenizer, corpora=None if PLACE in first else (first,))
         heldout = self.quality.heldout_bytes
-        if first not in WORLD and heldout < DERIVED_HELDOUT_BYTES:
+        if own is None and heldout < DERIVED_HELDOUT_BYTES:
             heldout = DERIVED_HELDOUT_BYTES
             notes.append(f"{heldout // 1000} kB of {first} are held out: tasks are made from them")
         quality = replace(self.quality, variants=variants, tasks=tasks, tokenizer=tokenizer, heldout_bytes=heldout)
         return replace(self, baseline=replace(self.baseline, corpus=first), quality=quality), tuple(notes)
+
+
+def has_tasks(corpus: str) -> Literal["world", "facts"] | None:
+    """Whose tasks ask what a corpus, or a mixture of such, tells; None where they are derived from held-out text."""
+    if corpus in WORLD:
+        return "world"
+    return "facts" if corpus.rpartition(":")[2].startswith(FACTS) else None
 
 
 def packaged_files() -> dict[str, Path]:

@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from benchsuite import components
-from benchsuite.errors import did_you_mean
-from benchsuite.runs.suite import CORPUS, Quality, Shape, Speed, Suite
+from benchsuite.errors import UserError, did_you_mean
+from benchsuite.runs.suite import CORPUS, LANGUAGES, PLACE, Quality, Shape, Speed, Suite
 from benchsuite.runs.yaml_tree import KeyPath
 
 BYTE_VOCAB = 257  # every byte and <|endoftext|>
@@ -58,12 +58,14 @@ def _speed_problems(suite: Suite, speed: Speed) -> Iterator[tuple[KeyPath, str]]
 
 
 def _quality_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath, str]]:
-    axes = [*components.COMPONENTS, CORPUS]
+    axes = [*components.COMPONENTS, CORPUS, LANGUAGES]
     for component, variants in quality.variants.items():
         path: KeyPath = ("quality", "variants", component)
         if component not in axes:
             yield path, _no_such("component", component, axes)
             continue
+        if component == LANGUAGES and PLACE not in suite.baseline.corpus:
+            yield path, f"languages are compared where the baseline's corpus has {PLACE} in its name"
         for variant in variants:
             yield from _unknown(path, component, variant)
     if (quality.tokenizer.vocab or suite.model.vocab) < BYTE_VOCAB:
@@ -104,11 +106,20 @@ def _uneven(path: KeyPath, width: int, heads: int) -> Iterator[tuple[KeyPath, st
 
 def _unknown(path: KeyPath, component: str, name: str) -> Iterator[tuple[KeyPath, str]]:
     """A problem where `component` has no variant `name`."""
-    if component == CORPUS:
+    if component == LANGUAGES:
+        from benchsuite.pretrain.corpora import mixture
+
+        try:
+            mixture.parse(name)
+        except UserError as error:
+            yield path, f"{error.message} ({error.hint})"
+    elif component == CORPUS:
         from benchsuite.pretrain import corpora
 
         known = list(corpora.names())
-        if name not in known and not name.startswith("hub:") and not Path(name).expanduser().exists():
+        if PLACE in name or name.startswith(("hub:", "mix:")):
+            return  # what it stands for is looked for when it is known
+        if name not in known and not Path(name).expanduser().exists():
             yield path, f"{_no_such(CORPUS, name, known)} (or a file, a folder, or hub:OWNER/NAME)"
     elif name not in (known := list(components.variants(component))):
         yield path, _no_such(f"{component} variant", name, known)

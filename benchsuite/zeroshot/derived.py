@@ -56,6 +56,7 @@ def write_tasks(
     tokenizer: Tokenizer | None = None,
     max_tokens: int | None = None,
     names: Sequence[str] | None = None,
+    suffix: str = "",
 ) -> list[TaskInfo]:
     """Writes the derived tasks (or those in `names`) of `corpus` into `folder` and returns what they are.
 
@@ -63,7 +64,7 @@ def write_tasks(
     `tokenizer` and `max_tokens` no document exceeds that many tokens either, as models with a table of positions need:
     a context loses words at its start, and a document whose choices alone are too long is left out. Deterministic.
     Raises UserError for a task of which under 50 documents (or under `limit`) can be made; the message says how much
-    held-out text it takes.
+    held-out text it takes. A `suffix` is added to the tasks' names.
     """
     unknown = [name for name in names or () if name not in TASKS]
     if unknown:
@@ -82,7 +83,7 @@ def write_tasks(
     infos = []
     for name, rows in made.items():
         task = TASKS[name]
-        info = TaskInfo(name, task.family, task.mirrors, 1 / task.choices, len(rows), task.description)
+        info = TaskInfo(name + suffix, task.family, task.mirrors, 1 / task.choices, len(rows), task.description)
         write_task(folder, info, rows)
         infos.append(info)
     return infos

@@ -49,8 +49,10 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
 # ---- built-in -------------------------------------------------------------------------------------------------------
 
 
-def test_names_are_the_six_built_in_corpora() -> None:
-    assert list(names()) == ["web_raw", "web_filtered", "curated", "installed-raw", "installed-filtered", "installed"]
+def test_names_are_the_built_in_corpora() -> None:
+    facts = [f"facts-{code}" for code in ("ar", "ca", "en", "es", "eu", "fr", "hi", "id", "pt", "vi", "zh")]
+    installed = ["installed-raw", "installed-filtered", "installed"]
+    assert list(names()) == ["web_raw", "web_filtered", "curated", *facts, *installed]
     assert all(names().values())
 
 

@@ -35,7 +35,7 @@ def test_training_is_configured_as_the_trainer_is() -> None:
 
 
 def test_the_baseline_names_every_component() -> None:
-    assert {field.name for field in dataclasses.fields(Baseline)} == {*components.COMPONENTS, "corpus"}
+    assert {field.name for field in dataclasses.fields(Baseline)} == {*components.COMPONENTS, "corpus", "languages"}
 
 
 @pytest.mark.parametrize(("text", "value"), [("200k", 200_000), ("1.5M", 1_500_000), ("x", "x"), ("k", "k"), (7, 7)])

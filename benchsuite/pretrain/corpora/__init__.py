@@ -1,7 +1,8 @@
 """Corpora: training and held-out documents by name.
 
-A name is one of `names()` (three sources of the generated world, three of the installed packages' documentation), a
-path (.txt, .jsonl, .parquet, or a folder of them), or hub:owner/name[:config][:split][:column].
+A name is one of `names()` (three sources of the generated world, facts in eleven languages, three of the installed
+packages' documentation), a path (.txt, .jsonl, .parquet, or a folder of them),
+hub:owner/name[:config][:split][:column], or mix:languages@alpha:name, where {language} in the name stands for each.
 
     from benchsuite.pretrain.corpora import load
     corpus = load("installed", train_bytes=4_000_000)
@@ -14,14 +15,14 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchsuite.cache import cache_dir, write_atomically
 from benchsuite.cache import digest as digest_of
 from benchsuite.errors import UserError, did_you_mean
-from benchsuite.pretrain.corpora import files, hub, installed, world
+from benchsuite.pretrain.corpora import facts, files, hub, installed, mixture, world
 from benchsuite.pretrain.corpora.text import fill, plain, size
 
 SPLIT_VERSION = 1
@@ -44,12 +45,16 @@ class Corpus:
     digest: str
     """SHA-256 over the documents and what they were made from; equal digests mean equal documents."""
     tasks: str | None
-    """"world" if the generated world's own zero-shot tasks apply; None: tasks are derived from `heldout`."""
+    """"world" or "facts" if those zero-shot tasks apply; None: tasks are derived from `heldout`."""
+    parts: dict[str, list[str]] = field(default_factory=dict)
+    """The training documents of a mixture by language; `train` has them interleaved."""
+    shares: dict[str, float] = field(default_factory=dict)
+    """Of a mixture's tokens, by language."""
 
 
 def names() -> dict[str, str]:
     """The built-in corpora: {name: one line about it}."""
-    return _WORLD | _INSTALLED
+    return _WORLD | facts.sources() | _INSTALLED
 
 
 def load(name: str, *, train_bytes: int, heldout_bytes: int = 100_000, seed: int = 0) -> Corpus:
@@ -68,6 +73,10 @@ def load(name: str, *, train_bytes: int, heldout_bytes: int = 100_000, seed: int
     sizes = {"train_bytes": train_bytes, "heldout_bytes": heldout_bytes, "seed": seed, "split": SPLIT_VERSION}
     if name in _WORLD:
         return _load_world(name, sizes)
+    if name in facts.sources():
+        return _load_facts(name, sizes)
+    if name.startswith(mixture.PREFIX):
+        return _load_mixture(name, sizes)
     if name in _INSTALLED:
         fields = {"source": name, "collector": installed.COLLECTOR_VERSION, "versions": installed.versions()}
         return _cached(
@@ -134,6 +143,44 @@ def _load_world(name: str, sizes: dict[str, int]) -> Corpus:
         return [text for text in train if text not in held], heldout
 
     return _cached(name, {"world": world.digest_fields(name)} | sizes, make, tasks="world")
+
+
+def _load_facts(name: str, sizes: dict[str, int]) -> Corpus:
+    language = name.removeprefix(facts.PREFIX)
+
+    def make() -> tuple[list[str], list[str]]:
+        train = facts.documents(language, seed=sizes["seed"], n_bytes=sizes["train_bytes"])
+        return train, facts.heldout(language, seed=sizes["seed"], n_bytes=sizes["heldout_bytes"])
+
+    return _cached(name, facts.digest_fields(language) | sizes, make, tasks="facts")
+
+
+def _load_mixture(name: str, sizes: dict[str, int]) -> Corpus:
+    """Text of each language in its share of the bytes, for training and held out."""
+    languages, template = mixture.split_name(name)
+    shares = languages.shares()
+    of_language = {
+        code: load(
+            template.replace(mixture.PLACE, code),
+            train_bytes=max(1, round(share * sizes["train_bytes"])),
+            heldout_bytes=max(1, round(share * sizes["heldout_bytes"])),
+            seed=sizes["seed"],
+        )
+        for code, share in shares.items()
+    }
+    parts = {code: corpus.train for code, corpus in of_language.items()}
+    heldout = mixture.interleaved({code: corpus.heldout for code, corpus in of_language.items()})
+    digest = digest_of({"shares": shares, "parts": {code: corpus.digest for code, corpus in of_language.items()}})
+    tasks = {corpus.tasks for corpus in of_language.values()}
+    return Corpus(
+        name,
+        mixture.interleaved(parts),
+        heldout,
+        digest,
+        tasks.pop() if len(tasks) == 1 else None,
+        parts=parts,
+        shares=shares,
+    )
 
 
 def _unknown(name: str) -> UserError:
