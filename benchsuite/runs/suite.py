@@ -137,7 +137,7 @@ class Speed(Section):
     benchsuite.timing.accelerator tells what there is); without it each device has its own default.
     """
 
-    cases: tuple[SpeedCase, ...] = ()
+    cases: tuple[SpeedCase, ...]
     replicates: Count = 5
     sample_s: Seconds = 1.0
     timeout_s: Seconds = 120.0
