@@ -265,6 +265,9 @@ def test_the_best_implementation_is_the_fused_one_where_every_part_has_a_kernel(
     assert here.pop("position/t5/quality") == "sdpa"
     assert set(here.values()) == {"fused"}
     assert set(found(replace(MACHINE, no_kernels="no compiler")).values()) == {"sdpa"}
+    text = text.replace(b"implementation: best", b"implementation: best, precision: float16")
+    suite = validate(parse(text, "f"))
+    assert set(found(MACHINE).values()) == {"sdpa"}
 
 
 def test_what_would_take_too_long_is_unsupported_and_says_so() -> None:
