@@ -278,7 +278,13 @@ class GPT(nn.Module):
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats of targets (B, T) given tokens (B, T); a target of -100 does not count."""
         if self.implementation == "fused":
-            return linear_cross_entropy(self.hidden(tokens).flatten(0, 1), self.unembedding.weight, targets.flatten())
+            hidden, weight = self.hidden(tokens).flatten(0, 1), self.unembedding.weight
+            # Autocast knows products by their names. float16 stays out of this one: the operator takes the gradient at
+            # once, before the loss is scaled.
+            kind = hidden.device.type
+            if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16:
+                hidden, weight = hidden.bfloat16(), weight.bfloat16()
+            return linear_cross_entropy(hidden, weight, targets.flatten())
         return functional.cross_entropy(self(tokens).flatten(0, 1), targets.flatten())
 
 

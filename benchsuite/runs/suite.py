@@ -148,7 +148,8 @@ class Speed(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Section):
-    """Mirrors `benchsuite.pretrain.trainer.TrainConfig`, which explains the fields."""
+    """Mirrors `benchsuite.pretrain.trainer.TrainConfig`, which explains the fields. The implementation `best` is
+    resolved in the plan, for each model and machine."""
 
     tokens: Count
     batch: Count = 32
@@ -160,7 +161,7 @@ class Train(Section):
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
     eps: Annotated[float, Field(gt=0)] = 1e-8
     clip: Annotated[float, Field(gt=0)] = 1.0
-    implementation: Literal["eager", "sdpa", "fused"] = "sdpa"
+    implementation: Literal["best", "eager", "sdpa", "fused"] = "sdpa"
     ramp_tokens: Annotated[int, BeforeValidator(as_count), Field(ge=0)] = 0
     ramp_batch: Count = 32
     ramp_step: Count | None = None

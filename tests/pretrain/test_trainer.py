@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchsuite.cuda_ext.cross_entropy import linear_cross_entropy
 from benchsuite.errors import UserError
+from benchsuite.model import gpt
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain.order import data_order
@@ -118,6 +120,41 @@ def test_sixteen_bits_learn_as_well(precision: str) -> None:
     rough, _ = train(SPEC, COUNTING, dataclasses.replace(CONFIG, tokens=640, precision=precision), seed=0)
     assert not torch.equal(exact.embedding.weight, rough.embedding.weight)
     assert rough.embedding.weight.dtype == torch.float32
+
+
+def test_the_fused_loss_takes_part_in_bfloat16_and_not_in_float16() -> None:
+    batch = torch.from_numpy(COUNTING[:36].astype(np.int64)).view(4, 9)
+    asked: list[torch.dtype] = []
+
+    def loss(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        assert hidden.dtype == weight.dtype
+        asked.append(hidden.dtype)
+        return linear_cross_entropy(hidden, weight, targets)
+
+    torch.manual_seed(0)
+    model = GPT(SPEC, "fused")
+    exact = model.loss(batch[:, :-1], batch[:, 1:])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpt, "linear_cross_entropy", loss)
+        for dtype in (torch.bfloat16, torch.float16):
+            with torch.autocast("cpu", dtype):
+                rough = model.loss(batch[:, :-1], batch[:, 1:])
+            rough.backward()
+            assert rough.item() == pytest.approx(exact.item(), rel=1e-2)
+    assert asked == [torch.bfloat16, torch.float32]
+    assert model.embedding.weight.grad is not None
+    assert model.embedding.weight.grad.dtype == torch.float32
+
+
+def test_fused_training_ends_where_plain_training_does() -> None:
+    config = dataclasses.replace(CONFIG, tokens=1_280)
+    plain, log = train(SPEC, COUNTING, config, seed=0)
+    fused, log_fused = train(SPEC, COUNTING, dataclasses.replace(config, implementation="fused"), seed=0)
+    assert log_fused.final_loss == pytest.approx(log.final_loss, rel=1e-4)
+    # Not weight by weight: no output depends on a key's bias, so that AdamW moves it by rounding alone.
+    batch = torch.from_numpy(COUNTING[:32].astype(np.int64)).view(4, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(fused(batch), plain(batch), rtol=1e-3, atol=1e-3)
 
 
 def test_micro_batches_must_fit() -> None:

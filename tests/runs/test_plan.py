@@ -252,6 +252,24 @@ def test_without_kernels_fused_is_unsupported_and_says_why() -> None:
     assert why["activation/swiglu/eager/layer/fwd+bwd"] is None
 
 
+def test_the_best_implementation_is_the_fused_one_where_every_part_has_a_kernel() -> None:
+    text = TEXT.replace(b"batch: 4}", b"batch: 4, implementation: best}").replace(b"[none, alibi]", b"[none, t5]")
+    suite = validate(parse(text, "f"))
+
+    def found(machine: Machine) -> dict[str, str]:
+        cases = [case for case in resolve(suite, machine).cases if case.kind == "quality"]
+        assert {case.unsupported for case in cases} == {None}
+        return {case.label: case.params["train"]["implementation"] for case in cases}
+
+    here = found(MACHINE)
+    assert here.pop("position/t5/quality") == "sdpa"
+    assert set(here.values()) == {"fused"}
+    assert set(found(replace(MACHINE, no_kernels="no compiler")).values()) == {"sdpa"}
+    text = text.replace(b"implementation: best", b"implementation: best, precision: float16")
+    suite = validate(parse(text, "f"))
+    assert set(found(MACHINE).values()) == {"sdpa"}
+
+
 def test_what_would_take_too_long_is_unsupported_and_says_so() -> None:
     case = "{component: activation, variants: [swiglu], shape: {batch: 8, width: 14336, seq: 2048}}"
     [reason] = {case.unsupported for case in resolve(small(case), MACHINE).cases}
