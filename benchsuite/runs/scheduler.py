@@ -7,6 +7,7 @@ leaves exactly one record, whatever the job does.
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import time
@@ -173,7 +174,9 @@ class Scheduler:
             if broken is not None and job.case is not None:  # among preparations a need is only an order
                 self._finish(job, broken.status, f"its data could not be prepared: {broken.reason}", _now(), 0.0)
                 continue
-            late = self._rounds.refused(job.replicate, lambda job=job: self._round_s(job, slots)) if job.case else None
+            late = (
+                self._rounds.refused(job.replicate, functools.partial(self._round_s, job, slots)) if job.case else None
+            )
             if late is not None:
                 self._finish(job, "skipped", late, _now(), 0.0)
                 continue

@@ -147,7 +147,7 @@ def transformers_trainer() -> Turn:
     rows = torch.cat([batch for batch, _ in zip(batches(0), range(400), strict=False)])
     items = [{"input_ids": row[:-1], "labels": row[:-1]} for row in rows]
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class Clock(TrainerCallback):
         ends: ClassVar[list[float]] = []
 
         def on_step_end(self, *_: Any, **__: Any) -> None:

@@ -1,6 +1,7 @@
 """Do the intervals of a run hold what they promise, and what do they cost?
 
     python reports/engine/repeat.py runs     # twenty runs of a part of micro: does each cover the others?
+    python reports/engine/repeat.py table    # the page of these runs again, from their data
     python reports/engine/repeat.py peers    # time until a median is known to 2%, beside torch and pytest-benchmark
 
 Each writes a table and its data beside this file.
@@ -56,28 +57,41 @@ def runs() -> None:
                     name = f"{row['component']}/{row['variant']}/{row['implementation']} {what}"
                     found.setdefault(name, []).append((speed["ratio"], speed["low"], speed["high"]))
         minutes = (time.monotonic() - started) / 60
+    (HERE / "runs.json").write_text(json.dumps({"minutes": minutes, "ratios": found}) + "\n")
+    table()
+
+
+def table() -> None:
+    """The page of `runs`, from its data."""
+    data = json.loads((HERE / "runs.json").read_text())
     lines = [
         "# Twenty runs of the same suite",
         "",
         f"`benchsuite run micro {' '.join(f'--only {p!r}' for p in ONLY)}`,",
-        f"{RUNS} times, {minutes:.0f} minutes; made by",
-        "`python reports/engine/repeat.py runs`. The pooled ratio is the geometric mean of all runs'; each run's",
-        "interval is held against that of the other runs.",
+        f"{RUNS} times, {data['minutes']:.0f} minutes; made by `python reports/engine/repeat.py runs`. Each run's",
+        "interval is held against the pooled ratio of the other runs: their median, and beside it their geometric mean,",
+        "which a run that something disturbed can carry away.",
         "",
-        "| ratio | pooled | runs whose 95% interval covers the others' | median half-width |",
-        "|---|---|---|---|",
+        "| ratio | pooled | 95% intervals that cover it | that cover the mean | median half-width | widest |",
+        "|---|---|---|---|---|---|",
     ]
-    covered = total = 0
-    for name, rows in found.items():
+    pools: tuple[Callable[..., float], ...] = (np.median, np.mean)
+    hits = dict.fromkeys(pools, 0)
+    total = 0
+    for name, rows in data["ratios"].items():
         logs = np.log([ratio for ratio, _, _ in rows])
-        pooled = math.exp(logs.mean())
-        others = np.exp((logs.sum() - logs) / (len(logs) - 1))
-        hits = sum(low <= other <= high for (_, low, high), other in zip(rows, others, strict=True))
-        width = float(np.median([math.log(high / low) / 2 for _, low, high in rows]))
-        lines.append(f"| {name} | {pooled:.3f}x | {hits} of {len(rows)} | {100 * width:.0f}% |")
-        covered, total = covered + hits, total + len(rows)
-    lines += ["", f"In all {covered} of {total} intervals cover ({covered / total:.1%}).", ""]
-    (HERE / "runs.json").write_text(json.dumps(found) + "\n")
+        widths = [math.log(high / low) / 2 for _, low, high in rows]
+        cells = [f"{math.exp(np.median(logs)):.3f}x"]
+        for pooled in pools:
+            others = [math.exp(pooled(np.delete(logs, run))) for run in range(len(rows))]
+            covers = sum(low <= other <= high for (_, low, high), other in zip(rows, others, strict=True))
+            hits[pooled] += covers
+            cells.append(f"{covers} of {len(rows)}")
+        total += len(rows)
+        cells += [f"{100 * np.median(widths):.0f}%", f"{100 * max(widths):.0f}%"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    median, mean = (f"{count} of {total} ({count / total:.1%})" for count in hits.values())
+    lines += ["", f"In all {median} intervals cover the median of the others, {mean} the mean.", ""]
     (HERE / "runs.md").write_text("\n".join(lines))
 
 
@@ -170,8 +184,8 @@ def doubling(measure: Callable[[float], list[float]]) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("runs", "peers"))
-    (runs if parser.parse_args().command == "runs" else peers)()
+    parser.add_argument("command", choices=("runs", "table", "peers"))
+    {"runs": runs, "table": table, "peers": peers}[parser.parse_args().command]()
 
 
 if __name__ == "__main__":
