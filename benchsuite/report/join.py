@@ -189,10 +189,10 @@ def _training(run: Run, models: quality.Models) -> list[Fields]:
             roles.setdefault(c.case, ("control", "", c.name))
     for c in run.manifest.comparisons:
         if c.kind == "quality":
-            roles[c.case] = ("variant", c.component, c.variant)
-    for c in run.manifest.comparisons:
-        if c.kind == "quality":
             roles[c.base_case] = ("baseline", "", "baseline")
+    for c in run.manifest.comparisons:
+        if c.kind == "quality":  # what others are compared with may itself be compared with something
+            roles[c.case] = ("variant", c.component, c.variant)
     cases = [case.id for case in run.manifest.cases if case.kind == "quality"]
     entries = []
     for case, seed in sorted(models.results, key=lambda cell: (cases.index(cell[0]), cell[1])):

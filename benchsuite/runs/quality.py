@@ -20,18 +20,17 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from benchsuite.cache import cache_dir, digest, write_atomically
-from benchsuite.model import checkpoint, flops
+from benchsuite.model import checkpoint
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain import corpora, tokenizer
 from benchsuite.pretrain.corpora import world
 from benchsuite.pretrain.ranks import Ranks
-from benchsuite.pretrain.snapshots import Snapshots
-from benchsuite.pretrain.trainer import Diverged, TrainConfig, train
+from benchsuite.pretrain.trainer import Diverged, TrainConfig, TrainLog, train
+from benchsuite.runs import stages
 from benchsuite.runs.case import SNAPSHOTS
+from benchsuite.runs.training import trained
 from benchsuite.zeroshot import derived, evaluate, extrapolation, passages, taskfiles, tasks
 
-SNAPSHOT_STEPS = 2000  # a training that is longer can be interrupted and goes on
-WHOLE_PARAMETERS = 500_000_000  # a larger model is sharded over its processes
 EVALUATION_SHARE = 0.2  # of the time of a job, for its progress bar
 
 
@@ -67,19 +66,14 @@ def train_and_evaluate(
 ) -> dict[str, Any]:
     """Trains the model of `params` at `seed`, evaluates it, saves it in `workdir`/model, and returns its result."""
     prepared = prepare(params)
-    spec = ModelSpec(**params["model"])
-    config = TrainConfig(**params["train"])
     ranks = Ranks.here(params["device"])
-    long = config.steps(spec.seq) > SNAPSHOT_STEPS
-    model, log = train(
-        spec,
+    model, logs = trained(
+        params,
         prepared.tokens,
-        config,
+        prepared.tokenizer,
         seed=seed,
-        init_seed=seed + params["init_offset"],
+        workdir=workdir,
         ranks=ranks,
-        parallel="fsdp" if flops.parameters(spec) > WHOLE_PARAMETERS else "ddp",
-        snapshots=Snapshots(workdir / SNAPSHOTS, SNAPSHOT_STEPS) if long else None,
         progress=lambda done: progress((1 - EVALUATION_SHARE) * done),
     )
     ranks.leave()
@@ -98,24 +92,21 @@ def train_and_evaluate(
     beyond = None
     if params.get("longest"):
         beyond = extrapolation.by_position(model, prepared.tokenizer, prepared.heldout, params["longest"])
-    bits, lengths = evaluate.bits_per_byte(model, prepared.tokenizer, prepared.heldout)
+    bits = None  # a model that fills gaps predicts no running text
+    if not model.spec.fills:
+        bits = evaluate.bits_per_byte(model, prepared.tokenizer, prepared.heldout)
     checkpoint.save(model, workdir / "model", prepared.tokenizer)
     return {
-        "train": {
-            "tokens": log.tokens,
-            "epochs": round(log.tokens / len(prepared.tokens), 3),
-            "time_s": log.time_s,
-            "tokens_per_s": log.tokens_per_s,
-            "final_loss": log.final_loss,
-            "curve": log.curve,
-            "stability": log.stability,
-        },
+        "train": _whole(logs, prepared),
+        **({"stages": _stages(params, logs, prepared)} if "stages" in params else {}),
         "evaluation_time_s": time.perf_counter() - started,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "bits_per_byte": {
-            "value": sum(bits) / sum(lengths),
-            "bits": [round(b, 3) for b in bits],
-            "bytes": lengths,
+        "bits_per_byte": None
+        if bits is None
+        else {
+            "value": sum(bits[0]) / sum(bits[1]),
+            "bits": [round(b, 3) for b in bits[0]],
+            "bytes": bits[1],
         },
         "tasks": {
             name: {
@@ -131,6 +122,37 @@ def train_and_evaluate(
         "digests": prepared.digests,
         "context": {"threads": torch.get_num_threads(), "torch": torch.__version__},
     }
+
+
+def _told(log: TrainLog, prepared: Prepared) -> dict[str, Any]:
+    return {
+        "tokens": log.tokens,
+        "text_tokens": log.text_tokens,
+        "scored_tokens": log.scored_tokens,
+        "epochs": round(log.text_tokens / len(prepared.tokens), 3),
+        "time_s": log.time_s,
+        "tokens_per_s": log.tokens_per_s,
+        "final_loss": log.final_loss,
+        "curve": log.curve,
+        "stability": log.stability,
+    }
+
+
+def _whole(logs: list[TrainLog], prepared: Prepared) -> dict[str, Any]:
+    """The last stage, whose loss tells what the model came to, with the tokens and the time of all."""
+    parts = [_told(log, prepared) for log in logs]
+    sums = {key: sum(part[key] for part in parts) for key in ("tokens", "text_tokens", "scored_tokens", "time_s")}
+    return parts[-1] | sums
+
+
+def _stages(params: dict[str, Any], logs: list[TrainLog], prepared: Prepared) -> list[dict[str, Any]]:
+    """What each stage was and what became of it; `epochs` is null for questions, which are no text of the corpus."""
+    told = []
+    for stage, log in zip(stages.of(params), logs, strict=True):
+        about = {"architecture": stage.spec.architecture, "objective": stage.objective, "flops": stage.flops}
+        epochs = {"epochs": None} if stage.tasks else {}
+        told.append(about | _told(log, prepared) | epochs)
+    return told
 
 
 def train_only(
