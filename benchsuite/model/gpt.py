@@ -279,13 +279,13 @@ class GPT(nn.Module):
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """The residual stream before the first block, (B, T, C)."""
         norm, position = self.embedding_norm, self.position
-        learned = isinstance(position, Learned)
+        learned = position.table if isinstance(position, Learned) else None
         if (
             self.implementation == "fused"
             and isinstance(norm, nn.LayerNorm)
-            and (learned or type(position).embed is Position.embed)
+            and (learned is not None or type(position).embed is Position.embed)
         ):
-            places, table = (positions, position.table.weight) if learned else (None, None)
+            places, table = (positions, learned.weight) if learned is not None else (None, None)
             return embedding_layer_norm(
                 tokens, self.embedding.weight, norm.weight, norm.bias, norm.eps, positions=places, position_table=table
             )
