@@ -22,6 +22,8 @@ def command(
     activation: Annotated[str, typer.Option(help="See `benchsuite list components`.")] = "gelu",
     position: Annotated[str, typer.Option()] = "learned",
     embedding_norm: Annotated[str, typer.Option()] = "off",
+    architecture: Annotated[str, typer.Option(help="causal, prefix or encdec")] = "causal",
+    objective: Annotated[str, typer.Option(help="lm, prefix-lm or span-corruption")] = "lm",
     batch: Annotated[int, typer.Option(min=1, help="Sequences per step.")] = 32,
     lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
     seed: Annotated[int, typer.Option(help="Order of the data and first weights.")] = 0,
@@ -45,7 +47,11 @@ def command(
     from benchsuite.model.spec import ModelSpec
 
     spec = ModelSpec(layers=layers, width=width, heads=heads, vocab=vocab, seq=seq, activation=activation,
-                     position=position, embedding_norm=embedding_norm)  # fmt: skip
+                     position=position, embedding_norm=embedding_norm, architecture=architecture,
+                     fills=objective == "span-corruption")  # fmt: skip
+    if objective == "lm" and architecture != "causal":
+        raise UserError(f"full language modelling gives a model of architecture {architecture!r} nothing to see",
+                        hint="choose --objective prefix-lm or span-corruption")  # fmt: skip
     if output.exists():
         raise UserError(f"{output} exists already", hint="name another folder, or remove it")
 
@@ -57,18 +63,23 @@ def command(
     from benchsuite.hardware.fingerprint import usable_cores
     from benchsuite.model import checkpoint
     from benchsuite.pretrain import corpora, tokenizer
+    from benchsuite.pretrain.gaps import marks
     from benchsuite.pretrain.ranks import Ranks
     from benchsuite.pretrain.snapshots import Snapshots
     from benchsuite.pretrain.trainer import DTYPES, TrainConfig, train
 
-    for option, value, known in (("--parallel", parallel, ("ddp", "fsdp")), ("--precision", precision, tuple(DTYPES))):
+    for option, value, known in (
+        ("--parallel", parallel, ("ddp", "fsdp")),
+        ("--precision", precision, tuple(DTYPES)),
+        ("--objective", objective, ("lm", "prefix-lm", "span-corruption")),
+    ):
         if value not in known:
             raise UserError(f"{option} {value!r} is unknown", hint=did_you_mean(value, list(known)))
     ranks = Ranks.here(device)
     torch.set_num_threads(threads or max(1, usable_cores() // ranks.size))
     console = Console(stderr=True, quiet=not ranks.first)
     text = corpora.load(corpus, train_bytes=corpus_bytes)
-    vocabulary = tokenizer.train(text.train, vocab)
+    vocabulary = tokenizer.train(text.train, vocab - marks(seq) if spec.fills else vocab)
     packed = tokenizer.encode_corpus(vocabulary, text)
     console.print(f"{format.si(len(packed), 'tokens')} of {corpus}", highlight=False)
     columns = (TextColumn("training"), BarColumn(), TextColumn("{task.percentage:.0f}%"), TimeRemainingColumn())
@@ -79,7 +90,7 @@ def command(
         model, log = train(
             spec, packed, config, seed=seed, ranks=ranks, parallel="fsdp" if parallel == "fsdp" else "ddp",
             snapshots=Snapshots(snapshots, every) if snapshots else None,
-            progress=lambda done: progress.update(bar, completed=done),
+            progress=lambda done: progress.update(bar, completed=done), objective=objective,
         )  # fmt: skip
     if ranks.first:
         checkpoint.save(model, output, vocabulary)

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Shape:
-    """The part of a model's shape that a position scheme may depend on; `seq` is the training length in tokens."""
+    """The part of a model's shape that a position scheme may depend on; `seq` is the training length in tokens, and
+    `bidirectional` says that a token may also look at later ones."""
 
     width: int
     heads: int
     seq: int
+    bidirectional: bool = False
 
     @property
     def head_dim(self) -> int:
@@ -119,7 +121,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class ALiBi(Position):
-    """Attention to a token d places back loses slope · d, with a slope for each head (arXiv:2108.12409)."""
+    """Attention to a token d places back loses slope · d, with a slope for each head (arXiv:2108.12409); to one d
+    places ahead, where it may look there, as much."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
@@ -128,6 +131,8 @@ class ALiBi(Position):
 
     def bias(self, positions: Tensor) -> Tensor:
         distance = positions.unsqueeze(-2) - positions.unsqueeze(-1)  # (..., T, T): key place minus query place
+        if self.shape.bidirectional:
+            distance = -distance.abs()
         return self.slopes[:, None, None] * distance.unsqueeze(-3)
 
     def inside(self) -> dict[str, Any]:
@@ -151,7 +156,8 @@ class T5Relative(Position):
     section 2.1).
 
     Half of the buckets hold one distance each, the others ever more, in equal steps of their logarithm up to
-    `FARTHEST`; all beyond share the last. T5 shares the table between layers as well.
+    `FARTHEST`; all beyond share the last. T5 shares the table between layers as well. Where a token may look ahead,
+    half of the buckets are those of the distances ahead, as in T5's encoder.
     """
 
     BUCKETS, FARTHEST = 32, 128
@@ -165,9 +171,15 @@ class T5Relative(Position):
         return self.table(self.bucket(distance)).movedim(-1, -3)
 
     def bucket(self, distance: Tensor) -> Tensor:
-        """The bucket of each distance, int64 of the same shape; a token that is ahead counts as distance 0."""
-        exact = self.BUCKETS // 2
-        distance = distance.clamp(min=0)
+        """The bucket of each distance, int64 of the same shape; a token that is ahead counts as distance 0, or has
+        buckets of its own."""
+        if self.shape.bidirectional:
+            half = self.BUCKETS // 2
+            return self._one_way(distance.abs(), half) + half * (distance < 0)
+        return self._one_way(distance.clamp(min=0), self.BUCKETS)
+
+    def _one_way(self, distance: Tensor, buckets: int) -> Tensor:
+        exact = buckets // 2
         share = (distance.clamp(min=1) / exact).log() / math.log(self.FARTHEST / exact)
-        far = (exact + (share * (self.BUCKETS - exact)).long()).clamp(max=self.BUCKETS - 1)
+        far = (exact + (share * (buckets - exact)).long()).clamp(max=buckets - 1)
         return torch.where(distance < exact, distance, far)

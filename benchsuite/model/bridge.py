@@ -60,7 +60,7 @@ class Family:
 
 def family_of(spec: ModelSpec) -> str | None:
     """The transformers family that computes the same as `spec`, None where there is none."""
-    if spec.activation not in ACTIVATIONS:
+    if spec.activation not in ACTIVATIONS or spec.architecture != "causal":
         return None
     if spec.position == "alibi":
         return "bloom" if spec.embedding_norm == "on" and spec.activation == "gelu" else None
@@ -78,6 +78,8 @@ def to_transformers(model: GPT) -> PreTrainedModel:
     name = family_of(model.spec)
     if name is None:
         spec = model.spec
+        if spec.architecture != "causal":
+            raise UserError(f"transformers has no class for our architecture {spec.architecture!r}")
         raise UserError(
             f"transformers has no class for {spec.activation}, {spec.position}, embedding norm {spec.embedding_norm}",
             hint="benchsuite.model.transformers_model.wrap makes a transformers model of any GPT",

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
+from benchsuite.model.encoder_decoder import build
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 
@@ -55,7 +56,7 @@ def load(
     """
     folder = Path(folder)
     spec = read_spec(folder)
-    model = GPT(spec, implementation)
+    model = build(spec, implementation)
     weights = _read(folder / WEIGHTS, load_file)
     expected = weights_of(model)
     for name in sorted(expected.keys() ^ weights.keys()):

@@ -23,10 +23,15 @@ def parameters(spec: ModelSpec) -> int:
     norm = 2 * spec.width
     attention = 4 * spec.width**2 + 4 * spec.width
     block = 2 * norm + attention + ffn_parameters(spec)
+    halves = 1
+    if (
+        spec.architecture == "encdec"
+    ):  # the encoder has blocks, positions, norms; its tokens' embedding is the decoder's
+        halves, block = 2, 2 * block + norm + attention
     embedding = spec.vocab * spec.width * (1 if spec.tied else 2)
     position = {"learned": spec.seq * spec.width, "t5": T5_BUCKETS * spec.heads}.get(spec.position, 0)
     embedding_norm = norm if spec.embedding_norm == "on" else 0
-    return spec.layers * block + embedding + position + embedding_norm + norm
+    return spec.layers * block + embedding + halves * (position + norm) + embedding_norm
 
 
 def ffn_flops(spec: ModelSpec, tokens: int) -> int:
@@ -42,19 +47,38 @@ def attention_flops(spec: ModelSpec, batch: int, seq: int) -> int:
     return projections + scores_and_values
 
 
-def forward_flops(spec: ModelSpec, batch: int, seq: int) -> int:
-    """FLOPs of the whole model, forward, for `batch` sequences of `seq` tokens."""
-    layer = attention_flops(spec, batch, seq) + ffn_flops(spec, batch * seq)
-    return spec.layers * layer + 2 * batch * seq * spec.width * spec.vocab
+def cross_attention_flops(spec: ModelSpec, batch: int, seq: int, prefix: int) -> int:
+    """FLOPs of one layer in which `seq` tokens look at `prefix` others, with its projections, forward."""
+    projections = 2 * batch * (seq + prefix) * 2 * spec.width**2
+    return projections + 2 * 2 * batch * seq * prefix * spec.width
 
 
-def step_flops(spec: ModelSpec, batch: int, seq: int) -> int:
+def forward_flops(spec: ModelSpec, batch: int, seq: int, prefix: int = 0) -> int:
+    """FLOPs of the whole model, forward, for `batch` sequences of `seq` tokens.
+
+    With a `prefix` of so many given tokens, only what follows them is predicted: `seq` - `prefix` + 1 tokens meet the
+    vocabulary and the last feed-forward block. An encoder-decoder has a prefix of at least one token.
+    """
+    if spec.architecture == "encdec":
+        prefix = max(1, prefix)
+        predicting = seq - prefix + 1  # all that the decoder reads: the last given token begins it
+        layer = attention_flops(spec, batch, prefix) + ffn_flops(spec, batch * prefix)
+        layer += attention_flops(spec, batch, predicting) + cross_attention_flops(spec, batch, predicting, prefix)
+        work = spec.layers * (layer + ffn_flops(spec, batch * predicting))
+    else:
+        predicting = seq - max(1, prefix) + 1
+        work = spec.layers * attention_flops(spec, batch, seq)
+        work += ffn_flops(spec, batch * ((spec.layers - 1) * seq + predicting))
+    return work + 2 * batch * predicting * spec.width * spec.vocab
+
+
+def step_flops(spec: ModelSpec, batch: int, seq: int, prefix: int = 0) -> int:
     """FLOPs of a training step: forward, and a backward of twice the forward: those of MFU."""
-    return 3 * forward_flops(spec, batch, seq)
+    return 3 * forward_flops(spec, batch, seq, prefix)
 
 
 def executed_flops(spec: ModelSpec, batch: int, seq: int, *, recompute: bool) -> int:
-    """FLOPs that a training step really does: those of HFU. With `recompute` the backward pass computes each block once
-    more, but for its last product, whose result nothing needs again."""
+    """FLOPs that a decoder's training step really does: those of HFU. With `recompute` the backward pass computes each
+    block once more, but for its last product, whose result nothing needs again."""
     once = attention_flops(spec, batch, seq) + ffn_flops(spec, batch * seq) - 2 * batch * seq * spec.d_ff * spec.width
     return step_flops(spec, batch, seq) + (spec.layers * once if recompute else 0)

@@ -1,6 +1,8 @@
 """The model: a GPT-3-style decoder whose activation, position scheme and embedding norm are components.
 
 Reads top to bottom: feed-forward, attention, block, model. Shapes: B sequences of T tokens, width C, H heads of size D.
+A prefix decoder is the same model with another mask; an encoder-decoder is put together from the same blocks in
+`benchsuite.model.encoder_decoder`, whose `build` makes any of them.
 
 One model, several implementations, which change speed and not results:
 `eager` is the formula; `sdpa` has torch's scaled_dot_product_attention; `fused` has benchsuite's kernels for
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -186,22 +188,31 @@ class Block(nn.Module):
             x = x.flatten(0, 1)[at]
         return x + self.ffn(self.ffn_norm(x))
 
+    def into_the_stream(self) -> list[nn.Linear]:
+        """The projections whose results are added to the residual stream."""
+        return [self.attention.out, self.ffn.down]
+
 
 class GPT(nn.Module):
-    """The decoder of `spec`, computed by one of IMPLEMENTATIONS; raises ValueError for one that a variant lacks.
+    """The decoder of `spec`, computed by one of IMPLEMENTATIONS; raises ValueError for one that a variant lacks, and
+    for an architecture that is no decoder alone.
 
-    Weights start normal with std 1/√width, the projections into the residual stream smaller by √(2 · layers),
+    Weights start normal with std 1/√width, the projections into the residual stream smaller by √(their number),
     embeddings with 0.02. GPT-3 takes 0.02 throughout, which is 1/√width at its sizes; at width 96 it would be five
     times too small.
     """
 
+    ARCHITECTURES: ClassVar[tuple[str, ...]] = ("causal", "prefix")
+
     def __init__(self, spec: ModelSpec, implementation: str = "sdpa") -> None:
         super().__init__()
+        if spec.architecture not in self.ARCHITECTURES:
+            raise ValueError(f"a {type(self).__name__} is no model of architecture {spec.architecture!r}")
         self.spec = spec
         self.implementation = implementation
         self.recompute = False  # whether training keeps of each block its input alone (arXiv:1604.06174)
         self.embedding = nn.Embedding(spec.vocab, spec.width)
-        self.position = components.get("position", spec.position).build(Shape(spec.width, spec.heads, spec.seq))
+        self.position = position_scheme(spec, bidirectional=spec.architecture == "prefix")
         self.embedding_norm = components.get("embedding_norm", spec.embedding_norm).build(spec.width, spec.norm_eps)
         self.blocks = nn.ModuleList(Block(spec, implementation) for _ in range(spec.layers))
         self.final_norm = LayerNorm(spec, implementation)
@@ -218,8 +229,9 @@ class GPT(nn.Module):
             nn.init.normal_(module.weight, std=self.spec.width**-0.5)
             nn.init.zeros_(module.bias)
         elif isinstance(module, Block):  # apply() visits children first, so this scales what they drew
-            for projection in (module.attention.out, module.ffn.down):
-                projection.weight.data /= math.sqrt(2 * self.spec.layers)
+            projections = module.into_the_stream()
+            for projection in projections:
+                projection.weight.data /= math.sqrt(len(projections) * self.spec.layers)
 
     @property
     def max_length(self) -> int | None:
@@ -232,13 +244,25 @@ class GPT(nn.Module):
         positions: Tensor | None = None,
         mask: Tensor | None = None,
         at: Tensor | None = None,
+        prefix: Tensor | None = None,
     ) -> Tensor:
         """The residual stream after the final norm, (B, T, C), for tokens (B, T).
 
         positions: (T) or (B, T), 0..T-1 if not given. mask: bool, broadcastable to (B, H, T, T), True where a token may
         look; causal if not given. at: indices (N) into the flattened B · T tokens; then the result is theirs alone,
         (N, C). All three exist for evaluation, where the choices of one document share its context.
+
+        prefix: (B), how many tokens of each sequence are given, at least one. In a prefix decoder they see one another,
+        unless a mask says what they see; a causal decoder takes no notice.
         """
+        if prefix is not None and mask is None and self.spec.architecture == "prefix":
+            mask = prefix_mask(prefix, tokens.shape[1])
+        return self.decode(tokens, positions, mask, at)
+
+    def decode(
+        self, tokens: Tensor, positions: Tensor | None, mask: Tensor | None, at: Tensor | None, *more: Tensor
+    ) -> Tensor:
+        """The decoder's part of `hidden`; its blocks get `more`."""
         inside = None
         if positions is None and mask is None:
             inside = attention_inside(self.position, self.implementation)
@@ -249,19 +273,19 @@ class GPT(nn.Module):
         *earlier, last = self.blocks
         run = partial(checkpoint, use_reentrant=False) if self.recompute and torch.is_grad_enabled() else _run
         for block in earlier:
-            x = run(block, x, rotation, bias, inside)
-        return self.final_norm(run(last, x, rotation, bias, inside, at))
+            x = run(block, x, rotation, bias, inside, None, *more)
+        return self.final_norm(run(last, x, rotation, bias, inside, at, *more))
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """The residual stream before the first block, (B, T, C)."""
         norm, position = self.embedding_norm, self.position
-        learned = isinstance(position, Learned)
+        learned = position.table if isinstance(position, Learned) else None
         if (
             self.implementation == "fused"
             and isinstance(norm, nn.LayerNorm)
-            and (learned or type(position).embed is Position.embed)
+            and (learned is not None or type(position).embed is Position.embed)
         ):
-            places, table = (positions, position.table.weight) if learned else (None, None)
+            places, table = (positions, learned.weight) if learned is not None else (None, None)
             return embedding_layer_norm(
                 tokens, self.embedding.weight, norm.weight, norm.bias, norm.eps, positions=places, position_table=table
             )
@@ -275,8 +299,18 @@ class GPT(nn.Module):
         """Logits (B, T, vocab) in float32 for tokens (B, T)."""
         return self.head(self.hidden(tokens, positions, mask))
 
-    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy in nats of targets (B, T) given tokens (B, T); a target of -100 does not count."""
+    def loss(self, tokens: Tensor, targets: Tensor, prefix: Tensor | None = None) -> Tensor:
+        """Mean cross-entropy in nats of targets (B, T) given tokens (B, T); a target of -100 does not count.
+
+        With a `prefix` (B) only what counts is computed to its end, and no target before the last token of the prefix
+        may count.
+        """
+        if prefix is not None:
+            at = (targets.flatten() != -100).nonzero().squeeze(1)
+            hidden, wanted = self.hidden(tokens, at=at, prefix=prefix), targets.flatten()[at]
+            if self.implementation == "fused":
+                return linear_cross_entropy(hidden, self.unembedding.weight, wanted)
+            return functional.cross_entropy(self.head(hidden), wanted)
         if self.implementation == "fused":
             hidden, weight = self.hidden(tokens).flatten(0, 1), self.unembedding.weight
             # Autocast knows products by their names. float16 stays out of this one: the operator takes the gradient at
@@ -290,6 +324,20 @@ class GPT(nn.Module):
 
 def _run(block: nn.Module, *inputs: Any) -> Any:
     return block(*inputs)
+
+
+def position_scheme(spec: ModelSpec, *, bidirectional: bool) -> Position:
+    """The position scheme of a stack of blocks of `spec`."""
+    shape = Shape(spec.width, spec.heads, spec.seq, bidirectional)
+    built: Position = components.get("position", spec.position).build(shape)
+    return built
+
+
+def prefix_mask(prefix: Tensor, T: int) -> Tensor:
+    """True where a token may look: itself, what came before, and all of the prefix; (B, 1, T, T) for prefix (B)."""
+    places = torch.arange(T, device=prefix.device)
+    given = places < prefix[:, None]
+    return (places <= places[:, None]) | given[:, None, None, :]
 
 
 def check_implementation(spec: ModelSpec, implementation: str) -> None:

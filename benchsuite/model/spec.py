@@ -8,6 +8,11 @@ from benchsuite import components
 from benchsuite.errors import UserError
 
 MATCHINGS = ("iso-parameter", "iso-width")
+ARCHITECTURES = {
+    "causal": "a decoder in which a token sees itself and what came before",
+    "prefix": "the same decoder, the tokens of a given prefix seeing one another as well (non-causal decoder)",
+    "encdec": "an encoder of as many blocks for the prefix, and a decoder that also looks at what it made of it",
+}
 FFN_MULTIPLE = 8  # d_ff of a gated variant is rounded to this, as 5456 was in the original study's SwiGLU run
 
 
@@ -17,7 +22,13 @@ class ModelSpec:
 
     `seq` is the training length in tokens, `vocab` the number of token ids. `matching` decides the width of a gated
     feed-forward block: `iso-parameter` gives it the parameters of the plain one (d_ff = 2/3 · 4 · width), `iso-width`
-    the plain one's d_ff. Raises UserError for a shape that cannot be or a variant that is not there.
+    the plain one's d_ff. `architecture` is one of ARCHITECTURES. Raises UserError for a shape that cannot be or a
+    variant that is not there.
+
+    An encoder-decoder has `layers` blocks in each of its halves. A token passes through one half alone, so that its
+    FLOPs are those of the decoder at about twice the parameters, as in arXiv:2204.05832; what the cross-attention adds
+    is not taken off elsewhere. `fills` says how the model reads: trained by span corruption, it continues a text by
+    filling a gap at its end, for which the token `vocab - 1` stands.
     """
 
     layers: int
@@ -31,6 +42,8 @@ class ModelSpec:
     matching: str = "iso-parameter"
     tied: bool = True
     norm_eps: float = 1e-5
+    architecture: str = "causal"
+    fills: bool = False
 
     def __post_init__(self) -> None:
         for name in ("layers", "width", "heads", "vocab", "seq"):
@@ -43,6 +56,12 @@ class ModelSpec:
             )
         if self.matching not in MATCHINGS:
             raise UserError(f"unknown matching {self.matching!r}", hint=f"choose from: {', '.join(MATCHINGS)}")
+        if self.architecture not in ARCHITECTURES:
+            raise UserError(
+                f"unknown architecture {self.architecture!r}", hint=f"choose from: {', '.join(ARCHITECTURES)}"
+            )
+        if (reason := unsupported(self.architecture, self.position)) is not None:
+            raise UserError(reason, hint="choose another position scheme")
         for component in components.COMPONENTS:
             components.get(component, getattr(self, component))
 
@@ -60,3 +79,12 @@ class ModelSpec:
         if not self.gated or self.matching == "iso-width":
             return 4 * self.width
         return max(1, round(8 * self.width / 3 / FFN_MULTIPLE)) * FFN_MULTIPLE
+
+
+def unsupported(architecture: str, position: str) -> str | None:
+    """Why there is no such architecture with this position scheme; None where there is."""
+    if architecture != "causal" and position == "none":
+        return (
+            f"a model of architecture {architecture!r} needs positions: tokens that all see one another have no order"
+        )
+    return None

@@ -21,6 +21,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutput
 
+from benchsuite.errors import UserError
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 
@@ -109,7 +110,12 @@ class BenchsuiteForCausalLM(PreTrainedModel, GenerationMixin):
 
 
 def wrap(model: GPT) -> BenchsuiteForCausalLM:
-    """`model` behind transformers' interface, sharing its weights."""
+    """`model` behind transformers' interface, sharing its weights. Raises UserError for one that is not causal: the
+    interface does not say which tokens are given."""
+    if model.spec.architecture != "causal":
+        raise UserError(
+            f"a model of architecture {model.spec.architecture!r} does not fit transformers' interface of causal models"
+        )
     config = BenchsuiteConfig(
         spec=dataclasses.asdict(model.spec),
         # for whoever asks how long an input may be; a scheme without a limit runs beyond it as well

@@ -22,20 +22,34 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from benchsuite.errors import UserError
-from benchsuite.model.gpt import GPT
+from benchsuite.model.gpt import GPT, Block
 
 Parallel = Literal["ddp", "fsdp"]
 
 
 class Objective(nn.Module):
-    """The loss of a model as a module: tokens (B, T + 1) to the mean loss in nats. Wrappers of torch want a forward."""
+    """The loss of a model as a module: tokens (B, T + 1) to the mean loss in nats. Wrappers of torch want a forward.
 
-    def __init__(self, model: GPT) -> None:
+    With `scored`, the tokens that a sequence is scored on in the mean, rows are those of
+    `benchsuite.pretrain.objectives`: how many tokens are given, then the tokens, -1 behind their end. The loss is the
+    sum over what is scored, divided by what is scored in the mean of so many rows: thus a batch is the mean of its
+    parts, however it is shared out.
+    """
+
+    def __init__(self, model: GPT, scored: float | None = None) -> None:
         super().__init__()
         self.model = model
+        self.scored = scored
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.model.loss(tokens[:, :-1], tokens[:, 1:])
+        if self.scored is None:
+            return self.model.loss(tokens[:, :-1], tokens[:, 1:])
+        given, row = tokens[:, 0], tokens[:, 1:]
+        places = torch.arange(1, row.shape[1], device=row.device)
+        counts = (places >= given[:, None]) & (row[:, 1:] >= 0)
+        targets = row[:, 1:].masked_fill(~counts, -100)
+        share = counts.sum() / (self.scored * len(row))
+        return self.model.loss(row[:, :-1].clamp(min=0), targets, given) * share
 
 
 @dataclass(frozen=True)
@@ -82,7 +96,7 @@ class Ranks:
         if parallel == "ddp":
             on = [torch.device(self.device)] if self.device.startswith("cuda") else None
             return DistributedDataParallel(objective, device_ids=on)
-        for block in objective.model.blocks:
+        for block in [module for module in objective.model.modules() if isinstance(module, Block)]:
             fully_shard(block)
         fully_shard(objective)
         return objective
@@ -93,6 +107,14 @@ class Ranks:
             dist.all_reduce(values)
             values /= self.size
         return values
+
+    def agree(self, here: bool) -> bool:
+        """What the first process says."""
+        if self.size == 1:
+            return here
+        told = torch.tensor(int(here), device=self.device)
+        dist.broadcast(told, 0)
+        return bool(told)
 
     def wait(self) -> None:
         """Until all processes are here."""
@@ -111,6 +133,6 @@ class Ranks:
             return model
         options = StateDictOptions(full_state_dict=True, cpu_offload=False)
         state: dict[str, Any] = get_model_state_dict(model, options=options)
-        plain = GPT(model.spec, model.implementation).to(self.device)
+        plain = type(model)(model.spec, model.implementation).to(self.device)
         plain.load_state_dict(state)
         return plain

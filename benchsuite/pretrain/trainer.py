@@ -24,9 +24,12 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from benchsuite.cache import digest
+from benchsuite.errors import UserError
+from benchsuite.model.encoder_decoder import build
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
-from benchsuite.pretrain import stability
+from benchsuite.pretrain import objectives, stability
+from benchsuite.pretrain.objectives import Answers
 from benchsuite.pretrain.order import data_order
 from benchsuite.pretrain.ranks import Objective, Parallel, Ranks
 from benchsuite.pretrain.snapshots import Snapshots
@@ -94,13 +97,16 @@ class TrainConfig:
 @dataclass(frozen=True)
 class TrainLog:
     """What training took. `curve` holds (tokens seen, loss in nats averaged since the last point); `stability` is
-    that of `benchsuite.pretrain.stability.summary`."""
+    that of `benchsuite.pretrain.stability.summary`. Of the tokens seen `text_tokens` were text and `scored_tokens`
+    were predicted for the loss, both in the mean of the objective's rows."""
 
     tokens: int
     time_s: float
     curve: tuple[tuple[int, float], ...]
     final_loss: float
     stability: dict[str, Any]
+    text_tokens: int
+    scored_tokens: int
 
     @property
     def tokens_per_s(self) -> float:
@@ -130,22 +136,31 @@ def train(
     parallel: Parallel = "ddp",
     snapshots: Snapshots | None = None,
     progress: Callable[[float], None] | None = None,
+    objective: str = "lm",
+    answers: Answers | None = None,
+    start: GPT | None = None,
 ) -> tuple[GPT, TrainLog]:
     """Trains a model of `spec` on packed `tokens` and returns it in evaluation mode with its log.
 
     `seed` fixes the order of the data and, unless `init_seed` is given, the first weights. `progress` is told the
     fraction done. With `snapshots` an interrupted training goes on where the last one was made, and ends with the same
     weights to the bit on a CPU. With `ranks` this process is one of several.
+
+    `objective` is one of `benchsuite.pretrain.objectives`, of which `multitask` reads `answers` instead of the text.
+    The first weights are those of `start`, if one is given: a model of this shape, whose mask may be another.
     Raises UserError where `tokens` hold less than one sequence, Diverged when the loss is no longer finite.
     """
     ranks = ranks or Ranks(device=device)
     sizes = config.sizes(spec.seq)
     share = ranks.share(sizes, config.micro_batch)
     torch.manual_seed(seed if init_seed is None else init_seed)
-    model = GPT(spec, config.implementation).to(ranks.device)
+    model = build(spec, config.implementation).to(ranks.device)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
     model.recompute = config.recompute
-    objective = ranks.spread(Objective(model), parallel)
-    optimizer = adamw(objective.parameters(), config)
+    counts = objectives.counts(objective, spec.seq, answers)
+    loss = ranks.spread(Objective(model, None if objective == "lm" else counts.scored), parallel)
+    optimizer = adamw(loss.parameters(), config)
     scaler = torch.amp.GradScaler(
         ranks.device.partition(":")[0], init_scale=FIRST_SCALE, enabled=config.precision == "float16"
     )
@@ -153,13 +168,22 @@ def train(
     done = 0
     if snapshots is not None:
         about = {"spec": asdict(spec), "config": asdict(config), "seed": seed, "init_seed": init_seed}
+        about |= {"objective": objective} if objective != "lm" else {}
         snapshots.open(ranks, about | {"text": digest([len(tokens), tokens[: 1 << 16].tolist()])})
-        done, state = snapshots.restore(objective, optimizer)
+        done, state = snapshots.restore(loss, optimizer)
         if done:
             steps = _Steps(**state["steps"])
             scaler.load_state_dict(state["scaler"])
-    call = torch.compile(objective, dynamic=False) if config.compile else objective
-    batches = data_order(tokens, spec.seq, sizes, seed, share)
+    if config.compile and objective != "lm":
+        raise UserError(f"{objective} has rows of many shapes, which torch.compile would compile one by one",
+                        hint="set train.compile: false")  # fmt: skip
+    call = torch.compile(loss, dynamic=False) if config.compile else loss
+    if answers is not None:
+        batches = answers.rows(sizes, seed, share)
+    elif objective == "lm":
+        batches = data_order(tokens, spec.seq, sizes, seed, share)
+    else:
+        batches = objectives.rows(objective, tokens, spec.seq, spec.vocab, sizes, seed, share)
     for _ in range(done):
         next(batches)
     every = max(1, len(sizes) // CURVE_POINTS)
@@ -181,11 +205,14 @@ def train(
         if snapshots is not None and snap:
             steps.time_s = time.perf_counter() - started
             state = {"steps": steps.to_json(), "scaler": scaler.state_dict()}
-            snapshots.save(ranks, step, objective, optimizer, state)
+            snapshots.save(ranks, step, loss, optimizer, state)
     time_s = time.perf_counter() - started
     told = stability.summary(steps.losses, steps.norms, config.batch * spec.seq)
     curve = _curve(steps.losses, sizes, every, spec.seq)
-    return ranks.whole(model).eval(), TrainLog(seen * spec.seq, time_s, curve, curve[-1][1], told)
+    log = TrainLog(
+        seen * spec.seq, time_s, curve, curve[-1][1], told, round(seen * counts.text), round(seen * counts.scored)
+    )
+    return ranks.whole(model).eval(), log
 
 
 class _Steps:

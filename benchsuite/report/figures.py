@@ -228,7 +228,7 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
 def _panels(document: Fields) -> dict[str, dict[str, tuple[str, list[np.ndarray]]]]:
     """Panel title -> label -> (role, curves of the seeds), the baseline first in every panel."""
     several = len(document["runs"]) > 1
-    trained = [model for model in document["training"] if len(model["curve"]) > 1]
+    trained = _drawn(document)
     panels: dict[str, dict[str, tuple[str, list[np.ndarray]]]] = {}
     for run in dict.fromkeys(model["run"] for model in trained):
         models = [model for model in trained if model["run"] == run]
@@ -252,6 +252,11 @@ def _panels(document: Fields) -> dict[str, dict[str, tuple[str, list[np.ndarray]
     return panels
 
 
+def _drawn(document: Fields) -> list[Fields]:
+    """The models whose curves can be compared: the losses of other objectives are other quantities."""
+    return [m for m in document["training"] if len(m["curve"]) > 1 and m["component"] not in words.RECIPES]
+
+
 def _mean_curve(seeds: list[np.ndarray]) -> np.ndarray:
     """Mean loss over seeds on the first seed's tokens, as far as all seeds go."""
     tokens = seeds[0][:, 0]
@@ -261,7 +266,7 @@ def _mean_curve(seeds: list[np.ndarray]) -> np.ndarray:
 
 def _loss_range(document: Fields) -> tuple[float, float]:
     """From just below the lowest loss to where the curves are after a fifth of the tokens: the start tells nothing."""
-    curves_ = [np.array(m["curve"]) for m in document["training"] if len(m["curve"]) > 1]
+    curves_ = [np.array(m["curve"]) for m in _drawn(document)]
     low = min(curve[:, 1].min() for curve in curves_)
     end = max(curve[-1, 0] for curve in curves_)
     high = max(float(np.interp(0.2 * end, curve[:, 0], curve[:, 1])) for curve in curves_)

@@ -190,9 +190,11 @@ def _training(run: Run, models: quality.Models) -> list[Fields]:
             roles.setdefault(c.case, ("control", "", c.name))
     for c in run.manifest.comparisons:
         if c.kind == "quality":
+            roles[c.base_case] = ("baseline", "", "baseline")
+    for c in run.manifest.comparisons:
+        if c.kind == "quality":  # what others are compared with may itself be compared with something
             roles[c.case] = ("variant", c.component, c.variant)
-    bases = list(dict.fromkeys(c.base_case for c in run.manifest.comparisons if c.kind == "quality"))
-    roles |= dict.fromkeys(bases, ("baseline", "", "baseline"))
+    bases = [case for case, (role, _, _) in roles.items() if role == "baseline"]
     cases = [case.id for case in run.manifest.cases if case.kind == "quality"]
     entries = []
     for case, seed in sorted(models.results, key=lambda cell: (cases.index(cell[0]), cell[1])):

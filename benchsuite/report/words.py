@@ -16,8 +16,22 @@ COMPONENTS = {
     "embedding_norm": "Embedding norm",
     "corpus": "Training corpus",
     "languages": "Languages",
-    "objective": "Objective",
+    "objective": "Architecture and objective",
+    "adaptation": "Adaptation",
+    "multitask": "Multitask finetuning",
     "learning_rule": "Learning rule",
+}
+RECIPES = ("objective", "adaptation", "multitask")  # trainings that differ in objective: their losses are not alike
+# Of what the recipes' names are made: causal, non-causal (prefix), encoder-decoder; full, prefix, masked LM; finetuned.
+RECIPE_PARTS = {
+    "cd": "causal decoder",
+    "nd": "prefix decoder",
+    "ed": "encoder-decoder",
+    "flm": "with full LM",
+    "plm": "with prefix LM",
+    "mlm": "with masked LM",
+    "to": "→",
+    "mtf": "+ finetuning",
 }
 VARIANTS = {
     ("activation", "gelu"): "GELU",
@@ -49,6 +63,8 @@ def component_name(component: str) -> str:
 
 
 def variant_name(component: str, variant: str) -> str:
+    if component in RECIPES:
+        return recipe_name(variant)
     return VARIANTS.get((component, variant), variant)
 
 
@@ -63,6 +79,21 @@ def names_apart(rows: Sequence[Fields]) -> list[str]:
     ]
 
 
+def recipe_name(name: str) -> str:
+    """A recipe in words, where its name is made of the companion study's abbreviations.
+
+    >>> recipe_name("nd-mlm-to-cd-flm")
+    'Prefix decoder with masked LM → causal decoder with full LM'
+    >>> recipe_name("ed-plm+mtf"), recipe_name("mine")
+    ('Encoder-decoder with prefix LM + finetuning', 'mine')
+    """
+    parts = name.replace("+", "-").split("-")
+    if not set(parts) <= RECIPE_PARTS.keys():
+        return name
+    told = " ".join(RECIPE_PARTS[part] for part in parts)
+    return told[:1].upper() + told[1:]
+
+
 def short_name(component: str, variant: str) -> str:
     """The variant's name where room is short: "rotary", "no position"."""
     name = mid_sentence(variant_name(component, variant))
@@ -71,6 +102,8 @@ def short_name(component: str, variant: str) -> str:
 
 def subject(component: str, variant: str) -> str:
     """The variant as the subject of a sentence."""
+    if component in RECIPES:
+        return recipe_name(variant)
     if (component, variant) in VARIANTS:
         return VARIANTS[component, variant]
     prefix = {"corpus": "Training on ", "languages": "Training in "}.get(component, "")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchsuite.hardware import peaks
 from benchsuite.model import flops
-from benchsuite.model.spec import ModelSpec
+from benchsuite.runs import stages
 from benchsuite.runs.case import Case
 from benchsuite.runs.plan import Plan
 
@@ -46,16 +46,16 @@ def of(plan: Plan, gpus: int) -> list[Budget]:
 
 
 def _budget(case: Case, gpus: int) -> Budget:
-    spec = ModelSpec(**case.params["model"])
-    train = case.params["train"]
+    parts = stages.of(case.params)
+    spec, train = parts[-1].spec, parts[-1].train
     parameters = flops.parameters(spec)
     at_once = min(train["micro_batch"] or train["batch"], max(1, train["batch"] // gpus)) * spec.seq
-    block = (parameters - spec.vocab * spec.width) / spec.layers
+    block = (parameters - spec.vocab * spec.width) / (spec.layers * (2 if spec.architecture == "encdec" else 1))
     if train["recompute"]:
         activations = at_once * spec.width * (spec.layers * STREAM_BYTES + ACTIVATION_BYTES)
     else:
         activations = at_once * spec.width * spec.layers * ACTIVATION_BYTES
     gathered = 2 * 4 * block if gpus > 1 else 0
     memory = STATE_BYTES * parameters / gpus + gathered + activations + LOGIT_BYTES * at_once * spec.vocab
-    work = flops.step_flops(spec, 1, spec.seq) / spec.seq * train["tokens"]
-    return Budget(case.label, len(case.replicates), parameters, train["tokens"], work, memory)
+    tokens = sum(part.train["tokens"] for part in parts)
+    return Budget(case.label, len(case.replicates), parameters, tokens, sum(part.flops for part in parts), memory)

@@ -34,7 +34,8 @@ def guess(kind: str, params: dict[str, Any]) -> float:
         return PROCESS_S + CHECK_S + 3.0 * float(params.get("sample_s", 1.0)) + compile_s
     if "train" not in params or "model" not in params:
         return PROCESS_S
-    model, tokens = params["model"], params["train"]["tokens"]
+    model, parts = params["model"], params.get("stages") or [{}]
+    tokens = sum(part.get("train", {}).get("tokens", params["train"]["tokens"]) for part in parts)
     weights = 12 * model["layers"] * model["width"] ** 2 + model["vocab"] * model["width"]
     attention = 12 * model["layers"] * model["width"] * model["seq"]  # FLOPs a token beside 6 per weight
     limit = params.get("tasks", {}).get("limit") or 300

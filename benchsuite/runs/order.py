@@ -11,6 +11,7 @@ from benchsuite.runs.case import KINDS, Case, Job
 
 PREPARE_TIMEOUT_S = 3600.0
 PREPARE = "prepare"
+NOT_PREPARED = ("model", "train", "init_offset", "stages", "longest")  # what no shared data depends on
 
 
 def alone_order(cases: Iterable[Case]) -> list[Job]:
@@ -43,7 +44,7 @@ def together_order(cases: Iterable[Case]) -> list[Job]:
         target = KINDS[case.kind].prepare
         if target is None:
             continue
-        shared = {key: value for key, value in case.params.items() if key not in ("model", "train", "init_offset")}
+        shared = {key: value for key, value in case.params.items() if key not in NOT_PREPARED}
         name = f"{PREPARE}-{digest(shared, 8)}"
         if name not in preparations:
             label = f"{PREPARE} {case.params.get('corpus', {}).get('name', case.label)}"

@@ -6,7 +6,8 @@ Nothing is measured and torch is not imported. The parameters of a case hold all
 * speed: component, variant, implementation, scope, direction, shape {batch, seq, width, heads, layers, vocab, and for
   steps the `variants` of all components}, dtype, device, mode, threads, matching, sample_s;
 * quality, stability: model (the fields of ModelSpec), train (those of TrainConfig), corpus, heldout, tokenizer, tasks,
-  init_offset, device, longest. The seed is the replicate.
+  init_offset, device, longest, and where the training is another than full language modelling with a causal decoder,
+  its stages (`benchsuite.runs.stages`). The seed is the replicate.
 """
 
 from __future__ import annotations
@@ -24,9 +25,22 @@ from benchsuite.cache import digest
 from benchsuite.components import other_kernels
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.hardware import fingerprint
-from benchsuite.runs import corpus_names, cost
+from benchsuite.model import spec
+from benchsuite.runs import corpus_names, cost, stages
 from benchsuite.runs.case import Case, Comparison, case_id
-from benchsuite.runs.suite import CORPUS, LANGUAGES, Quality, Setting, Speed, SpeedCase, Stability, Suite, has_tasks
+from benchsuite.runs.suite import (
+    CORPUS,
+    LANGUAGES,
+    PLAIN,
+    Quality,
+    Recipe,
+    Setting,
+    Speed,
+    SpeedCase,
+    Stability,
+    Suite,
+    has_tasks,
+)
 from benchsuite.timing import accelerator, fake
 
 # cuda is also what torch calls an AMD GPU; cuda:1 is the second. fake is a script (benchsuite.timing.fake).
@@ -277,6 +291,14 @@ class _Builder:
                 self._compare("quality", case, base, about)
         for variant in quality.variants.get(LANGUAGES, ()):
             self._add_languages(quality, setting, base, variant)
+        recipes = {
+            name: self._quality_case(quality, f"{recipe.component}/{name}/quality", setting, base, recipe=recipe)
+            for name, recipe in quality.recipes.items()
+        }
+        for name, recipe in quality.recipes.items():
+            about = {"component": recipe.component, "variant": name, "baseline": recipe.against or PLAIN}
+            against = recipes[recipe.against] if recipe.against else base
+            self._compare("quality", recipes[name], against, about | {"source": "trained here"})
         if quality.stability is not None:
             self._add_stability(quality, quality.stability, setting)
         for control in quality.controls:
@@ -350,6 +372,7 @@ class _Builder:
         group: Case | None,
         kind: str = "quality",
         matching: str | None = None,
+        recipe: Recipe | None = None,
     ) -> Case:
         # Every model is evaluated on the baseline's text and tasks, whatever it read; where languages are compared, on
         # the tasks of all of them.
@@ -367,6 +390,8 @@ class _Builder:
         unsupported = no_fused if train.implementation == "fused" else None
         if self.machine.device == fake.DEVICE:
             unsupported = "a fake device trains no model"
+        for stage in recipe.stages if recipe else ():
+            unsupported = unsupported or spec.unsupported(stage.architecture, setting.baseline.position)
         train_bytes = quality.train_bytes or _round_up(BYTES_PER_TOKEN * quality.train.tokens, 100_000)
         source = quality.tasks.source
         if source == "auto":
@@ -396,6 +421,7 @@ class _Builder:
             "init_offset": setting.init_offset,
             "device": self.machine.device,
             **({"longest": quality.longest} if quality.longest and kind == "quality" else {}),
+            **({"stages": stages.params_of(recipe, setting.train)} if recipe else {}),
         }
         return self._add(kind, label, params, range(quality.seeds), quality.timeout_s, unsupported, group)
 

@@ -27,14 +27,13 @@ from benchsuite.pretrain import corpora, tokenizer
 from benchsuite.pretrain.corpora import facts, mixture, world
 from benchsuite.pretrain.corpora.text import plain
 from benchsuite.pretrain.ranks import Ranks
-from benchsuite.pretrain.snapshots import Snapshots
-from benchsuite.pretrain.trainer import Diverged, TrainConfig, train
+from benchsuite.pretrain.trainer import Diverged, TrainConfig, TrainLog, train
+from benchsuite.runs import stages
 from benchsuite.runs.case import SNAPSHOTS
 from benchsuite.runs.suite import PLACE
+from benchsuite.runs.training import trained
 from benchsuite.zeroshot import derived, evaluate, extrapolation, fact_tasks, passages, taskfiles, tasks
 
-SNAPSHOT_STEPS = 2000  # a training that is longer can be interrupted and goes on
-WHOLE_PARAMETERS = 500_000_000  # a larger model is sharded over its processes
 EVALUATION_SHARE = 0.2  # of the time of a job, for its progress bar
 
 
@@ -73,19 +72,14 @@ def train_and_evaluate(
 ) -> dict[str, Any]:
     """Trains the model of `params` at `seed`, evaluates it, saves it in `workdir`/model, and returns its result."""
     prepared = prepare(params)
-    spec = ModelSpec(**params["model"])
-    config = TrainConfig(**params["train"])
     ranks = Ranks.here(params["device"])
-    long = config.steps(spec.seq) > SNAPSHOT_STEPS
-    model, log = train(
-        spec,
+    model, logs = trained(
+        params,
         prepared.tokens,
-        config,
+        prepared.tokenizer,
         seed=seed,
-        init_seed=seed + params["init_offset"],
+        workdir=workdir,
         ranks=ranks,
-        parallel="fsdp" if flops.parameters(spec) > WHOLE_PARAMETERS else "ddp",
-        snapshots=Snapshots(workdir / SNAPSHOTS, SNAPSHOT_STEPS) if long else None,
         progress=lambda done: progress((1 - EVALUATION_SHARE) * done),
     )
     ranks.leave()
@@ -104,25 +98,21 @@ def train_and_evaluate(
     beyond = None
     if params.get("longest"):
         beyond = extrapolation.by_position(model, prepared.tokenizer, prepared.heldout, params["longest"])
-    bits, lengths = evaluate.bits_per_byte(model, prepared.tokenizer, prepared.heldout)
+    bits = None  # a model that fills gaps predicts no running text
+    if not model.spec.fills:
+        bits = evaluate.bits_per_byte(model, prepared.tokenizer, prepared.heldout)
     checkpoint.save(model, workdir / "model", prepared.tokenizer)
     return {
-        "train": {
-            "tokens": log.tokens,
-            "epochs": round(log.tokens / len(prepared.tokens), 3),
-            "time_s": log.time_s,
-            "tokens_per_s": log.tokens_per_s,
-            **utilisation(spec, config, log.tokens_per_s / ranks.size, _peaks(params["device"], config.precision)),
-            "final_loss": log.final_loss,
-            "curve": log.curve,
-            "stability": log.stability,
-        },
+        "train": _whole(params, logs, prepared, ranks),
+        **({"stages": _stages(params, logs, prepared, ranks)} if "stages" in params else {}),
         "evaluation_time_s": time.perf_counter() - started,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "bits_per_byte": {
-            "value": sum(bits) / sum(lengths),
-            "bits": [round(b, 3) for b in bits],
-            "bytes": lengths,
+        "bits_per_byte": None
+        if bits is None
+        else {
+            "value": sum(bits[0]) / sum(bits[1]),
+            "bits": [round(b, 3) for b in bits[0]],
+            "bytes": bits[1],
         },
         "tasks": {
             name: {
@@ -138,6 +128,45 @@ def train_and_evaluate(
         "digests": prepared.digests,
         "context": {"threads": torch.get_num_threads(), "torch": torch.__version__},
     }
+
+
+def _told(
+    params: dict[str, Any], stage: stages.Stage, log: TrainLog, prepared: Prepared, ranks: Ranks
+) -> dict[str, Any]:
+    used: dict[str, float | None] = {"mfu": None, "hfu": None}  # their formulas are those of running text
+    if stage.objective == "lm" and stage.spec.architecture == "causal":
+        config = TrainConfig(**stage.train)
+        peaks = _peaks(params["device"], config.precision)
+        used = utilisation(stage.spec, config, log.tokens_per_s / ranks.size, peaks)
+    return {
+        "tokens": log.tokens,
+        "text_tokens": log.text_tokens,
+        "scored_tokens": log.scored_tokens,
+        "epochs": round(log.text_tokens / len(prepared.tokens), 3),
+        "time_s": log.time_s,
+        "tokens_per_s": log.tokens_per_s,
+        **used,
+        "final_loss": log.final_loss,
+        "curve": log.curve,
+        "stability": log.stability,
+    }
+
+
+def _whole(params: dict[str, Any], logs: list[TrainLog], prepared: Prepared, ranks: Ranks) -> dict[str, Any]:
+    """The last stage, whose loss tells what the model came to, with the tokens and the time of all."""
+    parts = [_told(params, *part, prepared, ranks) for part in zip(stages.of(params), logs, strict=True)]
+    sums = {key: sum(part[key] for part in parts) for key in ("tokens", "text_tokens", "scored_tokens", "time_s")}
+    return parts[-1] | sums
+
+
+def _stages(params: dict[str, Any], logs: list[TrainLog], prepared: Prepared, ranks: Ranks) -> list[dict[str, Any]]:
+    """What each stage was and what became of it; `epochs` is null for questions, which are no text of the corpus."""
+    told = []
+    for stage, log in zip(stages.of(params), logs, strict=True):
+        about = {"architecture": stage.spec.architecture, "objective": stage.objective, "flops": stage.flops}
+        epochs = {"epochs": None} if stage.tasks else {}
+        told.append(about | _told(params, stage, log, prepared, ranks) | epochs)
+    return told
 
 
 def train_only(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -27,6 +27,8 @@ FACTS = "facts-"  # so begin those of facts in several languages, which have the
 PLACE = "{language}"  # in a corpus's name: each of the languages that are trained on
 DERIVED_HELDOUT_BYTES = 150_000  # of prose give each derived task a few hundred documents
 INSTALLED = ("installed", "installed-raw", "installed-filtered")
+PLAIN = "cd-flm"  # the baseline among recipes: a causal decoder, full language modelling
+MULTIPLE = r"^\d*\.?\d+x$"
 SUFFIXES = {"k": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -137,7 +139,7 @@ class Speed(Section):
     benchsuite.timing.accelerator tells what there is); without it each device has its own default.
     """
 
-    cases: tuple[SpeedCase, ...]
+    cases: tuple[SpeedCase, ...] = ()
     replicates: Count = 5
     sample_s: Seconds = 1.0
     timeout_s: Seconds = 120.0
@@ -218,17 +220,49 @@ class Stability(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stage(Section):
+    """A part of a training: an architecture taught an objective (`benchsuite.pretrain.objectives`) at the suite's
+    recipe, but for what is given here; `tokens` is a multiple of the recipe's, such as `0.1x`. An objective of
+    `multitask` trains on questions of `tasks` (facts that no evaluated document asks for)."""
+
+    architecture: Literal["causal", "prefix", "encdec"] = "causal"
+    objective: Literal["lm", "prefix-lm", "span-corruption", "multitask"] = "lm"
+    tokens: Annotated[str, Field(pattern=MULTIPLE)] = "1x"
+    batch: Count | None = None
+    lr: Annotated[float, Field(gt=0)] | None = None
+    tasks: Names | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Section):
+    """A training in stages, each of which goes on with the weights of the one before. It is compared with the recipe
+    `against`, or with the baseline: a causal decoder taught full language modelling."""
+
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    against: str | None = None
+
+    @property
+    def component(self) -> str:
+        """The axis of comparison that it belongs to."""
+        if any(stage.objective == "multitask" for stage in self.stages):
+            return "multitask"
+        return "objective" if len(self.stages) == 1 else "adaptation"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Quality(Section):
     """Models trained and evaluated at seeds 0 … `seeds` - 1: the baseline, one change at a time, and the controls.
 
-    `matchings` (default: the suite's alone) are those at which variants are compared. With `longest`
-    held-out text is also read in windows of so many tokens, beyond the training length. Languages are compared with
-    the baseline at as many tokens in all; with `language_tokens: baseline` also with a baseline trained on as many
-    tokens as the variant reads of the baseline's languages. Their controls and verdicts are about those languages.
+    `matchings` (default: the suite's alone) are those at which variants are compared. With `longest` held-out text is
+    also read in windows of so many tokens, beyond the training length. Languages are compared with the baseline at as
+    many tokens in all; with `language_tokens: baseline` also with a baseline trained on as many tokens as the variant
+    reads of the baseline's languages. Their controls and verdicts are about those languages. `recipes` are trainings of
+    the baseline's model by other architectures and objectives, by name.
     """
 
     train: Train
-    variants: dict[str, Names]
+    variants: dict[str, Names] = field(default_factory=dict)
+    recipes: dict[Annotated[str, Field(pattern=r"^[\w.+-]+$")], Recipe] = field(default_factory=dict)
     seeds: Count = 2
     timeout_s: Seconds = 1200.0
     tokenizer: Tokenizer = Tokenizer()
@@ -318,17 +352,28 @@ class Suite(Section):
         if rest:
             variants[CORPUS] = tuple(rest)
         own = has_tasks(first)
-        if own != "world" and self.quality.tasks.names is not None:
-            notes.append(
-                f"the tasks that the suite picks are not of this corpus; all {own or 'derived'} tasks are used"
-            )
-        tasks = self.quality.tasks if own == "world" else replace(self.quality.tasks, source="auto", names=None)
+        tasks, recipes = self.quality.tasks, self.quality.recipes
+        if own != "world":
+            names = tasks.names
+            if names and (own == "facts" or of_world(names)):
+                notes.append(
+                    f"the tasks that the suite picks are not of this corpus; all {own or 'derived'} tasks are used"
+                )
+                names = None
+            tasks = replace(tasks, source="auto", names=names)
+            recipes = {
+                name: recipe for name, recipe in recipes.items() if not any(of_world(s.tasks) for s in recipe.stages)
+            }
+            recipes = {name: recipe for name, recipe in recipes.items() if recipe.against in (None, *recipes)}
+            if len(recipes) < len(self.quality.recipes):
+                notes.append("trainings on the generated world's tasks are left out")
         tokenizer = replace(self.quality.tokenizer, corpora=None if PLACE in first else (first,))
         heldout = self.quality.heldout_bytes
         if own is None and heldout < DERIVED_HELDOUT_BYTES:
             heldout = DERIVED_HELDOUT_BYTES
             notes.append(f"{heldout // 1000} kB of {first} are held out: tasks are made from them")
-        quality = replace(self.quality, variants=variants, tasks=tasks, tokenizer=tokenizer, heldout_bytes=heldout)
+        quality = replace(self.quality, variants=variants, recipes=recipes, tasks=tasks, tokenizer=tokenizer)
+        quality = replace(quality, heldout_bytes=heldout)
         return replace(self, baseline=replace(self.baseline, corpus=first), quality=quality), tuple(notes)
 
 
@@ -337,6 +382,11 @@ def has_tasks(corpus: str) -> Literal["world", "facts"] | None:
     if corpus in WORLD:
         return "world"
     return "facts" if corpus.rpartition(":")[2].startswith(FACTS) else None
+
+
+def of_world(tasks: tuple[str, ...] | None) -> bool:
+    """Whether these are tasks of the generated world, which other text does not have."""
+    return any(not name.startswith("derived_") for name in tasks or ())
 
 
 def packaged_files() -> dict[str, Path]:

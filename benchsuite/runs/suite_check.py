@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchsuite import components
 from benchsuite.errors import UserError, did_you_mean
+from benchsuite.pretrain.gaps import marks
 from benchsuite.runs.suite import CORPUS, LANGUAGES, PLACE, Quality, Shape, Speed, Suite
 from benchsuite.runs.yaml_tree import KeyPath
 
@@ -80,6 +81,7 @@ def _quality_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath,
         )
     for corpus in quality.tokenizer.corpora or ():
         yield from _unknown(("quality", "tokenizer", "corpora"), CORPUS, corpus)
+    yield from _recipe_problems(suite, quality)
     seen: set[str] = set()
     for index, control in enumerate(quality.controls):
         if control.name in seen:
@@ -97,6 +99,34 @@ def _quality_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath,
             yield from _uneven((*path, "set"), setting.model.width, setting.model.heads)
         for field in fields(setting.baseline):
             yield from _unknown((*path, "set"), field.name, getattr(setting.baseline, field.name))
+
+
+def _recipe_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath, str]]:
+    from benchsuite.zeroshot import derived, tasks
+
+    for name, recipe in quality.recipes.items():
+        path: KeyPath = ("quality", "recipes", name)
+        if recipe.against is not None and (recipe.against == name or recipe.against not in quality.recipes):
+            yield (*path, "against"), _no_such("other recipe", recipe.against, [*quality.recipes])
+        if len({stage.architecture == "encdec" for stage in recipe.stages}) > 1:
+            yield (*path, "stages"), "an encoder-decoder and a decoder have no weights to take from one another"
+        for number, stage in enumerate(recipe.stages):
+            here = (*path, "stages", number)
+            if stage.objective == "lm" and stage.architecture != "causal":
+                yield here, "full language modelling gives nothing to see: only a causal decoder learns it"
+            if (stage.tasks is None) == (stage.objective == "multitask"):
+                yield (*here, "tasks"), "tasks are what an objective of 'multitask' trains on, and no other does"
+            for task in stage.tasks or ():
+                if task not in (known := [*tasks.task_names(), *derived.task_names()]):
+                    yield (*here, "tasks"), _no_such("task", task, known)
+            evaluated = set(quality.tasks.names or ()) & set(stage.tasks or ())
+            if stage.tasks and (evaluated or quality.tasks.names is None):
+                shown = ", ".join(sorted(evaluated)) or "all tasks"
+                yield (*here, "tasks"), f"trained on and evaluated: {shown}; choose others in quality.tasks.names"
+            spare = suite.model.vocab - (quality.tokenizer.vocab or suite.model.vocab)
+            if stage.objective == "span-corruption" and spare < (needed := marks(suite.model.seq)):
+                message = f"span corruption marks gaps with {needed} token ids behind the tokenizer's, not {spare}"
+                yield here, f"{message}; set quality.tokenizer.vocab: {suite.model.vocab - needed} or less"
 
 
 def _uneven(path: KeyPath, width: int, heads: int) -> Iterator[tuple[KeyPath, str]]:

@@ -89,6 +89,11 @@ class BenchsuiteLM(TemplateLM):
         return self.model.max_length
 
     @property
+    def _gap(self) -> tuple[int, ...]:
+        """What a context ends with for a model that fills gaps: the gap's mark, which its answer begins with again."""
+        return (self.model.spec.vocab - 1,) if self.model.spec.fills else ()
+
+    @property
     def tokenizer_name(self) -> str:
         return "benchsuite"
 
@@ -119,8 +124,10 @@ class BenchsuiteLM(TemplateLM):
         """The log-likelihood in nats of each text given the end-of-text token; 0 for an empty text.
 
         Each token is predicted once. A window's context is the one token before it; the last window, being shorter,
-        has as much context as fills it. Both as in lm-eval's own models.
+        has as much context as fills it. Both as in lm-eval's own models. Raises UserError for a model that fills gaps.
         """
+        if self.model.spec.fills:
+            raise UserError("a model that fills gaps predicts no running text", hint="score choices with it instead")
         owners: list[int] = []
         windows: list[tuple[None, list[int], list[int]]] = []
         for owner, tokens in enumerate(encode(self.tokenizer, texts)):
@@ -146,7 +153,7 @@ class BenchsuiteLM(TemplateLM):
                     hint="put the space between the two at the start of the continuation",
                 )
             try:
-                pairs.append(truncate(Pair(tuple(context), tuple(continuation)), self.max_length))
+                pairs.append(truncate(Pair((*context, *self._gap, *self._gap), tuple(continuation)), self.max_length))
             except ValueError as error:
                 raise UserError(str(error), hint="use a model with a longer input, or shorter choices") from error
         return loglikelihoods(self.model, pairs, batch_tokens=self.batch_tokens, progress=self.progress)
@@ -170,8 +177,8 @@ class BenchsuiteLM(TemplateLM):
                         f"{new_tokens} new tokens leave no room for a context in {self.max_length} tokens",
                         hint="set a smaller max_gen_toks in the task",
                     )
-                ids = ids[-(self.max_length - new_tokens) :]
-            jobs.append(_Generation(ids or [self.prefix_token_id], stops, new_tokens))
+                ids = ids[-(self.max_length - new_tokens - 2 * len(self._gap)) :]
+            jobs.append(_Generation([*(ids or [self.prefix_token_id]), *self._gap, *self._gap], stops, new_tokens))
         waiting = sorted(jobs, key=lambda job: -len(job.context))
         while waiting:
             size = max(1, self.batch_tokens // (len(waiting[0].context) + waiting[0].new_tokens))
@@ -190,13 +197,16 @@ class BenchsuiteLM(TemplateLM):
             rows = [torch.tensor(job.context + job.generated) for job in live]
             tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self._device)
             last = torch.tensor([len(row) - 1 for row in rows], device=self._device)
-            hidden = self.model.hidden(tokens)[torch.arange(len(live), device=self._device), last]
+            given = torch.tensor([len(job.context) - len(self._gap) for job in live], device=self._device)
+            hidden = self.model.hidden(tokens, prefix=given)[torch.arange(len(live), device=self._device), last]
             for job, token in zip(live, self.model.head(hidden).argmax(dim=-1).tolist(), strict=True):
                 job.generated.append(token)
             live = [job for job in live if not self._finished(job)]
 
     def _finished(self, job: _Generation) -> bool:
         if len(job.generated) >= job.new_tokens or job.generated[-1] == self.eot_token_id:
+            return True
+        if self._gap and job.generated[-1] == self._gap[0] - 1:  # the mark that ends the gap
             return True
         text = self._decode(job.generated)
         return any(stop in text for stop in job.stops if stop)

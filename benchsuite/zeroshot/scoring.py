@@ -4,6 +4,7 @@ What is scored are paths. A pair of context c1..cn and continuation t1..tm needs
 c1..cn t1..t(m-1): the output at cn predicts t1, and so on. Paths that begin alike share what they have in common: they
 become one row, a tree laid flat, in which a token sees its ancestors and itself and stands at the position that its
 depth gives. The choices of one document so cost one pass over its context, and choices of a single token cost nothing.
+Where the context is given as a whole (prefix decoder, encoder-decoder), only paths of the same context share a row.
 
 Rows are sorted by length and batched to a budget of tokens, hidden states are gathered where something is predicted,
 and only those meet the vocabulary.
@@ -29,7 +30,8 @@ Path = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Pair:
-    """Token ids: what is given and what is scored, neither of them empty."""
+    """Token ids: what is given and what is scored, neither of them empty. To a model that fills gaps the context ends
+    with the gap's mark, twice: what it is given ends with the first, what it says begins with the second."""
 
     context: Path
     continuation: Path
@@ -41,13 +43,15 @@ class Pair:
 
 @dataclass
 class Row:
-    """A tree of tokens laid flat. `places[p]` are the indices in the row of path p's tokens, root first."""
+    """A tree of tokens laid flat. `places[p]` are the indices in the row of path p's tokens, root first. The first
+    `given` tokens are all paths' and see one another."""
 
     tokens: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
     branches: list[tuple[int, list[int]]] = field(default_factory=list)  # (index of its first token, all its ancestors)
     places: dict[Path, list[int]] = field(default_factory=dict)
     limit: int = 0
+    given: int = 0
 
     @property
     def chain(self) -> bool:
@@ -69,6 +73,7 @@ class Row:
             end = self.branches[i + 1][0] if i + 1 < len(self.branches) else len(self.tokens)
             mask[start:end, start:end] = np.tri(end - start, dtype=bool)
             mask[start:end, ancestors] = True
+        mask[: self.given, : self.given] = True
 
 
 def truncate(pair: Pair, max_length: int | None) -> Pair:
@@ -85,18 +90,19 @@ def truncate(pair: Pair, max_length: int | None) -> Pair:
     return Pair(pair.context[len(pair.path) - max_length :], pair.continuation)
 
 
-def pack(paths: Sequence[Path]) -> list[Row]:
-    """Lays distinct `paths` into rows, together where they share at least as much as they add."""
+def pack(paths: Sequence[Path], given: int = 0) -> list[Row]:
+    """Lays distinct `paths` into rows, together where they share at least as much as they add, and what is `given`."""
     rows: list[Row] = []
     previous: Path = ()
     for path in sorted(paths):  # paths that begin alike become neighbours, whatever order they came in
         if rows:
             row, shared = rows[-1], common_prefix(previous, path)
-            if len(path) - shared <= shared and len(row.tokens) + len(path) - shared <= row.limit:
+            fits = len(path) - shared <= shared and len(row.tokens) + len(path) - shared <= row.limit
+            if fits and shared >= given:
                 row.add(path, row.places[previous][:shared])
                 previous = path
                 continue
-        rows.append(Row(limit=max(ROW_TOKENS, 2 * len(path))))
+        rows.append(Row(limit=max(ROW_TOKENS, 2 * len(path)), given=given))
         rows[-1].add(path, [])
         previous = path
     return rows
@@ -140,10 +146,11 @@ def loglikelihoods(
     The answers do not depend on `batch_tokens`, nor on what else is asked. `progress` is told the fraction done.
     Every pair's path must fit the model's `max_length`.
     """
-    by_path: dict[Path, list[Pair]] = {}
+    by_path: dict[int, dict[Path, list[Pair]]] = {}  # by how much is given as a whole
     for pair in dict.fromkeys(pairs):
-        by_path.setdefault(pair.path, []).append(pair)
-    rows = pack(list(by_path))
+        given = 0 if model.spec.architecture == "causal" else len(pair.context) - int(model.spec.fills)
+        by_path.setdefault(given, {}).setdefault(pair.path, []).append(pair)
+    rows = [row for given, paths in by_path.items() for row in pack(list(paths), given)]
     total, done = sum(len(row.tokens) for row in rows), 0
     answers: dict[Pair, tuple[float, bool]] = {}
     for batch in batches(rows, batch_tokens):
@@ -152,7 +159,7 @@ def loglikelihoods(
         for r, row in enumerate(batch):
             offset = r * len(batch[0].tokens)
             for path, indices in row.places.items():
-                for pair in by_path[path]:
+                for pair in by_path[row.given][path]:
                     asked.append(pair)
                     places.extend(offset + i for i in indices[len(pair.context) - 1 :])
         targets = np.fromiter((token for pair in asked for token in pair.continuation), np.int64, len(places))
@@ -176,8 +183,9 @@ def hidden_states(model: GPT, batch: Sequence[Row], places: np.ndarray) -> Tenso
     tokens = np.zeros((len(batch), T), np.int64)
     for r, row in enumerate(batch):
         tokens[r, : len(row.tokens)] = row.tokens
+    prefix = torch.tensor([row.given for row in batch], device=device) if batch[0].given else None
     if batch[0].chain:  # padding is on the right, where no token of the row looks
-        return model.hidden(torch.from_numpy(tokens).to(device), at=at)
+        return model.hidden(torch.from_numpy(tokens).to(device), at=at, prefix=prefix)
     positions = np.zeros((len(batch), T), np.int64)
     mask = np.zeros((len(batch), 1, T, T), bool)
     for r, row in enumerate(batch):
@@ -185,7 +193,7 @@ def hidden_states(model: GPT, batch: Sequence[Row], places: np.ndarray) -> Tenso
         row.write_mask(mask[r, 0])
     mask[:, :, np.arange(T), np.arange(T)] = True  # padding sees itself: a softmax over nothing would be NaN
     tokens_, positions_, mask_ = (torch.from_numpy(part).to(device) for part in (tokens, positions, mask))
-    return model.hidden(tokens_, positions_, mask_, at)
+    return model.hidden(tokens_, positions_, mask_, at, prefix)
 
 
 def predict(model: GPT, hidden: Tensor, which: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -82,18 +82,30 @@ def task_names() -> list[str]:
 def items(name: str, *, limit: int, seed: int = 0) -> list[Item]:
     """The first `limit` documents of a task, all different. Raises UserError for an unknown name, or for a limit that
     is not from 1 to MAX_DOCUMENTS."""
-    if name not in TASKS:
-        raise UserError(f"unknown task {name!r}", hint=f"choose from: {', '.join(TASKS)}")
     if not 1 <= limit <= MAX_DOCUMENTS:
         raise UserError(f"a task has 1 to {MAX_DOCUMENTS} documents, not {limit}")
-    draw = Draw("task", name, seed)
+    found = _different(name, Draw("task", name, seed), limit, held_out=True)
+    if len(found) < limit:
+        raise ValueError(f"task {name} has only {len(found)} different documents")
+    return found
+
+
+def training_items(name: str, *, limit: int, seed: int = 0) -> list[Item]:
+    """At most `limit` items in a task's form whose key sentences training may contain, all different: no document of
+    the task, nor of another, asks for one of them. Raises UserError for an unknown name."""
+    return _different(name, Draw("training", name, seed), limit, held_out=False)
+
+
+def _different(name: str, draw: Draw, limit: int, *, held_out: bool) -> list[Item]:
+    if name not in TASKS:
+        raise UserError(f"unknown task {name!r}", hint=f"choose from: {', '.join(TASKS)}")
     found: dict[tuple[str, tuple[str, ...]], Item] = {}
     for _ in range(20 * limit):
         if len(found) == limit:
-            return list(found.values())
-        item = TASKS[name].make(draw, True)
+            break
+        item = TASKS[name].make(draw, held_out)
         found.setdefault((item.context, tuple(sorted(item.choices))), item)
-    raise ValueError(f"task {name} has only {len(found)} different documents")
+    return list(found.values())
 
 
 def write_tasks(folder: Path, *, limit: int, seed: int = 0) -> list[TaskInfo]:

@@ -25,6 +25,7 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 
 from benchsuite.errors import UserError
 from benchsuite.model import bridge
+from benchsuite.model.encoder_decoder import build
 from benchsuite.model.gpt import GPT, FeedForward
 from benchsuite.model.spec import ModelSpec
 from benchsuite.model.transformers_model import wrap
@@ -271,3 +272,12 @@ def test_the_wrapped_loss_is_ours() -> None:
     with torch.inference_mode():
         expected = model.loss(ids[:, :-1], ids[:, 1:])
         torch.testing.assert_close(wrap(model)(ids, labels=ids).loss, expected)
+
+
+@pytest.mark.parametrize("architecture", ["prefix", "encdec"])
+def test_an_architecture_that_transformers_would_misread_is_refused(architecture: str) -> None:
+    model = build(ModelSpec(layers=1, width=8, heads=2, vocab=16, seq=8, architecture=architecture))
+    with pytest.raises(UserError, match=f"architecture '{architecture}'"):
+        bridge.to_transformers(model)
+    with pytest.raises(UserError, match=f"architecture '{architecture}'"):
+        wrap(model)

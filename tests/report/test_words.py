@@ -105,3 +105,11 @@ def test_equal_width_is_said_and_equal_parameters_go_without_saying():
     assert words.speed_of_what(wide).endswith(", iso-width")
     assert "equal" not in words.sentence(row(SLOWER))
     assert "iso" not in words.speed_of_what(row(SLOWER))
+
+
+def test_recipes_are_named_in_words_where_their_names_are_the_study_s():
+    assert words.variant_name("adaptation", "nd-mlm-to-cd-flm") == (
+        "Prefix decoder with masked LM → causal decoder with full LM"
+    )
+    assert words.subject("multitask", "ed-plm+mtf") == "Encoder-decoder with prefix LM + finetuning"
+    assert words.variant_name("objective", "mine") == "mine"
