@@ -92,20 +92,23 @@ def isolate(job: dict[str, Any]) -> dict[str, Any]:
         resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(job["threads"])
-    cores = pin(job["threads"]) if job.get("alone") else None
+    cores = pin(job["threads"], job.get("place", 0)) if job.get("alone") else None
     return {"allocator": pin_allocator(), "memory_limit_bytes": limit, "cores": cores}
 
 
-def pin(threads: int) -> list[int] | None:
-    """Keeps this process on `threads` of its cores, from the last on: the first serves interrupts. Returns them, and
-    None where all are needed or the system does not let."""
+def pin(threads: int, place: int = 0) -> list[int] | None:
+    """Keeps this process on `threads` of its cores, from the last on: the first serves interrupts. Processes that
+    measure at the same time have a `place` each, and no core in common. Returns the cores, and None where all are
+    needed or the system does not let."""
     if not hasattr(os, "sched_setaffinity"):
         return None
     allowed = sorted(os.sched_getaffinity(0))
-    if threads >= len(allowed):
+    end = len(allowed) - threads * place
+    if threads >= len(allowed) or end < threads:
         return None
-    os.sched_setaffinity(0, allowed[-threads:])
-    return allowed[-threads:]
+    own = allowed[end - threads : end]
+    os.sched_setaffinity(0, own)
+    return own
 
 
 def die_with_parent(parent: int, signum: int) -> None:

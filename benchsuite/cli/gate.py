@@ -91,6 +91,8 @@ def command(
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     folder = output or Path("runs") / f"gate-{datetime.now():%Y%m%d-%H%M%S}"
     check_new(folder)
+    if "," in device:
+        raise UserError(f"--device {device}: a gate measures on one device", hint="start one for each")
     pairs += pairs % 2  # both orders as often
     say = functools.partial(console.print, markup=False)
     if stored := [word for word in head or [] if word.partition(":")[0] in sides.STORED]:

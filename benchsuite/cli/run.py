@@ -41,7 +41,9 @@ def command(
         Path | None, typer.Option("-o", "--output", help="The run's directory; default: runs/SUITE-TIME.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this directory.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu (the default), cuda, cuda:1, mps, xpu")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu (the default), cuda, cuda:1, mps, xpu; cuda:0,cuda:1 share the layers out")
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
     ] = None,
@@ -50,7 +52,9 @@ def command(
     corpus: Annotated[
         list[str] | None, typer.Option(help="Train on this text; give it again to compare with further ones.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Quality jobs side by side; default: one a core.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Quality jobs side by side; default: one a core, one on a GPU.")
+    ] = None,
     scale: Annotated[str | None, typer.Option(help="Another size of an ablation: 125m, 350m, 760m, 1b3.")] = None,
     launcher: Annotated[
         str, typer.Option(help="How models are trained: local, torchrun with --ranks processes each, or slurm jobs.")
@@ -104,7 +108,8 @@ def command(
     memory = _bytes(memory_limit) if memory_limit else None
     budget_s = _seconds(budget) if budget else None
     trainings = _trainings(launcher, ranks, slurm or [], folder)
-    at_once = jobs or (len(resolved.cases) * 100 if launcher == "slurm" else machine.cores // ranks or 1)
+    places = machine.cores if machine.device == "cpu" else 1
+    at_once = jobs or (len(resolved.cases) * 100 if launcher == "slurm" else places // ranks or 1)
     for note in resolved.notes:
         console.print(f"note: {note}", markup=False)
 

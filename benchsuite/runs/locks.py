@@ -30,15 +30,17 @@ def machine_lock(
     stop: Callable[[], bool] = lambda: False,
     device: str = "cpu",
 ) -> Iterator[None]:
-    """Holds the lock of this machine's CPU or of one of its devices, so that no run measures in another's noise. Runs
-    on several devices go side by side.
+    """Holds the lock of this machine's CPU or of its devices (`cuda:0,cuda:1`), so that no run measures in another's
+    noise. Runs on different devices go side by side.
 
     The lock lies in the cache folder: runs that share it share the lock. Raises UserError where it is taken and
     `wait` is false; otherwise tells `say` who holds it and waits. `stop` ends the waiting with KeyboardInterrupt.
     """
-    kind, _, number = device.partition(":")
-    name = "machine" if kind == "cpu" else f"{kind}-{number or 0}"
-    with _locked(cache_dir("locks") / name, holder, wait, say, stop, "another run measures on this machine"):
+    with contextlib.ExitStack() as held:
+        for one in sorted(device.split(",")):  # in one order, so that no two runs wait for each other
+            kind, _, number = one.partition(":")
+            path = cache_dir("locks") / ("machine" if kind == "cpu" else f"{kind}-{number or 0}")
+            held.enter_context(_locked(path, holder, wait, say, stop, "another run measures on this machine"))
         yield
 
 

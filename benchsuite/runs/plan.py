@@ -45,7 +45,7 @@ from benchsuite.timing import accelerator, fake
 
 # cuda is also what torch calls an AMD GPU; cuda:1 is the second. fake is a script (benchsuite.timing.fake).
 DEVICES = ("cpu", "cuda", "mps", "xpu", fake.DEVICE)
-NUMBERED = ("cuda", "xpu")
+NUMBERED = ("cuda", "xpu", fake.DEVICE)
 BYTES_PER_TOKEN = 4  # of a byte-level BPE with a small vocabulary, rounded up: no token is seen twice for want of text
 TOKENIZER_BYTES = 2_000_000
 
@@ -57,8 +57,8 @@ def _cuda_here() -> bool:
 
 @dataclass(frozen=True)
 class Machine:
-    """What of this machine decides what can run: usable `cores`, the `device` to measure, a C++ `compiler`'s name, and
-    why there are no kernels of ours (None where there are)."""
+    """What of this machine decides what can run: usable `cores`, the `device` to measure (or several with commas
+    between), a C++ `compiler`'s name, and why there are no kernels of ours (None where there are)."""
 
     cores: int
     device: str = "cpu"
@@ -68,15 +68,27 @@ class Machine:
     @classmethod
     def here(cls, device: str = "cpu") -> Machine:
         """This machine. Raises UserError for a device that is not there."""
-        kind, numbered, number = device.partition(":")
-        if kind not in DEVICES or (numbered and not (kind in NUMBERED and number.isdecimal())):
-            raise UserError(f"unknown device {device!r}", hint=f"choose from: {', '.join(DEVICES)}")
-        if kind == "cuda" and not _cuda_here():
-            raise UserError("no GPU is visible here", hint="use --device cpu; `benchsuite doctor` says more")
-        if kind == fake.DEVICE:
-            fake.entries()
+        names = device.split(",")
+        for name in names:
+            kind, numbered, number = name.partition(":")
+            if kind not in DEVICES or (numbered and not (kind in NUMBERED and number.isdecimal())):
+                raise UserError(f"unknown device {name!r}", hint=f"choose from: {', '.join(DEVICES)}")
+            if len(names) > 1 and not numbered:
+                raise UserError(
+                    f"--device {device}: of several devices each has a number", hint="--device cuda:0,cuda:1"
+                )
+            if kind == "cuda" and not _cuda_here():
+                raise UserError("no GPU is visible here", hint="use --device cpu; `benchsuite doctor` says more")
+            if kind == fake.DEVICE:
+                fake.entries()
+        if len(set(names)) < len(names):
+            raise UserError(f"--device {device} names a device twice")
         compiler = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
         return cls(fingerprint.usable_cores(), device, compiler, cuda_ext.unavailable_reason())
+
+    @property
+    def devices(self) -> list[str]:
+        return self.device.split(",")
 
 
 @dataclass(frozen=True)
@@ -91,11 +103,16 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     def total_s(self, jobs: int) -> float:
-        """Estimated seconds: speed replicates one after the other, then quality replicates `jobs` at a time."""
+        """Estimated seconds: speed replicates one after the other on each device, then quality replicates `jobs` at a
+        time."""
         todo = [case for case in self.cases if case.unsupported is None]
-        speed = sum((case.estimate_s or 0) * len(case.replicates) for case in todo if case.kind == "speed")
+        speeds: dict[str, float] = {"": 0.0}  # by device, for these work at the same time
+        for case in todo:
+            if case.kind == "speed":
+                name = case.params["device"]
+                speeds[name] = speeds.get(name, 0.0) + (case.estimate_s or 0) * len(case.replicates)
         quality = [case.estimate_s or 0 for case in todo if case.kind != "speed" for _ in case.replicates]
-        return speed + (cost.PREPARE_S + cost.makespan(quality, jobs) if quality else 0)
+        return max(speeds.values()) + (cost.PREPARE_S + cost.makespan(quality, jobs) if quality else 0)
 
     def to_json(self) -> dict[str, Any]:
         """The part of a manifest that says what is measured, JSON-ready."""
@@ -142,11 +159,19 @@ class _Builder:
     cases: dict[str, Case] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
     content: dict[str, str | None] = field(default_factory=dict)
+    device: str = ""
+
+    def __post_init__(self) -> None:
+        self.device = self.machine.devices[0]
 
     def add_speed(self, speed: Speed) -> None:
+        """What is compared is measured on one device: layers by turns on all, whole steps, which share the baseline's,
+        on the first."""
+        turns = itertools.cycle(self.machine.devices)
         for entry in speed.cases:
             for shape in entry.shapes or (entry.shape,):
                 for component in entry.component:
+                    self.device = self.machine.devices[0] if entry.scope == "step" else next(turns)
                     self._add_speed_group(speed, replace(entry, shape=shape, shapes=()), component)
 
     def _add_speed_group(self, speed: Speed, entry: SpeedCase, component: str) -> None:
@@ -225,9 +250,9 @@ class _Builder:
             "direction": "step" if entry.scope == "step" else entry.direction or "fwd+bwd",
             "shape": shape,
             "dtype": entry.dtype,
-            "device": self.machine.device,
+            "device": self.device,
             "mode": speed.mode or self._mode(entry.scope),
-            "threads": speed.threads or self.machine.cores,
+            "threads": speed.threads or max(1, self.machine.cores // len(self.machine.devices)),
             "matching": entry.matching or self.suite.matching,
             "sample_s": speed.sample_s,
         }
@@ -237,7 +262,7 @@ class _Builder:
 
     def _mode(self, scope: str) -> str:
         """A step takes what the host waits for; a layer is timed as the device can best."""
-        return "wall" if scope == "step" else accelerator.modes(self.machine.device.partition(":")[0])[0]
+        return "wall" if scope == "step" else accelerator.modes(self.device.partition(":")[0])[0]
 
     def _unsupported_layer(self, implementation: str, component: str, variant: str, dtype: str) -> str | None:
         known = components.get(component, variant).implementations
@@ -258,9 +283,10 @@ class _Builder:
             return "torch.compile needs a C++ compiler and there is none here (c++, g++ or clang++)"
         if implementation == "fused":
             return self.machine.no_kernels
-        return other_kernels.unavailable_reason(implementation, self.machine.device, dtype)
+        return other_kernels.unavailable_reason(implementation, self.device, dtype)
 
     def add_quality(self, quality: Quality, setting: Setting) -> None:
+        self.device = self.machine.devices[0]
         base = self._quality_case(quality, "baseline/quality", setting, None)
         shown = corpus_names.displayed([setting.baseline.corpus, *quality.variants.get(CORPUS, ())])
         matchings = quality.matchings or (self.suite.matching,)
@@ -388,7 +414,7 @@ class _Builder:
             plain = no_fused or train.precision == "float16"
             train = replace(train, implementation="sdpa" if plain else "fused")
         unsupported = no_fused if train.implementation == "fused" else None
-        if self.machine.device == fake.DEVICE:
+        if self.device.partition(":")[0] == fake.DEVICE:
             unsupported = "a fake device trains no model"
         for stage in recipe.stages if recipe else ():
             unsupported = unsupported or spec.unsupported(stage.architecture, setting.baseline.position)
@@ -419,7 +445,7 @@ class _Builder:
                 **({"corpus": self.suite.baseline.corpus, "languages": list(spoken)} if spoken else {}),
             },
             "init_offset": setting.init_offset,
-            "device": self.machine.device,
+            "device": self.device,
             **({"longest": quality.longest} if quality.longest and kind == "quality" else {}),
             **({"stages": stages.params_of(recipe, setting.train)} if recipe else {}),
         }

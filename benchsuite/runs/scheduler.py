@@ -1,8 +1,8 @@
 """What runs when, and what becomes of it: from the cases of a plan to one record each.
 
-Speed jobs come first, one at a time, the machine to themselves, variants that are compared side by side in
-alternating order. Then the data is made ready and the quality jobs run side by side. Every planned (case, replicate)
-leaves exactly one record, whatever the job does.
+Speed jobs come first, one at a time on each device, which they have to themselves with its share of the cores;
+variants that are compared follow one another in alternating order. Then the data is made ready and the quality jobs
+run side by side. Every planned (case, replicate) leaves exactly one record, whatever the job does.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ class Scheduler:
         self.running: dict[str, Running] = {}
         self.queue: list[Job] = []
         self._rounds = Rounds(None)
+        self._devices: list[str] = []  # on which exclusive jobs run, one on each
         self._ends: float | None = None  # when the budget will be spent
         self._later: list[Job] = []  # of the phase to come, for the estimate
         self._done = {record.key for record in store.records}
@@ -124,7 +125,8 @@ class Scheduler:
             self._ends = time.monotonic() + self.budget_s
         try:
             self._later = together
-            self._phase(alone, 1, self._share_s(alone, together))
+            self._devices = sorted({str(job.params.get("device", "cpu")) for job in alone})
+            self._phase(alone, len(self._devices) or 1, self._share_s(alone, together))
             self._later = []
             self._phase(together, self.jobs, None if self._ends is None else self._ends - time.monotonic())
         finally:
@@ -133,7 +135,7 @@ class Scheduler:
     def remaining_s(self) -> tuple[float, bool]:
         """Seconds until the end as far as is known, and whether every kind of job left has been seen to end."""
         now = [self._left_s(running) for running in self.running.values()]
-        slots = 1 if self._later else self.jobs
+        slots = len(self._devices) or 1 if self._later else self.jobs
         total = makespan([*now, *(self._estimate_s(job) for job in self.queue)], slots)
         total += makespan([self._estimate_s(job) for job in self._later], self.jobs) if self._later else 0
         if self._ends is not None:
@@ -145,7 +147,8 @@ class Scheduler:
         """The seconds of the budget that the first phase has."""
         if self.budget_s is None:
             return None
-        first, second = (sum(map(self._estimate_s, jobs)) / n for jobs, n in ((alone, 1), (together, self.jobs)))
+        phases = ((alone, len(self._devices) or 1), (together, self.jobs))
+        first, second = (sum(map(self._estimate_s, jobs)) / n for jobs, n in phases)
         return self.budget_s * first / max(first + second, 1e-9)
 
     def _phase(self, queue: list[Job], slots: int, budget_s: float | None) -> None:
@@ -169,6 +172,8 @@ class Scheduler:
         for job in list(self.queue):
             if any(need not in self._prepared for need in job.needs):
                 continue
+            if job.case and KINDS[job.kind].alone and self._busy(job):
+                continue
             self.queue.remove(job)
             broken = next((self._prepared[need] for need in job.needs if self._prepared[need] is not None), None)
             if broken is not None and job.case is not None:  # among preparations a need is only an order
@@ -186,6 +191,10 @@ class Scheduler:
                 continue
             return job
         return None
+
+    def _busy(self, job: Job) -> bool:
+        """Whether another job has the device of this one to itself."""
+        return any(running.job.params.get("device") == job.params.get("device") for running in self.running.values())
 
     def _round_s(self, job: Job, slots: int) -> float:
         """Seconds until all jobs of `job`'s round are done, if it starts now."""
@@ -220,6 +229,7 @@ class Scheduler:
             "measure": kind.measure if job.case else kind.prepare,
             "seeded": kind.seeded and job.case is not None,
             "alone": kind.alone and job.case is not None,
+            "place": self._devices.index(device) if (device := job.params.get("device", "cpu")) in self._devices else 0,
             "params": job.params,
             "replicate": job.replicate,
             "threads": job.params.get("threads", slots if job.case is None else 1),

@@ -33,13 +33,15 @@ class Paper:
         self.folder = folder
         self.run_folder = folder / "run"
 
-    def run(self, *variants: str, script: list[dict[str, Any]] | str | None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *variants: str, script: list[dict[str, Any]] | str | None, device: str = "fake"
+    ) -> subprocess.CompletedProcess[str]:
         (self.folder / "paper.yaml").write_text(SUITE % ", ".join(variants))
         env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder / "cache"), "COLUMNS": "200"}
         if script is not None:
             (self.folder / "script.yaml").write_text(script if isinstance(script, str) else json.dumps(script))
             env["BENCHSUITE_FAKE_DEVICE"] = str(self.folder / "script.yaml")
-        command = [sys.executable, "-m", "benchsuite", "run", str(self.folder / "paper.yaml"), "--device", "fake"]
+        command = [sys.executable, "-m", "benchsuite", "run", str(self.folder / "paper.yaml"), "--device", device]
         command += ["-o", str(self.run_folder), "--json"]
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
@@ -73,6 +75,38 @@ def test_the_times_of_the_script_come_out_of_the_report(paper: Paper) -> None:
     assert [row["result"]["time_s"] for row in swiglu] == pytest.approx([0.0025] * 3)
     assert all(row["result"]["stop"] == "interval" for row in swiglu)
     assert swiglu[0]["result"]["peak_bytes"] == 3000
+
+
+def test_two_devices_share_out_what_is_compared_with_each_other(paper: Paper) -> None:
+    script = [{"case": "*", "time_s": [0.002]}, {"case": "activation/swiglu/*", "time_s": [0.0025]}]
+    done = paper.run("swiglu", script=script, device="fake:0,fake:1")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((paper.run_folder / "manifest.json").read_text())
+    devices = {case["id"]: case["params"]["device"] for case in manifest["cases"]}
+    assert sorted(devices.values()) == ["fake:0"] * 2 + ["fake:1"] * 2
+    assert all(devices[c["case"]] == devices[c["base_case"]] for c in manifest["comparisons"])
+    report = json.loads((paper.run_folder / "report.json").read_text())
+    assert [row["speed"]["ratio"] for row in report["rows"]] == pytest.approx([0.8, 0.8])
+    again = subprocess.run(
+        [sys.executable, "-m", "benchsuite", "run", "--resume", str(paper.run_folder)],
+        env=os.environ | {"BENCHSUITE_FAKE_DEVICE": str(paper.folder / "script.yaml")}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("fake:0,fake:0", "names a device twice"),
+        ("fake,fake:1", "each has a number"),
+        ("fake:0,cpu", "each has a number"),
+        ("fake:0,", "unknown device ''"),
+    ],
+)
+def test_devices_that_cannot_be_shared_out_are_refused(paper: Paper, device: str, words: str) -> None:
+    done = paper.run("swiglu", script=[{"case": "*"}], device=device)
+    assert done.returncode == 2
+    assert words in done.stderr
 
 
 def test_every_way_to_fail_leaves_its_record(paper: Paper) -> None:

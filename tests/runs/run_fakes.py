@@ -23,6 +23,9 @@ def measure(params: dict[str, Any], *, first: bool) -> dict[str, Any]:
         case "memory":
             blocks = [bytearray(64 * 1024**2) for _ in range(100_000)]
             return {"blocks": len(blocks)}
+        case "work":
+            time.sleep(params["s"])
+            return {"time_s": params["s"], "cores": sorted(os.sched_getaffinity(0))}
         case "hang":
             print("now I hang", flush=True)
             time.sleep(3600)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,29 @@ def test_what_a_budget_leaves_out_is_recorded_in_whole_rounds(tmp_path: Path) ->
         assert "its round would have ended after" in (found[case.id, 2].reason or "")
     all_of_them, _ = run(tmp_path / "whole", cases, budget_s=600.0)
     assert {record.status for record in all_of_them} == {"ok"}
+
+
+def test_exclusive_jobs_of_two_devices_run_at_once_and_share_no_core(tmp_path: Path) -> None:
+    cases = [
+        make_case(do="work", s=0.3, n=n, device=f"fake:{device}", threads=1, replicates=2, group=str(device))
+        for device in (0, 1)
+        for n in (1, 2)
+    ]
+    records, watcher = run(tmp_path / "run", cases)
+    assert [record.status for record in records] == ["ok"] * 8
+    assert watcher.most == 2, "one on each device, never more"
+    device = {case.id: case.params["device"] for case in cases}
+    spans: dict[str, list[tuple[float, float]]] = {"fake:0": [], "fake:1": []}
+    cores: dict[str, set[int]] = {"fake:0": set(), "fake:1": set()}
+    for record in records:
+        begun = datetime.fromisoformat(record.started).timestamp()
+        spans[device[record.case_id]].append((begun, begun + 0.3))
+        assert record.result is not None
+        cores[device[record.case_id]] |= set(record.result["cores"])
+    for own in spans.values():
+        assert all(a[1] <= b[0] for a, b in itertools.pairwise(sorted(own))), "a device is never shared"
+    if len(os.sched_getaffinity(0)) > 1:
+        assert not cores["fake:0"] & cores["fake:1"]
 
 
 BAD = {"raise": "error", "memory": "oom", "hang": "timeout", "segfault": "error"}
