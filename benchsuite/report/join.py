@@ -194,13 +194,13 @@ def _training(run: Run, models: quality.Models) -> list[Fields]:
     for c in run.manifest.comparisons:
         if c.kind == "quality":  # what others are compared with may itself be compared with something
             roles[c.case] = ("variant", c.component, c.variant)
-    bases = [case for case, (role, _, _) in roles.items() if role == "baseline"]
+    bases = list(dict.fromkeys(c.base_case for c in run.manifest.comparisons if c.kind == "quality"))
     cases = [case.id for case in run.manifest.cases if case.kind == "quality"]
     entries = []
     for case, seed in sorted(models.results, key=lambda cell: (cases.index(cell[0]), cell[1])):
         result = models.results[case, seed]
         role, component, name = roles.get(case, ("", "", run.cases[case].label))
-        if case in bases[1:]:  # of a comparison at another budget
+        if role == "baseline" and case in bases[1:]:  # of a comparison at another budget
             name += f", {format.si(result.train.tokens, 'tokens')}"
         entries.append(
             {

@@ -39,7 +39,10 @@ def main_table(document: Fields) -> list[Fields]:
         group["lines"].append(_line(row) | {"apart": apart})
     for group in groups.values():
         baselines = {line["baseline"] for line in group["lines"]}
-        group["against"] = ", ".join(words.mid_sentence(name) for name in sorted(baselines))
+        group["against"] = words.mid_sentence(min(baselines)) if len(baselines) == 1 else "what each line says"
+        for line in group["lines"] if len(baselines) > 1 else ():
+            line["against"] = f"against {words.mid_sentence(line['baseline'])}"
+            line["sentence"] = f"{line['sentence'].removesuffix('.')}, {line['against']}."
         matchings = {line["matching"] for line in group["lines"]}
         group["matching"] = matchings.pop() if len(matchings) == 1 else ""
     return list(groups.values())
@@ -52,6 +55,7 @@ def _line(row: Fields) -> Fields:
         "name": words.variant_name(row["component"], row["variant"]),
         "variant": row["variant"],
         "baseline": words.variant_name(row["component"], row["baseline"]),
+        "against": "",
         "matching": row["matching"] or "",
         "sentence": words.sentence(row),
         "speed": format.ratio(speed["ratio"], speed["low"], speed["high"]),

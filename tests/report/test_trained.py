@@ -12,6 +12,7 @@ import pytest
 
 from benchsuite.report.join import join
 from benchsuite.report.render import render
+from benchsuite.report.view import main_table
 
 EDGES = [0, 64, 128, 256, 512]
 # bits per byte in each range: what cannot go on, what explodes, what improves
@@ -124,3 +125,20 @@ def test_the_page_and_the_markdown_show_both(document: dict[str, Any]) -> None:
     assert "place in the text, tokens (trained on 128)" in page
     assert re.search(r"\| Rotary positions \| (1\.99|2\.0\d) \| 1\.[78]\d \| 2\.[34]\d \(\+0\.[56]\d+ .*worse\)", text)
     assert "## Stability in float32" in text
+
+
+def test_a_line_names_its_baseline_where_its_group_has_several(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    assert {line["against"] for line in main_table(join([folder]))[0]["lines"]} == {""}
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for comparison in manifest["comparisons"]:
+        if comparison["case"] == "alibi":
+            comparison |= {"baseline": "rotary", "base_case": "rotary"}
+    path.write_text(json.dumps(manifest))
+    [group] = main_table(join([folder]))
+    told = {line["variant"]: line for line in group["lines"]}
+    assert told["alibi"]["against"] == "against rotary positions"
+    assert told["alibi"]["sentence"].endswith(", against rotary positions.")
+    assert told["rotary"]["sentence"].endswith(", against learned positions.")
+    assert "<small>against rotary positions</small>" in render(join([folder]), "html")
