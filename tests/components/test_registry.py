@@ -38,7 +38,7 @@ def python(code: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 def test_the_variants_of_the_original_study_are_there() -> None:
     assert list(components.variants("activation")) == ["gelu", "geglu", "swiglu", "relu", "relu2"]
-    assert list(components.variants("position")) == ["none", "learned", "sinusoidal", "rotary", "alibi"]
+    assert list(components.variants("position")) == ["none", "learned", "sinusoidal", "rotary", "alibi", "t5"]
     assert list(components.variants("embedding_norm")) == ["off", "on"]
 
 
