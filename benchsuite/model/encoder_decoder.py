@@ -9,11 +9,10 @@ tokens have in the sequence; between the halves there are no positions, as in T5
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from benchsuite.model.gpt import (
     GPT,
@@ -59,23 +58,9 @@ class CrossBlock(Block):
         self.cross_norm = LayerNorm(spec, implementation)
         self.cross_attention = CrossAttention(spec, implementation)
 
-    def forward(
-        self,
-        x: Tensor,
-        rotation: tuple[Tensor, Tensor] | None,
-        bias: Tensor | None,
-        inside: dict[str, Any] | None = None,
-        at: Tensor | None = None,
-        memory: Tensor | None = None,
-        seen: Tensor | None = None,
-    ) -> Tensor:
-        assert memory is not None
-        assert seen is not None
-        x = x + self.attention(self.attention_norm(x), rotation, bias, inside)
-        x = x + self.cross_attention(self.cross_norm(x), memory, seen)
-        if at is not None:
-            x = x.flatten(0, 1)[at]
-        return x + self.ffn(self.ffn_norm(x))
+    def between(self, x: Tensor, *more: Tensor) -> Tensor:
+        memory, seen = more
+        return x + self.cross_attention(self.cross_norm(x), memory, seen)
 
     def into_the_stream(self) -> list[nn.Linear]:
         return [*super().into_the_stream(), self.cross_attention.out]
@@ -138,8 +123,7 @@ class EncoderDecoder(GPT):
         x = self.embedding_norm(self.encoder_position.embed(self.embedding(tokens), positions))
         there = (positions < lengths[:, None])[:, None, None, :]
         rotation, bias = position_inputs(self.encoder_position, positions, x, there)
-        recompute = self.recompute and torch.is_grad_enabled()
         for block in self.encoder_blocks:
-            x = checkpoint(block, x, rotation, bias, use_reentrant=False) if recompute else block(x, rotation, bias)
+            x = self.run(block, x, rotation, bias)
         seen = torch.zeros(there.shape, dtype=x.dtype, device=x.device).masked_fill_(~there, -math.inf)
         return self.encoder_norm(x), seen

@@ -13,7 +13,6 @@ activation, norms, embedding, attention and loss; `folded` is sdpa with ALiBi as
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -182,11 +181,16 @@ class Block(nn.Module):
         bias: Tensor | None,
         inside: dict[str, Any] | None = None,
         at: Tensor | None = None,
+        *more: Tensor,
     ) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), rotation, bias, inside)
+        x = self.between(x + self.attention(self.attention_norm(x), rotation, bias, inside), *more)
         if at is not None:  # no token needs another one's feed-forward block
             x = x.flatten(0, 1)[at]
         return x + self.ffn(self.ffn_norm(x))
+
+    def between(self, x: Tensor, *more: Tensor) -> Tensor:
+        """What a block of another architecture adds between its halves, from `more` that `forward` was given."""
+        return x
 
     def into_the_stream(self) -> list[nn.Linear]:
         """The projections whose results are added to the residual stream."""
@@ -271,10 +275,15 @@ class GPT(nn.Module):
         x = self.embed(tokens, positions)
         rotation, bias = (None, None) if inside is not None else position_inputs(self.position, positions, x, mask)
         *earlier, last = self.blocks
-        run = partial(checkpoint, use_reentrant=False) if self.recompute and torch.is_grad_enabled() else _run
         for block in earlier:
-            x = run(block, x, rotation, bias, inside, None, *more)
-        return self.final_norm(run(last, x, rotation, bias, inside, at, *more))
+            x = self.run(block, x, rotation, bias, inside, None, *more)
+        return self.final_norm(self.run(last, x, rotation, bias, inside, at, *more))
+
+    def run(self, block: nn.Module, *inputs: Any) -> Any:
+        """A block's output, of which training keeps the input alone where the model says `recompute`."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(block, *inputs, use_reentrant=False)
+        return block(*inputs)
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """The residual stream before the first block, (B, T, C)."""
@@ -320,10 +329,6 @@ class GPT(nn.Module):
                 hidden, weight = hidden.bfloat16(), weight.bfloat16()
             return linear_cross_entropy(hidden, weight, targets.flatten())
         return functional.cross_entropy(self(tokens).flatten(0, 1), targets.flatten())
-
-
-def _run(block: nn.Module, *inputs: Any) -> Any:
-    return block(*inputs)
 
 
 def position_scheme(spec: ModelSpec, *, bidirectional: bool) -> Position:

@@ -11,6 +11,7 @@ import torch
 from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from benchsuite.model.encoder_decoder import build
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 
@@ -53,7 +54,7 @@ def bpe() -> Tokenizer:
 def make_model(bpe: Tokenizer) -> Callable[..., GPT]:
     def make(**options: Any) -> GPT:
         shape = {"layers": 2, "width": 48, "heads": 4, "vocab": bpe.get_vocab_size(), "seq": 32}
-        model = GPT(ModelSpec(**{**shape, **options}))
+        model = build(ModelSpec(**{**shape, **options}))
         generator = torch.Generator().manual_seed(3)
         with torch.no_grad():
             for parameter in model.parameters():

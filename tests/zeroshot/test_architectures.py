@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable
 
@@ -10,9 +11,7 @@ import torch
 from tokenizers import Tokenizer
 
 from benchsuite.errors import UserError
-from benchsuite.model.encoder_decoder import build
 from benchsuite.model.gpt import GPT
-from benchsuite.model.spec import ModelSpec
 from benchsuite.zeroshot.lm import BenchsuiteLM, _Generation
 from benchsuite.zeroshot.scoring import Pair, loglikelihoods, pack
 
@@ -24,18 +23,9 @@ VARIANTS = [
 
 
 @pytest.fixture
-def loud(bpe: Tokenizer) -> Callable[..., GPT]:
-    def make(**options: object) -> GPT:
-        shape = {"layers": 2, "width": 48, "heads": 4, "vocab": bpe.get_vocab_size() + 4, "seq": 32}
-        model = build(ModelSpec(**{**shape, **options}))  # type: ignore[arg-type]
-        generator = torch.Generator().manual_seed(3)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.normal_(std=0.15, generator=generator)
-            model.final_norm.weight.add_(1.0)
-        return model.eval()
-
-    return make
+def loud(bpe: Tokenizer, make_model: Callable[..., GPT]) -> Callable[..., GPT]:
+    """Of a vocabulary with room for the marks of gaps."""
+    return functools.partial(make_model, vocab=bpe.get_vocab_size() + 4)
 
 
 def by_hand(model: GPT, context: list[int], continuation: list[int]) -> tuple[float, bool]:
