@@ -10,7 +10,8 @@ from pathlib import Path
 
 from benchsuite.cache import digest
 from benchsuite.errors import UserError, did_you_mean
-from benchsuite.runs.suite import CORPUS, FACTS, INSTALLED, LANGUAGES, PLACE, Suite
+from benchsuite.pretrain.names import FACTS, MIX, PLACE
+from benchsuite.runs.suite import CORPUS, INSTALLED, LANGUAGES, Suite
 
 
 def located(suite: Suite) -> Suite:
@@ -32,7 +33,7 @@ def _located(name: str) -> str:
     from benchsuite.pretrain import corpora
 
     path = Path(name).expanduser()
-    if name in corpora.names() or name.startswith(("hub:", "mix:")) or name == f"{FACTS}{PLACE}":
+    if name in corpora.names() or name.startswith(("hub:", MIX)) or name == f"{FACTS}{PLACE}":
         return name
     if PLACE in name:
         return str(path.absolute())
@@ -57,7 +58,7 @@ def spoken(suite: Suite) -> tuple[str, ...]:
 
 def in_languages(name: str, languages: str) -> str:
     """The corpus that a name stands for in languages."""
-    if PLACE not in name or name.startswith("mix:"):
+    if PLACE not in name or name.startswith(MIX):
         return name
     from benchsuite.pretrain.corpora import mixture
 
@@ -80,7 +81,7 @@ def content(name: str) -> str | None:
     if name in INSTALLED:
         installed = sorted({f"{item.metadata['Name']} {item.version}" for item in metadata.distributions()})
         return digest(installed, 16)
-    if name.startswith("mix:"):
+    if name.startswith(MIX):
         from benchsuite.pretrain.corpora import mixture
 
         languages, template = mixture.split_name(name)

@@ -414,7 +414,7 @@ class _Builder:
             plain = no_fused or train.precision == "float16"
             train = replace(train, implementation="sdpa" if plain else "fused")
         unsupported = no_fused if train.implementation == "fused" else None
-        if self.device.partition(":")[0] == fake.DEVICE:
+        if fake.is_fake(self.device):
             unsupported = "a fake device trains no model"
         for stage in recipe.stages if recipe else ():
             unsupported = unsupported or spec.unsupported(stage.architecture, setting.baseline.position)

@@ -26,11 +26,11 @@ from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain import corpora, tokenizer
 from benchsuite.pretrain.corpora import facts, mixture, world
 from benchsuite.pretrain.corpora.text import plain
+from benchsuite.pretrain.names import PLACE
 from benchsuite.pretrain.ranks import Ranks
 from benchsuite.pretrain.trainer import Diverged, TrainConfig, TrainLog, train
 from benchsuite.runs import stages
 from benchsuite.runs.case import SNAPSHOTS
-from benchsuite.runs.suite import PLACE
 from benchsuite.runs.training import trained
 from benchsuite.zeroshot import derived, evaluate, extrapolation, fact_tasks, passages, taskfiles, tasks
 

@@ -60,7 +60,7 @@ def measure(
     """
     phases = _Phases()
     shared = turns is not None
-    device = fake.script(params) if params["device"].partition(":")[0] == fake.DEVICE else _Device(params, subject)
+    device = fake.script(params) if fake.is_fake(params["device"]) else _Device(params, subject)
     clock = device.clock()
     torch.set_num_threads(params["threads"])
     subject = device.subject()

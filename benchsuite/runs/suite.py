@@ -17,14 +17,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from benchsuite.errors import did_you_mean
+from benchsuite.pretrain.names import FACTS, PLACE
 from benchsuite.runs import yaml_tree
 
 # The axes of comparison that are not parts of the model: what is read, and in which languages.
 CORPUS = "corpus"
 LANGUAGES = "languages"
 WORLD = ("web_raw", "web_filtered", "curated")  # corpora of the generated world, which has tasks of its own
-FACTS = "facts-"  # so begin those of facts in several languages, which have theirs; then comes the language
-PLACE = "{language}"  # in a corpus's name: each of the languages that are trained on
 DERIVED_HELDOUT_BYTES = 150_000  # of prose give each derived task a few hundred documents
 INSTALLED = ("installed", "installed-raw", "installed-filtered")
 PLAIN = "cd-flm"  # the baseline among recipes: a causal decoder, full language modelling

@@ -9,7 +9,8 @@ from pathlib import Path
 from benchsuite import components
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.pretrain.gaps import marks
-from benchsuite.runs.suite import CORPUS, LANGUAGES, PLACE, Quality, Shape, Speed, Suite
+from benchsuite.pretrain.names import MIX, PLACE
+from benchsuite.runs.suite import CORPUS, LANGUAGES, Quality, Shape, Speed, Suite
 from benchsuite.runs.yaml_tree import KeyPath
 
 BYTE_VOCAB = 257  # every byte and <|endoftext|>
@@ -147,7 +148,7 @@ def _unknown(path: KeyPath, component: str, name: str) -> Iterator[tuple[KeyPath
         from benchsuite.pretrain import corpora
 
         known = list(corpora.names())
-        if PLACE in name or name.startswith(("hub:", "mix:")):
+        if PLACE in name or name.startswith(("hub:", MIX)):
             return  # what it stands for is looked for when it is known
         if name not in known and not Path(name).expanduser().exists():
             yield path, f"{_no_such(CORPUS, name, known)} (or a file, a folder, or hub:OWNER/NAME)"

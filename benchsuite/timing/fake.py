@@ -114,6 +114,11 @@ class FakeMonitor:
         return {"disturbed": list(self._entry.disturbed), "throttled": list(self._entry.throttled)}
 
 
+def is_fake(device: str) -> bool:
+    """Whether a device's name is that of one: fake, fake:1."""
+    return device.partition(":")[0] == DEVICE
+
+
 def entries() -> list[Entry]:
     """The script that the environment names. Raises UserError where there is none or it is not one."""
     name = os.environ.get(VARIABLE)

@@ -24,6 +24,7 @@ from benchsuite.cache import digest as digest_of
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.pretrain.corpora import facts, files, hub, installed, mixture, world
 from benchsuite.pretrain.corpora.text import fill, plain, size
+from benchsuite.pretrain.names import FACTS, MIX, PLACE
 
 SPLIT_VERSION = 1
 
@@ -75,7 +76,7 @@ def load(name: str, *, train_bytes: int, heldout_bytes: int = 100_000, seed: int
         return _load_world(name, sizes)
     if name in facts.sources():
         return _load_facts(name, sizes)
-    if name.startswith(mixture.PREFIX):
+    if name.startswith(MIX):
         return _load_mixture(name, sizes)
     if name in _INSTALLED:
         fields = {"source": name, "collector": installed.COLLECTOR_VERSION, "versions": installed.versions()}
@@ -146,7 +147,7 @@ def _load_world(name: str, sizes: dict[str, int]) -> Corpus:
 
 
 def _load_facts(name: str, sizes: dict[str, int]) -> Corpus:
-    language = name.removeprefix(facts.PREFIX)
+    language = name.removeprefix(FACTS)
 
     def make() -> tuple[list[str], list[str]]:
         train = facts.documents(language, seed=sizes["seed"], n_bytes=sizes["train_bytes"])
@@ -161,7 +162,7 @@ def _load_mixture(name: str, sizes: dict[str, int]) -> Corpus:
     shares = languages.shares()
     of_language = {
         code: load(
-            template.replace(mixture.PLACE, code),
+            template.replace(PLACE, code),
             train_bytes=max(1, round(share * sizes["train_bytes"])),
             heldout_bytes=max(1, round(share * sizes["heldout_bytes"])),
             seed=sizes["seed"],

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchsuite.errors import UserError, did_you_mean
+from benchsuite.pretrain.names import MIX, PLACE
 
-PREFIX, PLACE = "mix:", "{language}"
 ALPHA = 0.3
 # Gigabytes of text in OSCAR 2019, deduplicated: github.com/oscar-project/documentation, docs/versions/oscar-2109.md
 OSCAR_GB = {
@@ -47,7 +47,7 @@ class Languages:
             return template
         if len(self.codes) == 1:
             return template.replace(PLACE, self.codes[0])
-        return f"{PREFIX}{'+'.join(self.codes)}@{self.alpha:g}:{template}"
+        return f"{MIX}{'+'.join(self.codes)}@{self.alpha:g}:{template}"
 
 
 def parse(text: str) -> Languages:
@@ -65,9 +65,9 @@ def parse(text: str) -> Languages:
 
 def split_name(name: str) -> tuple[Languages, str]:
     """The languages and the template of a mixture's name. Raises UserError for another form."""
-    languages, colon, template = name.removeprefix(PREFIX).partition(":")
-    if not (name.startswith(PREFIX) and colon and PLACE in template):
-        raise UserError(f"{name!r} names no mixture", hint=f"the form is {PREFIX}LANGUAGES@ALPHA:CORPUS-{PLACE}")
+    languages, colon, template = name.removeprefix(MIX).partition(":")
+    if not (name.startswith(MIX) and colon and PLACE in template):
+        raise UserError(f"{name!r} names no mixture", hint=f"the form is {MIX}LANGUAGES@ALPHA:CORPUS-{PLACE}")
     return parse(languages), template
 
 

@@ -21,15 +21,15 @@ from benchsuite.pretrain.corpora.facts import items
 from benchsuite.pretrain.corpora.facts.languages import LANGUAGES
 from benchsuite.pretrain.corpora.text import fill
 from benchsuite.pretrain.corpora.world.draw import Draw
+from benchsuite.pretrain.names import FACTS
 
-PREFIX = "facts-"
 HELD_OUT_ONE_IN = 16
 
 
 def sources() -> dict[str, str]:
     """{name of the corpus: one line about it}"""
     names = {code: babel.Locale(code).get_display_name("en") for code in LANGUAGES}
-    return {f"{PREFIX}{code}": f"facts about territories and dates from CLDR, in {names[code]}" for code in LANGUAGES}
+    return {f"{FACTS}{code}": f"facts about territories and dates from CLDR, in {names[code]}" for code in LANGUAGES}
 
 
 def documents(language: str, *, seed: int, n_bytes: int) -> list[str]:
