@@ -46,18 +46,14 @@ def command(
     A checkpoint of transformers is evaluated by lm-eval's own HFLM, ours by an equivalent that is faster. See
     `benchsuite list bigscience27` for what changed in the original tasks.
     """
-    import re
-
     import torch
 
+    from benchsuite.cli import devices
     from benchsuite.errors import UserError
     from benchsuite.hardware.fingerprint import usable_cores
     from benchsuite.model import checkpoint
 
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise UserError(f"--device {device!r} is unknown", hint="choose from: cpu, cuda, cuda:1, …")
-    if device != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"--device {device}: torch sees no GPU", hint="`benchsuite doctor` says why")
+    devices.checked(device)
     torch.set_num_threads(threads or usable_cores())
     ours = (Path(model) / checkpoint.SPEC).exists()
     foreign = [

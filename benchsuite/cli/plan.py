@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Annotated
 
 import typer
@@ -40,7 +41,11 @@ def command(
     if scale is None:
         _print(resolved, total_s)
     else:
-        _print_budget(resolved, suite, scale, gpus, mfu)
+        begin = ["benchsuite", "run", suite, "--scale", scale, "--device", "cuda"]
+        begin += [word for value in sets or [] for word in ("--set", value)]
+        begin += [word for value in corpus or [] for word in ("--corpus", value)]
+        begin += ["--seeds", str(seeds)] if seeds is not None else []
+        _print_budget(resolved, scale, shlex.join(begin), gpus, mfu)
 
 
 def _print(resolved: object, total_s: float) -> None:
@@ -74,8 +79,8 @@ def _print(resolved: object, total_s: float) -> None:
     )
 
 
-def _print_budget(resolved: object, suite: str, scale: str, gpus: int, mfu: float) -> None:
-    """Every training with what it takes on GPUs, and the commands that start it."""
+def _print_budget(resolved: object, scale: str, begin: str, gpus: int, mfu: float) -> None:
+    """Every training with what it takes on GPUs, and the commands that start it, which `begin` so."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -115,7 +120,6 @@ def _print_budget(resolved: object, suite: str, scale: str, gpus: int, mfu: floa
         f"Memory is that of FSDP over {gpus} GPUs (--gpus): {budget.STATE_BYTES} bytes of state a parameter, shared; "
         "two gathered blocks; activations and logits of a micro-batch. An estimate; nothing here was measured."
     )
-    begin = f"benchsuite run {suite} --scale {scale} --device cuda"
     folder = f"runs/{resolved.suite.name}-{scale}"
     here = f"{begin} --launcher torchrun --ranks {gpus}"
     on_slurm = f"{begin} --launcher slurm --ranks {gpus} --slurm gpus_per_node={min(gpus, 8)} --slurm partition=NAME"

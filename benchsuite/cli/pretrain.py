@@ -60,6 +60,7 @@ def command(
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from benchsuite import format
+    from benchsuite.cli import devices
     from benchsuite.hardware.fingerprint import usable_cores
     from benchsuite.model import checkpoint
     from benchsuite.pretrain import corpora, tokenizer
@@ -75,6 +76,7 @@ def command(
     ):
         if value not in known:
             raise UserError(f"{option} {value!r} is unknown", hint=did_you_mean(value, list(known)))
+    devices.checked(device)
     ranks = Ranks.here(device)
     torch.set_num_threads(threads or max(1, usable_cores() // ranks.size))
     console = Console(stderr=True, quiet=not ranks.first)

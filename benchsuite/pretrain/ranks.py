@@ -21,8 +21,8 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
-from benchsuite.errors import UserError
 from benchsuite.model.gpt import GPT, Block
+from benchsuite.pretrain import shares
 
 Parallel = Literal["ddp", "fsdp"]
 
@@ -79,13 +79,7 @@ class Ranks:
 
     def share(self, sizes: list[int], micro_batch: int | None) -> slice:
         """The rows of a batch that this process takes. Raises UserError where batches cannot be shared out evenly."""
-        unit = self.size * (micro_batch or 1)
-        uneven = next((size for size in sizes if size % unit), None)
-        if uneven is not None:
-            told = f"{self.size} processes" + (f" with micro-batches of {micro_batch}" if micro_batch else "")
-            raise UserError(
-                f"a batch of {uneven} sequences cannot be shared by {told}", hint=f"make it a multiple of {unit}"
-            )
+        shares.check(sizes, self.size, micro_batch)
         return slice(self.rank, None, self.size)
 
     def spread(self, objective: Objective, parallel: Parallel) -> nn.Module:

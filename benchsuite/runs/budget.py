@@ -6,9 +6,11 @@ for budget in of(plan, gpus=8): print(budget.label, budget.hours("NVIDIA H100 80
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from benchsuite.hardware import peaks
 from benchsuite.model import flops
+from benchsuite.pretrain import shares
 from benchsuite.runs import stages
 from benchsuite.runs.case import Case
 from benchsuite.runs.plan import Plan
@@ -41,12 +43,20 @@ class Budget:
 
 
 def of(plan: Plan, gpus: int) -> list[Budget]:
-    """The budgets of a plan's trainings, in its order."""
+    """The budgets of a plan's trainings, in its order. Raises UserError where so many GPUs cannot share a batch."""
     return [_budget(case, gpus) for case in plan.cases if "train" in case.params and case.unsupported is None]
+
+
+def _batches(train: dict[str, Any]) -> list[int]:
+    """The sizes of batch that a training has, in sequences."""
+    ramp = range(train["ramp_batch"], train["batch"], train["ramp_step"] or train["ramp_batch"])
+    return [*(ramp if train["ramp_tokens"] else ()), train["batch"]]
 
 
 def _budget(case: Case, gpus: int) -> Budget:
     parts = stages.of(case.params)
+    for part in parts:
+        shares.check(_batches(part.train), gpus, part.train["micro_batch"])
     spec, train = parts[-1].spec, parts[-1].train
     parameters = flops.parameters(spec)
     at_once = min(train["micro_batch"] or train["batch"], max(1, train["batch"] // gpus)) * spec.seq

@@ -11,8 +11,9 @@ from benchsuite.cli import build_app
 from benchsuite.errors import UserError
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
+from benchsuite.pretrain.ranks import Ranks
 from benchsuite.pretrain.trainer import TrainConfig
-from benchsuite.runs import budget
+from benchsuite.runs import budget, stages
 from benchsuite.runs.plan import Machine, Plan, resolve
 from benchsuite.runs.suite import packaged, scales
 from benchsuite.runs.suite_file import read
@@ -135,9 +136,29 @@ def test_a_budget_is_arithmetic() -> None:
         base.hours("Voodoo 2", 0.4)
 
 
-def test_the_plan_shows_the_budget_and_the_commands() -> None:
+@pytest.mark.parametrize("scale", [*WIDTHS, *BLOOM])
+def test_the_trainings_that_a_plan_prints_commands_for_can_start(scale: str) -> None:
+    for name in ABLATIONS if scale in WIDTHS else ("bloom",):
+        found = plan(name, scale)
+        gpus = 1 if scale == "nano" else 8
+        assert budget.of(found, gpus)
+        for case in found.cases:
+            for stage in stages.of(case.params) if "train" in case.params else ():
+                config = TrainConfig(**stage.train)
+                assert Ranks(0, gpus).share(config.sizes(stage.spec.seq), config.micro_batch) == slice(0, None, gpus)
+
+
+def test_gpus_that_cannot_share_a_batch_are_refused_before_they_are_paid_for() -> None:
     done = CliRunner().invoke(build_app(), ["plan", "ablation-position", "--scale", "1b3", "--gpus", "16"])
+    assert isinstance(done.exception, UserError)
+    assert "a batch of 32 sequences cannot be shared by 16 processes" in done.exception.message
+
+
+def test_the_plan_shows_the_budget_and_the_commands() -> None:
+    fit = ["--set", "quality.train.micro_batch=2"]
+    done = CliRunner().invoke(build_app(), ["plan", "ablation-position", "--scale", "1b3", "--gpus", "16", *fit])
     assert done.exit_code == 0, done.output
     assert "A100-hours" in done.output
     assert "--launcher torchrun --ranks 16" in done.output
+    assert "--device cuda --set quality.train.micro_batch=2 --launcher" in done.output
     assert "--only 'position/alibi/quality'" in done.output
