@@ -67,7 +67,8 @@ def command(
         str | None, typer.Option(help="What one job may allocate, as 4G; default: its share of 80% of what is free.")
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Measure as many replicates and seeds as fit into 10m, 2h; two in any case.")
+        str | None,
+        typer.Option(help="Measure as many replicates and seeds as fit into 10m, 2h; at least what an interval needs."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for another run on this machine to end.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,

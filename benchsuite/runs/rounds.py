@@ -8,21 +8,22 @@ from collections.abc import Callable
 
 from benchsuite import format
 
-ALWAYS = 2  # rounds that run whatever they take: one replicate has no interval
+SEEDS = 2  # with one there is no interval
 
 
 class Rounds:
-    """The rounds of one phase, which has `seconds` from now; None is as long as it takes."""
+    """The rounds of one phase, which has `seconds` from now (None: as long as it takes). The first `least` run whatever
+    they take."""
 
-    def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, seconds: float | None, least: int = SEEDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._least = clock, least
         self._end = None if seconds is None else clock() + seconds
         self._fits: dict[int, bool] = {}
         self._why = f"its round would have ended after the {format.seconds(seconds)} that there were"
 
     def refused(self, replicate: int, needed_s: Callable[[], float]) -> str | None:
         """Why a job of this replicate is left out, if it is. `needed_s` estimates the whole round that begins now."""
-        if self._end is None or replicate < ALWAYS:
+        if self._end is None or replicate < self._least:
             return None
         if replicate not in self._fits:
             self._fits[replicate] = all(self._fits.values()) and self._clock() + needed_s() <= self._end

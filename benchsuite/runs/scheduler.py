@@ -67,8 +67,8 @@ class Scheduler:
 
     `jobs` is the number of quality jobs at a time, `memory_limit_bytes` what one job may allocate (default: its share
     of 80 % of what is available), `stop` says whether to end early, `turns` is the path of a turnstile for speed jobs.
-    With `budget_s` only so many replicates run as fit into that time, the first two in any case; the speed phase has
-    its share of it by the estimates.
+    With `budget_s` only so many replicates run as fit into that time, in any case as many as an interval needs; the
+    speed phase has its share of it by the estimates.
     Raises Interrupted where `stop` says so, UserError where the disk or the workers refuse.
     """
 
@@ -110,6 +110,8 @@ class Scheduler:
 
     def run(self) -> None:
         """Runs all jobs. The store then holds a record of every planned (case, replicate)."""
+        from benchsuite.stats.speed import FEWEST_PAIRS  # and with it scipy, which a refusal need not wait for
+
         self._check_store()
         cases = list(self.cases.values())
         self.observer.begin(sum(len(case.replicates) for case in cases), len(self._done))
@@ -126,9 +128,9 @@ class Scheduler:
         try:
             self._later = together
             self._devices = sorted({str(job.params.get("device", "cpu")) for job in alone})
-            self._phase(alone, len(self._devices) or 1, self._share_s(alone, together))
+            self._phase(alone, len(self._devices) or 1, Rounds(self._share_s(alone, together), FEWEST_PAIRS))
             self._later = []
-            self._phase(together, self.jobs, None if self._ends is None else self._ends - time.monotonic())
+            self._phase(together, self.jobs, Rounds(None if self._ends is None else self._ends - time.monotonic()))
         finally:
             self.workers.close()
 
@@ -151,10 +153,10 @@ class Scheduler:
         first, second = (sum(map(self._estimate_s, jobs)) / n for jobs, n in phases)
         return self.budget_s * first / max(first + second, 1e-9)
 
-    def _phase(self, queue: list[Job], slots: int, budget_s: float | None) -> None:
-        """Runs the jobs of `queue`, `slots` at a time, those rounds that fit into `budget_s`."""
+    def _phase(self, queue: list[Job], slots: int, rounds: Rounds) -> None:
+        """Runs the jobs of `queue`, `slots` at a time, those of `rounds` that fit."""
         self.queue = queue
-        self._rounds = Rounds(budget_s)
+        self._rounds = rounds
         memory = self.memory_limit_bytes or int(available_memory() * MEMORY_FRACTION / slots)
         while self.queue or self.running:
             if self.stop():

@@ -1,4 +1,4 @@
-"""A run with a budget: whole rounds, two in any case, and what is left out is recorded."""
+"""A run with a budget: whole rounds, in any case as many as an interval needs, and what is left out is recorded."""
 
 from __future__ import annotations
 
@@ -20,6 +20,17 @@ def test_a_round_runs_whole_or_not_at_all() -> None:
     assert rounds.refused(2, lambda: 6.0) is None, "it has begun"
     assert rounds.refused(3, lambda: 2.0) == "its round would have ended after the 10.0 s that there were"
     assert rounds.refused(4, lambda: 0.0) is not None, "what comes later is left out too"
+
+
+def test_as_many_run_in_any_case_as_an_interval_needs() -> None:
+    rounds = Rounds(0.0, 3)
+    assert [rounds.refused(replicate, lambda: 1.0) is None for replicate in range(5)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_without_a_budget_all_rounds_run() -> None:

@@ -18,6 +18,7 @@ from benchsuite.runs.case import Case, Job, Record, case_id
 from benchsuite.runs.order import alone_order, together_order
 from benchsuite.runs.scheduler import Interrupted, Scheduler
 from benchsuite.runs.store import Store
+from benchsuite.stats.speed import FEWEST_PAIRS
 
 pytestmark = pytest.mark.usefixtures("fake_kinds")
 
@@ -69,13 +70,14 @@ def run(
 
 
 def test_what_a_budget_leaves_out_is_recorded_in_whole_rounds(tmp_path: Path) -> None:
-    cases = [make_case(replicates=4, n=n) for n in (1, 2)]
+    cases = [make_case(replicates=5, n=n) for n in (1, 2)]
     records, _ = run(tmp_path / "run", cases, budget_s=1e-3)
     found = {(record.case_id, record.replicate): record for record in records}
-    assert len(found) == len(records) == 8
+    assert len(found) == len(records) == 10
     for case in cases:
-        assert [found[case.id, replicate].status for replicate in range(4)] == ["ok", "ok", "skipped", "skipped"]
-        assert "its round would have ended after" in (found[case.id, 2].reason or "")
+        statuses = [found[case.id, replicate].status for replicate in range(5)]
+        assert statuses == ["ok"] * FEWEST_PAIRS + ["skipped", "skipped"]
+        assert "its round would have ended after" in (found[case.id, FEWEST_PAIRS].reason or "")
     all_of_them, _ = run(tmp_path / "whole", cases, budget_s=600.0)
     assert {record.status for record in all_of_them} == {"ok"}
 
