@@ -55,7 +55,7 @@ def transformers_model(
 ) -> LM:
     """A checkpoint of transformers as lm-eval's own HFLM: a folder or a name of the hub, at a `revision` (a branch such
     as `global_step117000`, a tag or a commit), or the file `gguf` in it. On the CPU it computes in float32,
-    four requests at once, which was the fastest with 135M parameters.
+    four requests at once: more would mostly pad.
 
     Weights are read from safetensors, sharded or not, or with torch's `weights_only`; code that comes with a checkpoint
     runs only with `trust_remote_code`. Raises UserError where the model cannot be loaded.
