@@ -36,6 +36,7 @@ from benchsuite.pretrain.snapshots import Snapshots
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FIRST_SCALE = 2.0**12  # of float16's loss, as in the original study (`initial-loss-scale-power 12`)
+UNSCALED = torch.amp.GradScaler(enabled=False)  # does nothing, on any device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +251,7 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     batches: Sequence[Tensor],
     config: TrainConfig,
-    scaler: torch.amp.GradScaler | None = None,
+    scaler: torch.amp.GradScaler = UNSCALED,
 ) -> tuple[Tensor, Tensor]:
     """One optimizer step on micro-batches (B, T + 1), their gradients added up. Returns the mean loss and the norm of
     the gradient before it was clipped, both detached, without waiting for the device."""
@@ -263,17 +264,13 @@ def train_step(
             _no_exchange(objective, number < len(batches)),
         ):
             part = objective(batch) * (len(batch) / total)
-            (part if scaler is None else scaler.scale(part)).backward()
+            scaler.scale(part).backward()
         loss += part.detach()
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    if scaler is not None and scaler.is_enabled():
-        scaler.unscale_(optimizer)
+    scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip, foreach=True)
-    if scaler is not None and scaler.is_enabled():
-        scaler.step(optimizer)
-        scaler.update()
-    else:
-        optimizer.step()
+    scaler.step(optimizer)
+    scaler.update()
     optimizer.zero_grad(set_to_none=True)
     return loss, norm.full_tensor() if isinstance(norm, DTensor) else norm
 

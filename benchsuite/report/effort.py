@@ -22,8 +22,9 @@ BREAK_S = 60.0  # between two processes: the run was interrupted then, or kernel
 
 @dataclass(frozen=True)
 class Effort:
-    """Seconds of all speed cases. `wall`: from the run's creation to its last speed record, breaks left out, and
-    added up where devices worked at the same time; `sampled`: warm-up and samples; `compiled`: first calls of compiled cases; `first`: those of the others."""
+    """Seconds of all speed cases. `wall`: from the run's creation to its last speed record, breaks left out, and added
+    up where devices worked at the same time; `sampled`: warm-up and samples; `compiled`: first calls of compiled cases;
+    `first`: those of the others."""
 
     wall_s: float
     sampled_s: float
