@@ -5,13 +5,15 @@ folder, which has to lie on a file system that the nodes share.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import math
 import os
 import shutil
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,8 @@ class SlurmWorkers:
     def start(self, name: str, file: Path) -> None:
         job = json.loads(file.read_text())
         file.write_text(json.dumps({**job, "parent": None, "progress_fd": None}))
-        self._jobs[name] = self._executor.submit(Training(file, environment(network=True)))
+        with _interruptible():
+            self._jobs[name] = self._executor.submit(Training(file, environment(network=True)))
 
     def kill(self, name: str) -> None:
         if name in self._jobs:
@@ -73,6 +76,20 @@ class SlurmWorkers:
         for job in self._jobs.values():
             job.cancel(check=False)
         self._jobs.clear()
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """What is started here can be interrupted, which is how submitit cancels a local job: a program that a shell put
+    into the background ignores SIGINT, and so would all that it starts."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if before is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, before)
 
 
 def _parameters(options: Mapping[str, str], ranks: int) -> dict[str, Any]:

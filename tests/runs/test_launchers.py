@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,17 @@ def test_what_hangs_on_a_cluster_is_ended_and_a_stop_cancels(tmp_path: Path) -> 
     calls = iter(range(10_000))
     with pytest.raises(Interrupted):
         run(tmp_path / "two", local(tmp_path), [case("quality", do="hang")], stop=lambda: next(calls) > 8)
+
+
+def test_a_job_can_be_cancelled_where_interrupts_are_ignored(tmp_path: Path) -> None:
+    """As in all that a shell runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        [record] = run(tmp_path / "one", local(tmp_path), [case("quality", do="hang", timeout_s=4.0)])
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert record.status == "timeout"
 
 
 @pytest.mark.parametrize(
