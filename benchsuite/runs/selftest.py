@@ -210,10 +210,13 @@ def timing(operator: Operator, peaks: Measured, device: str = "cpu") -> Timing:
     rivals |= operator.peers
     grads = [torch.randn_like(y) for y in _several(operator.ours(*leaves))]
 
+    def clear() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+
     def once(call: Callable[..., Any]) -> Callable[[], object]:
         def run_it() -> None:
-            for leaf in leaves:
-                leaf.grad = None
+            clear()
             torch.autograd.backward(_several(call(*leaves)), grads)
 
         return run_it
@@ -224,9 +227,10 @@ def timing(operator: Operator, peaks: Measured, device: str = "cpu") -> Timing:
     moved = operator.bytes_moved * leaves[0].element_size() // 4  # which is said of float32
     ours = statistics.median(times["fused"])
     gflop_per_s = operator.flops / ours / 1e9
-    peak = {
-        name: measure_memory(call, leaves, device).peak for name, call in calls.items() if name in ("fused", "eager")
-    }
+    peak = {}
+    for name in ("fused", "eager"):
+        clear()  # before: what an earlier pass allocated, the profiler would count as freed in this one
+        peak[name] = measure_memory(calls[name], leaves, device).peak
     return Timing(
         name=operator.name,
         family=operator.family,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def test_every_operator_is_right(fast: None) -> None:
     assert {"gelu", "swiglu", "layer_norm", "embedding_layer_norm", "rotary", "alibi_softmax"} <= families
     assert {"attention", "attention, alibi", "attention, rotary", "linear_cross_entropy"} <= families
     assert document["timings"] == []
+
+
+@pytest.mark.parametrize("operator", [operators.activation("gelu", 64, 128), operators.norm(64, 128)])
+def test_peaks_count_inputs_output_and_gradients_whoever_comes_first(fast: None, operator: operators.Operator) -> None:
+    found = selftest.timing(dataclasses.replace(operator, compiled=False), selftest.Measured(10.0, 100.0, 1))
+    for name, peak in found.peak_bytes.items():
+        assert peak is not None, name
+        assert peak >= found.needed_bytes + 4 * 64 * 128, name
 
 
 def test_timings_have_ratios_fractions_and_a_page(fast: None, tmp_path: Path) -> None:
