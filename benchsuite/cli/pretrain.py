@@ -67,7 +67,8 @@ def command(
     from benchsuite.pretrain.gaps import marks
     from benchsuite.pretrain.ranks import Ranks
     from benchsuite.pretrain.snapshots import Snapshots
-    from benchsuite.pretrain.trainer import DTYPES, TrainConfig, train
+    from benchsuite.pretrain.step import DTYPES, TrainConfig
+    from benchsuite.pretrain.trainer import train
 
     for option, value, known in (
         ("--parallel", parallel, ("ddp", "fsdp")),

@@ -194,6 +194,10 @@ def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
     wanted = list(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
     if "speed" in kinds:
         wanted.append("benchsuite.runs.subjects:normals")
+    if any(case.params.get("scope") == "step" for case in cases):
+        wanted.append("torch._dynamo")  # torch's optimizers import it with their first step
+    if any(name.startswith("transformers") for name in used):
+        wanted.append("benchsuite.model.bridge")
     if "test" in kinds:
         wanted.append("benchsuite.runs.pytest_cases:import_plugins")
     if "compile" in used:

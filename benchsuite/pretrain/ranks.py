@@ -23,33 +23,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from benchsuite.model.gpt import GPT, Block
 from benchsuite.pretrain import shares
+from benchsuite.pretrain.step import Objective
 
 Parallel = Literal["ddp", "fsdp"]
-
-
-class Objective(nn.Module):
-    """The loss of a model as a module: tokens (B, T + 1) to the mean loss in nats. Wrappers of torch want a forward.
-
-    With `scored`, the tokens that a sequence is scored on in the mean, rows are those of
-    `benchsuite.pretrain.objectives`: how many tokens are given, then the tokens, -1 behind their end. The loss is the
-    sum over what is scored, divided by what is scored in the mean of so many rows: thus a batch is the mean of its
-    parts, however it is shared out.
-    """
-
-    def __init__(self, model: GPT, scored: float | None = None) -> None:
-        super().__init__()
-        self.model = model
-        self.scored = scored
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        if self.scored is None:
-            return self.model.loss(tokens[:, :-1], tokens[:, 1:])
-        given, row = tokens[:, 0], tokens[:, 1:]
-        places = torch.arange(1, row.shape[1], device=row.device)
-        counts = (places >= given[:, None]) & (row[:, 1:] >= 0)
-        targets = row[:, 1:].masked_fill(~counts, -100)
-        share = counts.sum() / (self.scored * len(row))
-        return self.model.loss(row[:, :-1].clamp(min=0), targets, given) * share
 
 
 @dataclass(frozen=True)

@@ -9,19 +9,16 @@ pair. The same loop runs on one device and, started by torchrun, on many (`bench
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from benchsuite.cache import digest
 from benchsuite.errors import UserError
@@ -31,68 +28,11 @@ from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain import objectives, stability
 from benchsuite.pretrain.objectives import Answers
 from benchsuite.pretrain.order import data_order
-from benchsuite.pretrain.ranks import Objective, Parallel, Ranks
+from benchsuite.pretrain.ranks import Parallel, Ranks
 from benchsuite.pretrain.snapshots import Snapshots
+from benchsuite.pretrain.step import Objective, TrainConfig, adamw, set_lr, train_step
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FIRST_SCALE = 2.0**12  # of float16's loss, as in the original study (`initial-loss-scale-power 12`)
-UNSCALED = torch.amp.GradScaler(enabled=False)  # does nothing, on any device
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """`tokens` in all; `batch` in sequences of the model's `seq` tokens; `lr` at its peak, `min_lr` as a fraction of
-    it; `warmup` as a fraction of the training. The other defaults are GPT-3's (arXiv:2005.14165, appendix B).
-
-    `decay_tokens` is the length of warm-up and cosine together where it is not that of the training (0): after it the
-    learning rate stays at its least. With `ramp_tokens` the batch grows from `ramp_batch` sequences, in steps of
-    `ramp_step` (None: of as many), until so many tokens are seen. `micro_batch` sequences are computed at once on a
-    device and their gradients added up (None: all of its share). `precision` is that of matrix products; weights and
-    optimizer stay float32, and float16 scales its loss. `recompute` keeps of each block its input alone; `compile` puts
-    the loss through torch.compile.
-    """
-
-    tokens: int
-    batch: int = 32
-    lr: float = 3e-3
-    min_lr: float = 0.1
-    warmup: float = 0.05
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
-    eps: float = 1e-8
-    clip: float = 1.0
-    implementation: str = "sdpa"
-    ramp_tokens: int = 0
-    ramp_batch: int = 32
-    ramp_step: int | None = None
-    micro_batch: int | None = None
-    decay_tokens: int = 0
-    precision: str = "float32"
-    recompute: bool = False
-    compile: bool = False
-
-    def steps(self, seq: int) -> int:
-        """Optimizer steps that fit into `tokens`, at least one."""
-        return len(self.sizes(seq))
-
-    def sizes(self, seq: int) -> list[int]:
-        """The batch of every step, in sequences."""
-        left, seen = self.tokens // seq, 0
-        found: list[int] = []
-        while left - seen >= (size := self._size(seen * seq)) or not found:
-            if not self.ramp_tokens or seen * seq >= self.ramp_tokens:
-                return found + [self.batch] * max(0 if found else 1, (left - seen) // self.batch)
-            found.append(size)
-            seen += size
-        return found
-
-    def _size(self, seen_tokens: int) -> int:
-        if seen_tokens >= self.ramp_tokens:
-            return self.batch
-        step = self.ramp_step or self.ramp_batch
-        stages = max(0, -(-(self.batch - self.ramp_batch) // step))  # as Megatron: increments, evenly over the ramp
-        return min(self.batch, self.ramp_batch + step * int(stages * seen_tokens / self.ramp_tokens))
 
 
 @dataclass(frozen=True)
@@ -244,59 +184,3 @@ def _curve(losses: Sequence[float], sizes: Sequence[int], every: int, seq: int) 
     ends = [*range(every, len(losses), every), len(losses)]
     starts = [0, *ends[:-1]]
     return tuple((int(seen[b - 1]), round(float(np.mean(losses[a:b])), 5)) for a, b in zip(starts, ends, strict=True))
-
-
-def train_step(
-    objective: Callable[[Tensor], Tensor],
-    optimizer: torch.optim.Optimizer,
-    batches: Sequence[Tensor],
-    config: TrainConfig,
-    scaler: torch.amp.GradScaler = UNSCALED,
-) -> tuple[Tensor, Tensor]:
-    """One optimizer step on micro-batches (B, T + 1), their gradients added up. Returns the mean loss and the norm of
-    the gradient before it was clipped, both detached, without waiting for the device."""
-    total = sum(map(len, batches))
-    loss = torch.zeros((), device=batches[0].device)
-    kind = batches[0].device.type
-    for number, batch in enumerate(batches, 1):
-        with (
-            torch.autocast(kind, DTYPES[config.precision], enabled=config.precision != "float32"),
-            _no_exchange(objective, number < len(batches)),
-        ):
-            part = objective(batch) * (len(batch) / total)
-            scaler.scale(part).backward()
-        loss += part.detach()
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    scaler.unscale_(optimizer)
-    norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip, foreach=True)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
-    return loss, norm.full_tensor() if isinstance(norm, DTensor) else norm
-
-
-def _no_exchange(objective: Any, more: bool) -> contextlib.AbstractContextManager[Any]:
-    """DDP exchanges gradients after the last micro-batch only."""
-    return objective.no_sync() if more and isinstance(objective, DistributedDataParallel) else contextlib.nullcontext()
-
-
-def adamw(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW in torch's fused form; matrices decay, biases and norms do not."""
-    parameters = list(parameters)
-    decay = [p for p in parameters if p.dim() >= 2]
-    rest = [p for p in parameters if p.dim() < 2]
-    groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
-
-
-def set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, seen: int, total: int) -> None:
-    """Linear warm-up to `lr`, then a cosine down to `min_lr` of it after `total` sequences; `seen` are those so far,
-    those of the step included."""
-    warmup = max(1, round(config.warmup * total / config.batch)) * config.batch
-    if seen <= warmup:
-        factor = seen / warmup
-    else:
-        done = min(1.0, (seen - warmup) / max(1, total - warmup))
-        factor = config.min_lr + (1 - config.min_lr) * 0.5 * (1 + math.cos(math.pi * done))
-    for group in optimizer.param_groups:
-        group["lr"] = config.lr * factor

@@ -4,8 +4,10 @@ Each side is an ordinary run directory, `base` and `head`, so that everything th
 pair, every case that is still undecided runs in two processes side by side, one for each side, which are timed in turns
 of some milliseconds (`benchsuite.timing.turns`): a neighbour that comes and goes slows both. What the processes
 themselves differ in, such as where their memory lies, is the same for all their turns; so a pair of processes is one
-observation. Decisions are taken after every second pair, when either side was started first as often. What is left out
-because a case was decided has a record that says so.
+observation. A fork server hands much of that down to all its children, so each pair has two new ones: of two equal
+programs one was 2.4% faster in 20 of 24 pairs from the same two servers, which no number of pairs would have mended.
+Decisions are taken after every second pair, when either side was started first as often. What is left out because a
+case was decided has a record that says so.
 
 A base may also be a run of an earlier day. Its processes are then paired with those of head as they come: between equal
 programs on an unchanged machine they could be exchanged too, but what changed in the machine since counts as head's.
@@ -16,6 +18,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from benchsuite.runs.case import Record
@@ -86,6 +89,8 @@ def run(
     started = time.monotonic()
     try:
         while open_ and pair < pairs:
+            if pair:
+                _renew(base, head)
             for label in list(open_):
                 if budget_s is not None and time.monotonic() - started > budget_s:
                     raise _OutOfTime
@@ -156,6 +161,12 @@ def _changed(base: Base, head: Place, label: str) -> bool:
 def _leave_out(places: Iterable[Base], label: str, pairs: range, reason: str) -> None:
     for place in places:
         place.leave_out(label, pairs, reason)
+
+
+def _renew(*places: Base) -> None:
+    """New servers, for the next pair."""
+    with ThreadPoolExecutor(len(places)) as pool:
+        list(pool.map(lambda place: place.renew(), places))
 
 
 def _pair(base: Base, head: Place, label: str, pair: int, known: _Progress) -> str | None:

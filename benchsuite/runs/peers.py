@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchsuite.model.bridge import to_transformers
 from benchsuite.model.gpt import GPT
-from benchsuite.pretrain.trainer import TrainConfig
+from benchsuite.pretrain.step import TrainConfig
 
 PEERS = ("transformers", "transformers-compile", "nanogpt", "nanogpt-compile")
 
@@ -23,6 +22,8 @@ PEERS = ("transformers", "transformers-compile", "nanogpt", "nanogpt-compile")
 def loss_function(implementation: str, ours: GPT) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     """The peer's model with the weights of `ours`, and its loss for a batch (B, T + 1)."""
     if implementation.startswith("transformers"):
+        from benchsuite.model.bridge import to_transformers  # two seconds, which nobody else shall wait
+
         theirs = to_transformers(ours).train()
         run = torch.compile(theirs, dynamic=False) if implementation.endswith("-compile") else theirs
         return theirs, lambda batch: _logits_loss(run(batch[:, :-1]).logits, batch[:, 1:])

@@ -15,6 +15,7 @@ from benchsuite.runs.case import KINDS, MEASUREMENT_VERSION, Case, Job, Record
 from benchsuite.runs.scheduler import Observer, Scheduler
 from benchsuite.runs.store import Store
 from benchsuite.runs.workers import Event, Workers
+from benchsuite.timing import fake
 from benchsuite.timing.turns import Turnstile
 
 MEASURED = ("ok", "throttled")
@@ -51,6 +52,13 @@ class Place:
         """Of the processes that have one."""
         return (r.result for r in self.store.records if r.case_id == self.cases[label].id and r.result)
 
+    def renew(self) -> None:
+        """What runs from here on is forked from a new server. Scripted times need none."""
+        if all(fake.is_fake(case.params["device"]) for case in self.cases.values()):
+            return
+        self.workers.close()
+        self.workers.warm()
+
     def close(self) -> None:
         self.workers.close()
         self.store.close()
@@ -73,6 +81,9 @@ class Stored:
 
     def leave_out(self, label: str, pairs: range, reason: str) -> None:
         """A run that is over gets no more records."""
+
+    def renew(self) -> None:
+        """Nothing runs."""
 
     def close(self) -> None:
         """Nothing is open."""

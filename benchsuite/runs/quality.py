@@ -28,7 +28,8 @@ from benchsuite.pretrain.corpora import facts, mixture, world
 from benchsuite.pretrain.corpora.text import plain
 from benchsuite.pretrain.names import PLACE
 from benchsuite.pretrain.ranks import Ranks
-from benchsuite.pretrain.trainer import Diverged, TrainConfig, TrainLog, train
+from benchsuite.pretrain.step import TrainConfig
+from benchsuite.pretrain.trainer import Diverged, TrainLog, train
 from benchsuite.runs import stages
 from benchsuite.runs.case import SNAPSHOTS
 from benchsuite.runs.training import trained

@@ -22,8 +22,7 @@ from torch.overrides import TorchFunctionMode
 from benchsuite.model import flops
 from benchsuite.model.gpt import GPT, Attention, FeedForward, attention_inside, position_inputs
 from benchsuite.model.spec import ModelSpec
-from benchsuite.pretrain.ranks import Objective
-from benchsuite.pretrain.trainer import TrainConfig, adamw, train_step
+from benchsuite.pretrain.step import Objective, TrainConfig, adamw, train_step
 from benchsuite.runs import references
 from benchsuite.runs.peers import PEERS, loss_function, step_function
 

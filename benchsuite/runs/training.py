@@ -22,7 +22,8 @@ from benchsuite.pretrain.corpora.text import fill
 from benchsuite.pretrain.objectives import Answers
 from benchsuite.pretrain.ranks import Ranks
 from benchsuite.pretrain.snapshots import Snapshots
-from benchsuite.pretrain.trainer import TrainConfig, TrainLog, train
+from benchsuite.pretrain.step import TrainConfig
+from benchsuite.pretrain.trainer import TrainLog, train
 from benchsuite.runs import stages
 from benchsuite.runs.case import SNAPSHOTS
 from benchsuite.zeroshot import derived, tasks

@@ -25,8 +25,7 @@ from benchsuite.model.bridge import to_transformers
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain.order import data_order
-from benchsuite.pretrain.ranks import Objective
-from benchsuite.pretrain.trainer import TrainConfig, adamw, set_lr, train_step
+from benchsuite.pretrain.step import Objective, TrainConfig, adamw, set_lr, train_step
 from benchsuite.runs import peers
 
 DATA = Path(__file__).with_suffix(".json")

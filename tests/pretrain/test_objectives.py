@@ -17,8 +17,8 @@ from benchsuite.pretrain import objectives
 from benchsuite.pretrain.gaps import NOISE, corruption, marks
 from benchsuite.pretrain.objectives import Answers, restored, rows, split_points
 from benchsuite.pretrain.order import data_order
-from benchsuite.pretrain.ranks import Objective
-from benchsuite.pretrain.trainer import TrainConfig, train
+from benchsuite.pretrain.step import Objective, TrainConfig
+from benchsuite.pretrain.trainer import train
 
 TEXT = np.random.default_rng(0).integers(0, 100, 3000).astype(np.uint16)
 VOCAB = 128

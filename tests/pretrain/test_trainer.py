@@ -19,7 +19,8 @@ from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain.order import data_order
 from benchsuite.pretrain.snapshots import Snapshots
-from benchsuite.pretrain.trainer import Diverged, TrainConfig, adamw, set_lr, train
+from benchsuite.pretrain.step import TrainConfig, adamw, set_lr
+from benchsuite.pretrain.trainer import Diverged, train
 
 SPEC = ModelSpec(layers=1, width=16, heads=2, vocab=16, seq=8)
 CONFIG = TrainConfig(tokens=8_000, batch=8, lr=1e-2)

@@ -12,7 +12,7 @@ from benchsuite.errors import UserError
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain.ranks import Ranks
-from benchsuite.pretrain.trainer import TrainConfig
+from benchsuite.pretrain.step import TrainConfig
 from benchsuite.runs import budget, stages
 from benchsuite.runs.plan import Machine, Plan, resolve
 from benchsuite.runs.suite import packaged, scales

@@ -28,7 +28,7 @@ def suite() -> Suite:
 
 
 def test_training_is_configured_as_the_trainer_is() -> None:
-    from benchsuite.pretrain.trainer import TrainConfig
+    from benchsuite.pretrain.step import TrainConfig
 
     ours = {field.name: field.default for field in dataclasses.fields(Train)}
     assert ours == {field.name: field.default for field in dataclasses.fields(TrainConfig)}
