@@ -14,6 +14,7 @@ equal programs times a factor; suites are drawn from it again and again. `plante
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,19 +94,19 @@ def neighbour() -> None:
 def record(condition: str, into: Path, pairs: int, peer_runs: int, only: str) -> None:
     """`only`: a part of the workloads' names; all where it is empty."""
     with Neighbour(condition == "loaded"), tempfile.TemporaryDirectory() as folder:
-        started = time.monotonic()
         ours = Path(folder) / "calibration"
         words = [f"--only=*{only}*"] if only else []
         benchsuite("calibrate", str(HERE / "test_thirty.py"), "--pairs", str(pairs), "-o", str(ours), *words)
-        ours_s = time.monotonic() - started
         runs = [peer_run(Path(folder) / f"{number}.json", only=only) for number in range(peer_runs)]
         ratios = log_ratios(ours)
         by_share = {share: float(np.median(spreads(log_ratios(ours, share)))) for share in SHARES}
+        pair_s, servers_s = durations(ours)
     found = {
         "condition": condition,
         "spread_by_share": by_share,
         "pairs": ratios,
-        "pairs_s": ours_s,
+        "pair_s": pair_s,
+        "servers_s": servers_s,
         "peers": [data for data, _ in runs],
     }
     found["peers_s"] = [seconds for _, seconds in runs]
@@ -134,6 +136,21 @@ def log_ratios(folder: Path, share: float = 1.0) -> dict[str, list[float]]:
         name = label.partition("[")[2].rstrip("]")
         found.setdefault(name, []).append(round(math.log(times[1][label, pair] / times[0][label, pair]), 6))
     return found
+
+
+def durations(folder: Path) -> tuple[float, float]:
+    """Seconds of one pair of processes, and of starting the two servers of the next pair of each case."""
+    times: dict[int, list[tuple[float, float]]] = {}
+    for side in ("base", "head"):
+        for row in map(json.loads, (folder / side / "records.jsonl").read_text().splitlines()):
+            started = datetime.fromisoformat(row["started"]).timestamp()
+            times.setdefault(row["replicate"], []).append((started, started + row["time_s"]))
+    rounds = [
+        (min(a for a, _ in found), max(b for _, b in found), len(found) / 2) for _, found in sorted(times.items())
+    ]
+    pair_s = [(end - begin) / cases for begin, end, cases in rounds]
+    between_s = [after[0] - before[1] for before, after in itertools.pairwise(rounds)]
+    return float(np.median(pair_s)), float(np.median(between_s))
 
 
 def early(result: dict[str, Any], share: float) -> float:
@@ -285,12 +302,12 @@ def peer_needs(runs: list[Samples], run_s: float) -> dict[str, dict[str, Any]]:
 
 
 def gate_rates(
-    pairs: dict[str, list[float]], pair_s: float, slowdowns: Sequence[float] = SLOWDOWNS
+    pairs: dict[str, list[float]], pair_s: float, servers_s: float, slowdowns: Sequence[float] = SLOWDOWNS
 ) -> dict[int, dict[float, dict[str, float]]]:
     """The gate's own rule on suites drawn from recorded pairs with random signs, by budget and slowdown, which is
     planted in one case of a suite. It looks after every second pair, and a case that is decided is measured no more.
     `cases` and `unclear` are shares of the slow cases, `suites` of suites of equals with any alarm; `minutes` are those
-    of a suite with one slow case."""
+    of a suite with one slow case: `pair_s` for each pair, and `servers_s` for each round of the undecided."""
     rule, draw, most = Rule(), np.random.default_rng(0), BUDGETS[-1]
     margin, catch = math.log1p(rule.margin), math.log1p(rule.catch)
     alone = math.log(len(pairs) / rule.false_alarm)
@@ -317,11 +334,13 @@ def gate_rates(
             slower, other = (np.stack(side) for side in zip(*ends[slowdown], strict=True))
             end = np.minimum(np.minimum(slower, other), budget)
             quiet = np.minimum(np.minimum(*(np.stack(side) for side in zip(*ends[0.0], strict=True))), budget)
+            rounds = [np.maximum(np.delete(quiet, case, 0).max(0), end[case]).mean() for case in range(len(pairs))]
+            measured_s = (quiet.mean() * (len(pairs) - 1) + end.mean()) * pair_s
             found[budget][slowdown] = {
                 "suites": float(alarmed[:, : budget // 2].any(1).mean()),
                 "cases": float(((slower <= budget) & (slower <= other)).mean()),
                 "unclear": float(((slower > budget) & (other > budget)).mean()),
-                "minutes": float((quiet.mean() * (len(pairs) - 1) + end.mean()) * pair_s / 60),
+                "minutes": float(measured_s + np.mean(rounds) * servers_s) / 60,
             }
     return found
 
@@ -357,11 +376,11 @@ def report(into: Path) -> None:
     ]
     for condition, found in recorded.items():
         pairs = found["pairs"]
-        pair_s = found["pairs_s"] / sum(len(values) for values in pairs.values())
+        pair_s, servers_s = found["pair_s"], found["servers_s"]
         peer_s = float(np.mean(found["peers_s"]))
         spread = spreads(pairs)
         alarms = [c for c, d in decide(pairs, Rule()).items() if d.verdict in ("slower", "faster")]
-        ours = gate_rates(pairs, pair_s)
+        ours = gate_rates(pairs, pair_s, servers_s)
         peers = {count: peer_rates(found["peers"], count) for count in POOLED if 2 * count <= len(found["peers"])}
         needs = peer_needs(found["peers"], peer_s)
         data[condition] = {"spread": spread, "pair_s": pair_s, "peer_run_s": peer_s, "ours": ours, "peers": peers}
@@ -369,9 +388,10 @@ def report(into: Path) -> None:
         lines += [f"## {condition.capitalize()}", ""]
         lines += [
             f"Of a pair's ratio the spread is {100 * min(spread):.1f} to {100 * max(spread):.1f}% (median workload "
-            f"{100 * float(np.median(spread)):.1f}%). A pair takes {pair_s:.2f} s, a run of pytest-benchmark over all "
-            f"{len(pairs)} {peer_s:.0f} s. Alarms of the gate in the {len(next(iter(pairs.values())))} recorded pairs "
-            f"of equals: {len(alarms)}. " + sampled(found.get("spread_by_share", {})),
+            f"{100 * float(np.median(spread)):.1f}%). A pair takes {pair_s:.2f} s and the servers of a round "
+            f"{servers_s:.1f} s, a run of pytest-benchmark over all {len(pairs)} {peer_s:.0f} s. Alarms of the gate in "
+            f"the {len(next(iter(pairs.values())))} recorded pairs of equals: {len(alarms)}. {leaning(pairs)} "
+            + sampled(found["spread_by_share"]),
             "",
             "| rule | minutes | alarms in suites of equals | "
             + " | ".join(f"found at {s:.0%}" for s in SLOWDOWNS[1:])
@@ -400,10 +420,18 @@ def report(into: Path) -> None:
     curves(data, into / "curves.svg")
 
 
+def leaning(pairs: dict[str, list[float]]) -> str:
+    """Whether equals lean to a side, which random signs would hide: signed ranks (Wilcoxon 1945) by Holm's limits."""
+    values = sorted(float(stats.wilcoxon(x).pvalue) for x in pairs.values())
+    known = itertools.takewhile(lambda row: row[1] <= 0.05 / (len(values) - row[0]), enumerate(values))
+    return (
+        f"To one side lean {len(list(known))} of {len(values)} workloads (signed ranks; smallest p {values[0]:.2g}, "
+        f"after Holm {min(1.0, values[0] * len(values)):.2g})."
+    )
+
+
 def sampled(by_share: dict[str, float]) -> str:
     """What longer sampling in a process would bring."""
-    if not by_share:
-        return ""
     told = ", ".join(f"{100 * spread:.1f}% with {float(share):.0%}" for share, spread in by_share.items())
     return f"By how much of each process's samples is used, the median workload's spread is {told}."
 
@@ -459,8 +487,7 @@ def bets() -> None:
         gate.RATES, gate.STAKES = np.array(rates), np.array(stakes)
         for condition in CONDITIONS:
             found = json.loads((HERE / f"{condition}.json").read_text())
-            pair_s = found["pairs_s"] / sum(len(values) for values in found["pairs"].values())
-            ours = gate_rates(found["pairs"], pair_s, (0.0, 0.05, 0.10))
+            ours = gate_rates(found["pairs"], found["pair_s"], found["servers_s"], (0.0, 0.05, 0.10))
             cells = [f"{ours[most][0.05]['cases']:.1%}" for most in (80, 150, 400)]
             cells += [f"{ours[80][0.10]['cases']:.1%}"]
             cells += [f"{ours[most][0.05]['minutes']:.1f}" for most in (150, 400)]
