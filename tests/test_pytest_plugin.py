@@ -73,6 +73,29 @@ def test_a_session_gates(tests: Path) -> None:
     assert row["ratio"] == pytest.approx(1.3, rel=0.05)
 
 
+SERVERS = """
+import os, pytest
+
+@pytest.mark.parametrize("name", "ab")
+def test_server(speed, name):
+    with open("servers", "a") as file:
+        print(name, os.getppid(), file=file)
+    speed(lambda: None)
+"""
+
+
+def test_each_pair_has_servers_of_its_own_which_all_cases_share(tests: Path) -> None:
+    """What a server hands down to its children leans to one side: between equals it must differ from pair to pair."""
+    (tests / "test_servers.py").write_text(SERVERS)
+    command = [sys.executable, "-m", "benchsuite", "gate", "test_servers.py", "--base=.", "--pairs=4", "-o", "out"]
+    env = {**os.environ, "BENCHSUITE_CACHE": str(tests / "cache")}
+    done = subprocess.run(command, cwd=tests, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in (tests / "servers").read_text().splitlines()]
+    cases = {server: {name for name, theirs in rows if theirs == server} for _, server in rows}
+    assert list(cases.values()) == [{"a", "b"}] * 8, "two servers for each of four pairs"
+
+
 def test_what_a_test_does_wrong_is_a_finding(tests: Path) -> None:
     command = [
         sys.executable,

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -201,7 +202,7 @@ def _draw_weights(module: nn.Module, tokens: Tensor | None = None) -> None:
     for name, parameter in module.named_parameters():
         if tokens is not None and "embedding" in name and parameter.dim() > 1:
             used = tokens.unique().cpu()
-            parameter.data = torch.zeros(parameter.shape)
+            parameter.data = torch.from_numpy(np.zeros(parameter.shape, np.float32))  # torch.zeros writes them all
             parameter.data[used] = _normal(len(used), parameter.shape[1], coarse=True)
             continue
         fan_in = parameter.shape[-1] if parameter.dim() > 1 and "embedding" not in name else 1
