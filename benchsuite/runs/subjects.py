@@ -220,19 +220,21 @@ def _normal(*shape: int, deviation: float = 1.0, coarse: bool = False) -> Tensor
     """
     count = math.prod(shape)
     start = int(torch.randint(NORMALS, ()))  # each tensor begins elsewhere
-    drawn = normals().roll(-start)[: min(count, NORMALS)].mul(deviation)
+    drawn = normals()[start : start + min(count, NORMALS)]
     if coarse:
         step = 2.0 ** (math.floor(math.log2(deviation)) - 3)
-        drawn.div_(step).round_().mul_(step)
+        drawn = drawn.mul(deviation / step).round_().mul_(step)
+    else:
+        drawn = drawn.mul(deviation)
     return drawn.repeat(-(-count // max(1, len(drawn))))[:count].view(shape)
 
 
 @functools.cache
 def normals() -> Tensor:
-    """The numbers of all inputs and weights, in float32. Called before the fork of many processes they are drawn once;
-    each process still writes tensors of its own, for where these lie in memory is part of what differs between
-    processes."""
-    return torch.randn(NORMALS, generator=torch.Generator().manual_seed(0))
+    """The numbers of all inputs and weights, twice over, in float32. Called before the fork of many processes they are
+    drawn once; each process still writes tensors of its own, for where these lie in memory is part of what differs
+    between processes."""
+    return torch.randn(NORMALS, generator=torch.Generator().manual_seed(0)).repeat(2)
 
 
 def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
