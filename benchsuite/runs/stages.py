@@ -56,7 +56,7 @@ def params_of(recipe: Recipe, train: Train) -> list[dict[str, Any]]:
     found = []
     for stage in recipe.stages:
         tokens = max(1, round(float(stage.tokens[:-1]) * train.tokens))
-        changes = {"tokens": tokens, "batch": stage.batch, "lr": stage.lr}
+        changes = {"tokens": tokens, "batch": stage.batch, "lr": float(stage.lr[:-1]) * train.lr}
         if tokens != train.tokens:
             changes |= {"decay_tokens": 0, "ramp_tokens": 0}  # those of the whole are not those of a part
         told = {key: value for key, value in changes.items() if value is not None and value != getattr(train, key)}

@@ -221,14 +221,14 @@ class Stability(Section):
 @dataclass(frozen=True, kw_only=True)
 class Stage(Section):
     """A part of a training: an architecture taught an objective (`benchsuite.pretrain.objectives`) at the suite's
-    recipe, but for what is given here; `tokens` is a multiple of the recipe's, such as `0.1x`. An objective of
+    recipe, but for what is given here; `tokens` and `lr` are multiples of its own, such as `0.1x`. An objective of
     `multitask` trains on questions of `tasks` (facts that no evaluated document asks for)."""
 
     architecture: Literal["causal", "prefix", "encdec"] = "causal"
     objective: Literal["lm", "prefix-lm", "span-corruption", "multitask"] = "lm"
     tokens: Annotated[str, Field(pattern=MULTIPLE)] = "1x"
     batch: Count | None = None
-    lr: Annotated[float, Field(gt=0)] | None = None
+    lr: Annotated[str, Field(pattern=MULTIPLE)] = "1x"
     tasks: Names | None = None
 
 

@@ -54,7 +54,7 @@ def test_a_recipe_changes_no_other_case() -> None:
 
 def test_stages_are_told_by_what_they_change() -> None:
     found = plan(
-        "    a: {stages: [{}, {architecture: prefix, objective: span-corruption, tokens: 0.5x, lr: 0.001}]}\n"
+        "    a: {stages: [{}, {architecture: prefix, objective: span-corruption, tokens: 0.5x, lr: 0.5x}]}\n"
         "    b: {stages: [{}, {objective: multitask, tokens: 0.25x, tasks: [reading]}], against: a}\n"
     )
     about = {c.about["variant"]: c for c in found.comparisons}
@@ -66,7 +66,7 @@ def test_stages_are_told_by_what_they_change() -> None:
     first, second = stages.of(case(found, "adaptation/a/quality").params)
     assert (first.spec.architecture, first.spec.fills, first.train["tokens"]) == ("causal", False, 4000)
     assert (second.spec.architecture, second.spec.fills, second.train["tokens"]) == ("prefix", True, 2000)
-    assert (second.train["lr"], second.train["batch"]) == (0.001, 4)
+    assert (second.train["lr"], second.train["batch"]) == (first.train["lr"] / 2, 4)
     plain = stages.of(case(found, "baseline/quality").params)[0]
     assert first.identity == plain.identity == stages.of(case(found, "multitask/b/quality").params)[0].identity
     assert second.identity != first.identity
