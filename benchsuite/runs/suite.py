@@ -27,7 +27,7 @@ WORLD = ("web_raw", "web_filtered", "curated")  # corpora of the generated world
 DERIVED_HELDOUT_BYTES = 150_000  # of prose give each derived task a few hundred documents
 INSTALLED = ("installed", "installed-raw", "installed-filtered")
 PLAIN = "cd-flm"  # the baseline among recipes: a causal decoder, full language modelling
-MULTIPLE = r"^\d*\.?\d+x$"
+MULTIPLE = r"^(0*[1-9]\d*(\.\d+)?|\d*\.\d*[1-9]\d*)x$"  # above zero
 SUFFIXES = {"k": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -56,6 +56,14 @@ def as_shape(value: Any) -> Any:
     return Shape() if value == "model" else value
 
 
+def as_multiple(value: Any) -> Any:
+    """A multiple of the recipe's, such as `0.1x`, as it is. Raises ValueError for anything else."""
+    if not (isinstance(value, str) and re.fullmatch(MULTIPLE, value)):
+        raise ValueError("should match NUMBERx above zero, such as 0.1x")
+    return value
+
+
+Multiple = Annotated[str, BeforeValidator(as_multiple), Field(pattern=MULTIPLE)]
 Count = Annotated[int, BeforeValidator(as_count), Field(ge=1)]
 Names = Annotated[tuple[str, ...], BeforeValidator(as_names), Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -226,9 +234,9 @@ class Stage(Section):
 
     architecture: Literal["causal", "prefix", "encdec"] = "causal"
     objective: Literal["lm", "prefix-lm", "span-corruption", "multitask"] = "lm"
-    tokens: Annotated[str, Field(pattern=MULTIPLE)] = "1x"
+    tokens: Multiple = "1x"
     batch: Count | None = None
-    lr: Annotated[str, Field(pattern=MULTIPLE)] = "1x"
+    lr: Multiple = "1x"
     tasks: Names | None = None
 
 

@@ -97,6 +97,8 @@ def test_an_architecture_without_order_is_unsupported_and_says_why() -> None:
         ("{stages: [{objective: multitask, tasks: [agreement]}]}", "trained on and evaluated: agreement"),
         ("{stages: [{objective: multitask, tasks: [spelling]}]}", "no task 'spelling'"),
         ("{stages: [{}, {tokens: 30k}]}", "should match"),
+        ("{stages: [{}, {lr: 0.0x}]}", "stages.1.lr: should match NUMBERx above zero"),
+        ("{stages: [{}, {lr: 0.001}]}", "stages.1.lr: should match NUMBERx above zero, such as 0.1x, not 0.001"),
         ("{stages: [{}], against: nobody}", "no other recipe 'nobody'"),
     ],
 )
