@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -195,14 +194,13 @@ class _Undrawn(TorchFunctionMode):
 def _draw_weights(module: nn.Module, tokens: Tensor | None = None) -> None:
     """Weights of unit gain instead of the small initial ones, so that every part of the result matters to the check.
 
-    With `tokens` only the rows of embeddings that these name are drawn; the others, which no call reads, stay zeros
-    that the system need not even back with memory: filling a large vocabulary takes a hundred times as long as one
-    call.
+    With `tokens` only the rows of embeddings that these name are drawn; the others, which no call reads, stay zeros:
+    drawing a large vocabulary takes a hundred times as long as one call.
     """
     for name, parameter in module.named_parameters():
         if tokens is not None and "embedding" in name and parameter.dim() > 1:
             used = tokens.unique().cpu()
-            parameter.data = torch.from_numpy(np.zeros(parameter.shape, np.float32))  # torch.zeros writes them all
+            parameter.data = torch.zeros(parameter.shape)
             parameter.data[used] = _normal(len(used), parameter.shape[1], coarse=True)
             continue
         fan_in = parameter.shape[-1] if parameter.dim() > 1 and "embedding" not in name else 1
