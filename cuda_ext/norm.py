@@ -66,13 +66,20 @@ def register() -> None:
         ),
     )
     fake(
-        "benchsuite::embedding_layer_norm_backward",
+        "benchsuite::embedding_layer_norm_rows_backward",
         lambda grad, tokens, table, positions, position_table, weight, mean, rstd: (
             mean.new_empty((tokens.numel(), table.shape[1])),
             *_affine(weight),
         ),
     )
-    fake("benchsuite::scatter_rows", lambda rows, index, count: rows.new_empty((count, rows.shape[1])))
+    fake(
+        "benchsuite::embedding_layer_norm_backward",
+        lambda grad, tokens, table, positions, position_table, weight, mean, rstd: (
+            table.new_empty(table.shape),
+            table.new_empty((0, table.shape[1]) if positions is None else position_table.shape),
+            *_affine(weight),
+        ),
+    )
     from benchsuite.cuda_ext.autograd import differentiable
 
     ops = torch.ops.benchsuite
@@ -80,7 +87,9 @@ def register() -> None:
     _calls["embedding_layer_norm"] = differentiable(
         "embedding_layer_norm",
         _save_embedding,
-        _embedding_backward_of(ops.embedding_layer_norm_backward.default, ops.scatter_rows.default),
+        _embedding_backward_of(
+            ops.embedding_layer_norm_backward.default, ops.embedding_layer_norm_rows_backward.default
+        ),
         kept=2,
     )
 
@@ -123,19 +132,21 @@ def _save_embedding(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...
     ctx.save_for_backward(tokens, table, positions, position_table, weight, mean, rstd)
 
 
-def _embedding_backward_of(op: Callable[..., Any], scatter: Callable[..., Any]) -> Callable[..., Any]:
-    def scattered(rows: Tensor, index: Tensor, table: Tensor) -> Tensor:
-        """The gradient of a table (V, C) whose rows were taken at `index`."""
-        if rows.device.type == "cpu":
-            return scatter(rows, index, table.shape[0]).to(table.dtype)
-        zeros = torch.zeros(table.shape, dtype=rows.dtype, device=rows.device)
-        return zeros.index_add_(0, index.flatten(), rows).to(table.dtype)
+def _embedding_backward_of(whole: Callable[..., Any], by_rows: Callable[..., Any]) -> Callable[..., Any]:
+    def summed(rows: Tensor, index: Tensor, table: Tensor) -> Tensor:
+        """The gradient of a table (V, C) whose rows were taken at `index`; sorts, so that it is deterministic."""
+        index = index.flatten()
+        return torch.ops.aten.embedding_dense_backward(rows, index, table.shape[0], -1, False).to(table.dtype)
 
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         tokens, table, positions, position_table, *_ = saved = ctx.saved_tensors
-        rows, dweight, dbias = op(grad, *saved)
-        dtable = scattered(rows, tokens, table)
-        dpositions = None if positions is None else scattered(rows, positions, position_table)
+        if grad.device.type == "cpu":
+            dtable, dpositions, dweight, dbias = whole(grad, *saved)
+            dpositions = None if positions is None else dpositions
+        else:
+            rows, dweight, dbias = by_rows(grad, *saved)
+            dtable = summed(rows, tokens, table)
+            dpositions = None if positions is None else summed(rows, positions, position_table)
         return None, dtable, None, dpositions, dweight, dbias if ctx.has_bias else None, None
 
     return backward

@@ -30,4 +30,11 @@ struct NormRows {
   int64_t a_stride, b_stride, rows, columns;
 };
 
+// What was taken from a table, by the row that it was taken from: row t of `count` by order[starts[t]] to
+// order[starts[t + 1] - 1], in rising order.
+struct Groups {
+  const int64_t *order, *starts;
+  int64_t count;
+};
+
 }  // namespace benchsuite

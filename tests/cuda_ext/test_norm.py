@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -28,8 +30,15 @@ def test_layer_norm_is_the_formula(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_instruction_set_gives_the_result(name: str, dtype: torch.dtype) -> None:
     x, w, b = torch.randn(40, 77, dtype=dtype), torch.randn(77, dtype=dtype), torch.randn(77, dtype=dtype)
+    tokens = torch.randint(40, (60,))
     with isa(name):
         check(layer_norm, formula, [x, w, b], limit=3 * LIMITS[dtype])
+        check(
+            lambda t, w: embedding_layer_norm(tokens, t, w),
+            lambda t, w: formula(F.embedding(tokens, t), w),
+            [x, w],
+            6 * LIMITS[dtype],
+        )
 
 
 def test_the_variance_is_taken_about_the_mean() -> None:
@@ -92,6 +101,52 @@ def test_a_token_that_comes_often_gathers_all_its_gradients() -> None:
     )
 
 
+@pytest.fixture
+def memory_is_never_zero() -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)  # fills new memory with NaN
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.mark.usefixtures("memory_is_never_zero")
+@pytest.mark.parametrize(
+    ("count", "vocab", "columns"),
+    [(1, 1000, 7), (700, 5, 33), (3000, 4000, 129), (50, 70_000, 64), (2000, 7, 160)],
+    ids=["one token", "often", "some twice", "few of a table that no cache holds", "many positions"],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_row_of_the_tables_gets_its_gradient(dtype: torch.dtype, count: int, vocab: int, columns: int) -> None:
+    tokens, places = torch.randint(vocab, (count,)), torch.randint(1, 400, (count,))
+    table, position_table, w = (torch.randn(s, dtype=dtype) for s in ((vocab, columns), (400, columns), (columns,)))
+    check(
+        lambda t, p, w: embedding_layer_norm(tokens, t, w, positions=places, position_table=p),
+        lambda t, p, w: formula(F.embedding(tokens, t) + F.embedding(places, p), w),
+        [table, position_table, w],
+        6 * LIMITS[dtype],
+    )
+    check(
+        lambda t, w: embedding_layer_norm(tokens, t, w),
+        lambda t, w: formula(F.embedding(tokens, t), w),
+        [table, w],
+        6 * LIMITS[dtype],
+    )
+
+
+def test_gradients_by_rows_add_up_to_those_of_the_tables() -> None:
+    cuda_ext.load()
+    ops = torch.ops.benchsuite
+    tokens, places, w = torch.randint(11, (300,)), torch.randint(7, (300,)), torch.randn(40)
+    tables = torch.randn(11, 40), places, torch.randn(7, 40)
+    y, mean, rstd = ops.embedding_layer_norm(tokens, *tables, w, None, 1e-5)
+    given = (torch.randn_like(y), tokens, *tables, w, mean, rstd)
+    dtable, dpositions, *affine = ops.embedding_layer_norm_backward(*given)
+    rows, *affine_by_rows = ops.embedding_layer_norm_rows_backward(*given)  # as CUDA does it
+    for index, want in ((tokens, dtable), (places, dpositions)):
+        torch.testing.assert_close(torch.zeros_like(want).index_add_(0, index, rows), want, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(affine_by_rows, affine, rtol=1e-5, atol=1e-4)
+
+
 def test_no_tokens() -> None:
     table, w = torch.randn(5, 4), torch.randn(4)
     check(
@@ -128,7 +183,12 @@ def test_opcheck(dtype: torch.dtype) -> None:
     tokens, table = torch.randint(5, (2, 3)), torch.randn(5, 8, dtype=dtype, requires_grad=True)
     w = w.requires_grad_()
     torch.library.opcheck(ops.embedding_layer_norm.default, (tokens, table, None, None, w, b, 1e-5))
-    torch.library.opcheck(ops.scatter_rows.default, (torch.randn(6, 4), torch.randint(5, (6,)), 5))
+    table, w, places = table.detach(), w.detach(), torch.tensor([[0, 1, 2], [2, 0, 0]])
+    for positions, position_table in ((None, None), (places, torch.randn(4, 8, dtype=dtype))):
+        y, mean, rstd = ops.embedding_layer_norm(tokens, table, positions, position_table, w, b, 1e-5)
+        given = (torch.randn_like(y), tokens, table, positions, position_table, w, mean, rstd)
+        torch.library.opcheck(ops.embedding_layer_norm_backward.default, given)
+        torch.library.opcheck(ops.embedding_layer_norm_rows_backward.default, given)
 
 
 def test_torch_compile_takes_them_whole() -> None:

@@ -2,6 +2,10 @@
 // then variance about the mean (the difference of two large sums would lose it), then the result.
 #include "norm.h"
 
+#include <cstdlib>
+#include <new>
+#include <type_traits>
+
 #include "rows.h"
 
 namespace benchsuite {
@@ -41,35 +45,36 @@ void forward_row(const NormRows& x, int64_t r, const T* w, const T* bias, typena
   rstd[r] = s;
 }
 
-// Rows r to r + N: their two means one after the other, then the gradients of all at once, so that weight and the sums
-// for weight and bias are read and written once for N rows.
+// Rows r to r + N (of `order`, where there is one): their two means one after the other, then the gradients of all at
+// once, so that weight and the sums for weight and bias are read and written once for N rows.
 template <class T, class Out, bool Two, int N>
-void backward_group(const NormRows& x, int64_t r, const T* dy, const T* w, const typename Compute<T>::type* mean,
-                    const typename Compute<T>::type* rstd, Out* dx, typename Compute<T>::type* dw,
-                    typename Compute<T>::type* db) {
+void backward_group(const NormRows& x, const int64_t* order, int64_t r, const T* dy, const T* w,
+                    const typename Compute<T>::type* mean, const typename Compute<T>::type* rstd, const Result<Out>& out,
+                    typename Compute<T>::type* dw, typename Compute<T>::type* db) {
   typedef typename Compute<T>::type S;
   typedef VecFor<T> V;
   const int64_t n = x.columns;
   Row<T> rows[N];
+  const T* grad[N];
   S m[N], s[N], c1[N], c2[N];
   for (int j = 0; j < N; ++j) {
-    const Row<T> row = rows[j] = Row<T>(x, r + j);
-    m[j] = mean[r + j], s[j] = rstd[r + j];
+    const int64_t at = order ? order[r + j] : r + j;
+    const Row<T> row = rows[j] = Row<T>(x, at);
+    const T* g = grad[j] = dy + at * n;
+    m[j] = mean[at], s[j] = rstd[at];
     V plain{}, product{};
     for_vectors<T>(n, [&](int64_t i, auto k) {
-      V scaled = get(dy + (r + j) * n + i, k) * get(w + i, k);  // zero beyond k
+      V scaled = get(g + i, k) * get(w + i, k);  // zero beyond k
       plain += scaled;
       product += scaled * ((row.template at<Two>(i, k) - m[j]) * s[j]);
     });
     c1[j] = sum(plain) / S(n), c2[j] = sum(product) / S(n);
   }
-  Result<Out> out(dx + r * n, x.rows * n);
-  out.past = out.past && (N == 1 || n * int64_t(sizeof(Out)) % kBytes == 0);  // then each row begins as this one
   for_vectors<T>(n, [&](int64_t i, auto k) {
     V weight = get(w + i, k), for_weight = get(dw + i, k), for_bias = get(db + i, k);
 #pragma GCC unroll 4
     for (int j = 0; j < N; ++j) {
-      V g = get(dy + (r + j) * n + i, k), h = (rows[j].template at<Two>(i, k) - m[j]) * s[j];
+      V g = get(grad[j] + i, k), h = (rows[j].template at<Two>(i, k) - m[j]) * s[j];
       for_weight += g * h;
       for_bias += g;
       put(out, j * n + i, (g * weight - c1[j] - h * c2[j]) * s[j], k);
@@ -79,28 +84,103 @@ void backward_group(const NormRows& x, int64_t r, const T* dy, const T* w, const
   });
 }
 
+constexpr int kGroup = 4;
+
+// Rows begin to end, in groups; rows_at(r) says where dx of row r and those after it go, done(r, count) that they are there.
+template <class T, class Out, class At, class Done>
+void backward_rows(const NormRows& x, const int64_t* order, int64_t begin, int64_t end, const void* dy, const void* w,
+                   const void* mean, const void* rstd, typename Compute<T>::type* dw, const At& rows_at, const Done& done) {
+  typedef typename Compute<T>::type S;
+  auto group = x.b ? backward_group<T, Out, true, kGroup> : backward_group<T, Out, false, kGroup>;
+  auto row = x.b ? backward_group<T, Out, true, 1> : backward_group<T, Out, false, 1>;
+  for (int64_t i = 0; i < 2 * x.columns; ++i) dw[i] = 0;
+  for (int64_t r = begin; r < end;) {
+    const int64_t count = r + kGroup <= end ? kGroup : 1;
+    (count == kGroup ? group : row)(x, order, r, as<T>(dy), as<T>(w), as<S>(mean), as<S>(rstd), rows_at(r, count), dw,
+                                    dw + x.columns);
+    done(r, count);
+    r += count;
+  }
+}
+
 template <class T, class Out>
-void backward_rows(const NormRows& x, const void* dy, const void* w, const void* mean, const void* rstd, void* dx,
-                   void* partial, int64_t blocks) {
+void plain_backward(const NormRows& x, const void* dy, const void* w, const void* mean, const void* rstd, void* dx,
+                    void* partial, int64_t blocks) {
   typedef typename Compute<T>::type S;
   const int64_t n = x.columns;
   parallel_for(blocks, kGrain * blocks / (x.rows * n + 1), [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) {
-      S *dw = as<S>(partial) + block * 2 * n, *db = dw + n;
-      for (int64_t i = 0; i < 2 * n; ++i) dw[i] = 0;
-      constexpr int kGroup = 4;
-      auto group = x.b ? backward_group<T, Out, true, kGroup> : backward_group<T, Out, false, kGroup>;
-      auto row = x.b ? backward_group<T, Out, true, 1> : backward_group<T, Out, false, 1>;
-      int64_t r = block * x.rows / blocks;
-      const int64_t last = (block + 1) * x.rows / blocks;
-      auto take = [&](auto& rows) {
-        rows(x, r, as<T>(dy), as<T>(w), as<S>(mean), as<S>(rstd), as<Out>(dx), dw, db);
-      };
-      for (; r + kGroup <= last; r += kGroup) take(group);
-      for (; r < last; ++r) take(row);
-    }
+    for (int64_t block = begin; block < end; ++block)
+      backward_rows<T, Out>(
+          x, nullptr, block * x.rows / blocks, (block + 1) * x.rows / blocks, dy, w, mean, rstd,
+          as<S>(partial) + block * 2 * n,
+          [&](int64_t r, int64_t count) {
+            Result<Out> out(as<Out>(dx) + r * n, x.rows * n);
+            out.past = out.past && (count == 1 || n * int64_t(sizeof(Out)) % kBytes == 0);  // then each row begins as r
+            return out;
+          },
+          [](int64_t, int64_t) {});
   });
 }
+
+// The gradient of a table, row by row in rising order: what no row was taken from is zero.
+template <class T> class Table {
+  typedef typename Compute<T>::type S;
+
+ public:
+  Table(void* table, const Groups& groups, int64_t columns, int64_t first, S* sum)
+      : table_(as<T>(table)), groups_(groups), n_(columns), next_(first), sum_(sum) {}
+  // The next row of `token`; it is the i-th of all.
+  void add(int64_t token, int64_t i, const S* row) {
+    const bool first = i == groups_.starts[token], last = i + 1 == groups_.starts[token + 1];
+    if (first) zeros(token);
+    auto value = [&](int64_t k, auto m) BENCHSUITE_INLINED {
+      const VecFor<S> v = get(row + k, m);
+      return first ? v : get(sum_ + k, m) + v;
+    };
+    if (!last) return for_vectors<S>(n_, [&](int64_t k, auto m) { put(sum_ + k, value(k, m), m); });
+    next_ = token + 1;
+    Result<T> out(table_ + token * n_, groups_.count * n_);
+    for_vectors<S>(n_, [&](int64_t k, auto m) { put(out, k, value(k, m), m); });
+  }
+  // Zeros up to row `end`.
+  void zeros(int64_t end) {
+    if (next_ >= end) return;
+    Result<T> out(table_ + next_ * n_, groups_.count * n_);
+    for_vectors<S>((end - next_) * n_, [&](int64_t k, auto m) { put(out, k, VecFor<T>{}, m); });
+    next_ = end;
+  }
+
+ private:
+  T* table_;
+  const Groups& groups_;
+  const int64_t n_;
+  int64_t next_;
+  S* sum_;
+};
+
+// Where block `b` begins in a table: blocks share the rows that are summed (which cost some times what a zero does) and
+// the rows of the table, and what belongs to one row of the table is in one block.
+inline int64_t first_of_block(const Groups& groups, int64_t b, int64_t blocks) {
+  constexpr int64_t kRow = 4;
+  const int64_t wanted = b * (groups.count + kRow * groups.starts[groups.count]) / blocks;
+  int64_t low = 0, high = groups.count;
+  while (low < high) {
+    const int64_t t = (low + high) / 2;
+    if (t + kRow * groups.starts[t] < wanted) low = t + 1;
+    else high = t;
+  }
+  return low;
+}
+
+// Space for `count` elements that ends with its scope.
+template <class S> struct Scratch {
+  S* p;
+  explicit Scratch(int64_t count) : p(static_cast<S*>(std::malloc(count * sizeof(S)))) {
+    if (!p) throw std::bad_alloc();
+  }
+  Scratch(const Scratch&) = delete;
+  ~Scratch() { std::free(p); }
+};
 
 }  // namespace
 
@@ -120,7 +200,7 @@ void norm_backward(const NormRows& x, const void* dy, const void* weight, const 
   with_type(x.type, [&](auto t) {
     typedef decltype(t) T;
     typedef typename Compute<T>::type S;
-    auto rows = wide ? backward_rows<T, S> : backward_rows<T, T>;
+    auto rows = wide ? plain_backward<T, S> : plain_backward<T, T>;
     rows(x, dy, weight, mean, rstd, dx, partial, blocks);
   });
 }
@@ -141,21 +221,49 @@ void norm_reduce(Type type, const void* partial, int64_t blocks, void* dw, void*
   });
 }
 
-void scatter_rows(Type type, const void* rows, const int64_t* index, void* table, int64_t n, int64_t columns) {
-  with_type(type == Type::f64 ? Type::f64 : Type::f32, [&](auto t) {
+void embedding_norm_backward(const NormRows& x, const Groups& tokens, const void* dy, const void* weight,
+                             const void* mean, const void* rstd, void* dtable, void* dx, void* partial, int64_t blocks) {
+  with_type(x.type, [&](auto t) {
     typedef decltype(t) T;
-    if constexpr (sizeof(T) >= 4) {
-      const int64_t parts = threads();
-      parallel_for(parts, kGrain * parts / (n * columns + 1), [&](int64_t begin, int64_t end) {
-        for (int64_t r = 0; r < n; ++r) {
-          int64_t part = index[r] % parts;
-          if (part < begin || part >= end) continue;
-          T* to = as<T>(table) + index[r] * columns;
-          const T* from = as<T>(rows) + r * columns;
-          for_vectors<T>(columns, [&](int64_t i, auto k) { put(to + i, get(to + i, k) + get(from + i, k), k); });
-        }
-      });
-    }
+    typedef typename Compute<T>::type S;
+    const int64_t n = x.columns;
+    parallel_for(blocks, kGrain * blocks / ((x.rows + tokens.count) * n + 1), [&](int64_t begin, int64_t end) {
+      Scratch<S> space((kGroup + 1) * n);
+      for (int64_t block = begin; block < end; ++block) {
+        const int64_t first = first_of_block(tokens, block, blocks), last = first_of_block(tokens, block + 1, blocks);
+        Table<T> table(dtable, tokens, n, first, space.p);
+        auto rows_at = [&](int64_t r, int64_t) { return Result<S>(dx ? as<S>(dx) + r * n : space.p + n, 0); };
+        backward_rows<T, S>(x, tokens.order, tokens.starts[first], tokens.starts[last], dy, weight, mean, rstd,
+                            as<S>(partial) + block * 2 * n, rows_at, [&](int64_t r, int64_t count) {
+                              const S* rows = rows_at(r, count).p;
+                              for (int64_t j = 0; j < count; ++j)
+                                table.add(x.ai[tokens.order[r + j]], r + j, rows + j * n);
+                            });
+        table.zeros(last);
+      }
+    });
+  });
+}
+
+void sum_groups(Type type, const Groups& groups, const void* rows, void* table, int64_t columns) {
+  with_type(type, [&](auto t) {
+    typedef decltype(t) T;
+    typedef typename Compute<T>::type S;
+    for_each_row(groups.count, columns, [&](int64_t row) {
+      const int64_t *one = groups.order + groups.starts[row], *last = groups.order + groups.starts[row + 1];
+      Result<T> out(as<T>(table) + row * columns, groups.count * columns);
+      auto sums = [&](int64_t i, auto k, auto tile) BENCHSUITE_INLINED {  // a tile of vectors from i on
+        VecFor<T> sum[decltype(tile)::value] = {};
+        for (const int64_t* r = one; r < last; ++r)
+          for (int v = 0; v < tile; ++v) sum[v] += get(as<S>(rows) + *r * columns + i + v * kLanes<T>, k);
+        for (int v = 0; v < tile; ++v) put(out, i + v * kLanes<T>, sum[v], k);
+      };
+      constexpr int kTile = 8;
+      int64_t i = 0;
+      for (; i + kTile * kLanes<T> <= columns; i += kTile * kLanes<T>)
+        sums(i, Whole<kLanes<T>>{}, std::integral_constant<int, kTile>{});
+      for_vectors<T>(columns - i, [&](int64_t j, auto k) { sums(i + j, k, std::integral_constant<int, 1>{}); });
+    });
   });
 }
 

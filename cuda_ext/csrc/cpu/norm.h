@@ -12,8 +12,12 @@ void norm_backward(const NormRows& x, const void* dy, const void* weight, const 
                    bool wide, void* partial, int64_t blocks);
 // dw and db (columns), in the type of x: the sum over blocks.
 void norm_reduce(Type type, const void* partial, int64_t blocks, void* dw, void* db, int64_t columns);
-// table[index[r]] += rows[r], in the order of r whatever the number of threads. Types of the arithmetic throughout.
-void scatter_rows(Type type, const void* rows, const int64_t* index, void* table, int64_t n, int64_t columns);
+// norm_backward on rows taken from a table, added up into the table's gradient dtable (tokens.count, columns), in the type
+// of x, while they are in the cache. dx: null, or the rows in the order of `tokens`, in the type of the arithmetic.
+void embedding_norm_backward(const NormRows& x, const Groups& tokens, const void* dy, const void* weight,
+                             const void* mean, const void* rstd, void* dtable, void* dx, void* partial, int64_t blocks);
+// table[t] (groups.count, columns), of `type`: the sum of rows[r], in the type of the arithmetic, over the group of t.
+void sum_groups(Type type, const Groups& groups, const void* rows, void* table, int64_t columns);
 
 }  // namespace BENCHSUITE_ISA
 }  // namespace benchsuite

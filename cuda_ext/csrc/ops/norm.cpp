@@ -50,28 +50,39 @@ void forward(const Tensor& like, const NormRows& x, const Tensor& weight, const 
 #endif
 }
 
+// Gradients of weight and bias, by what each block of rows adds to them.
+struct AffineGradients {
+  Tensor dw, db, partial;
+  int64_t blocks, columns;
+  AffineGradients(const NormRows& x, const Tensor& weight, const Tensor& mean)
+      : dw(empty({x.columns}, weight)), db(empty({x.columns}, weight)), blocks(blocks_for(weight, x.rows)), columns(x.columns) {
+    partial = empty({blocks, 2, columns}, mean);
+  }
+  void reduce_on_cpu(Type type) {
+    BENCHSUITE_CPU(norm_reduce)(type, partial.const_data_ptr(), blocks, dw.mutable_data_ptr(), db.mutable_data_ptr(), columns);
+  }
+};
+
 // Returns the gradients of weight and bias.
-std::tuple<Tensor, Tensor> backward(const Tensor& like, const NormRows& x, const Tensor& dy, const Tensor& weight, const Tensor& mean,
-                const Tensor& rstd, Tensor& dx, bool wide) {
+std::tuple<Tensor, Tensor> backward(const Tensor& like, const NormRows& x, const Tensor& dy, const Tensor& weight,
+                                    const Tensor& mean, const Tensor& rstd, Tensor& dx, bool wide) {
   if (x.rows * x.columns == 0) return {zeros({x.columns}, weight), zeros({x.columns}, weight)};
-  int64_t blocks = blocks_for(like, x.rows);
-  Tensor dw = empty({x.columns}, weight), db = empty({x.columns}, weight);
-  Tensor partial = empty({blocks, 2, x.columns}, mean);
+  AffineGradients sums(x, weight, mean);
   if (like.is_cpu()) {
     BENCHSUITE_CPU(norm_backward)(x, dy.const_data_ptr(), weight.const_data_ptr(), mean.const_data_ptr(),
-                                  rstd.const_data_ptr(), dx.mutable_data_ptr(), wide, partial.mutable_data_ptr(), blocks);
-    BENCHSUITE_CPU(norm_reduce)(x.type, partial.const_data_ptr(), blocks, dw.mutable_data_ptr(), db.mutable_data_ptr(),
-                                x.columns);
-    return {dw, db};
+                                  rstd.const_data_ptr(), dx.mutable_data_ptr(), wide, sums.partial.mutable_data_ptr(),
+                                  sums.blocks);
+    sums.reduce_on_cpu(x.type);
+    return {sums.dw, sums.db};
   }
 #if BENCHSUITE_CUDA
   OnDevice on(like);
   cuda::norm_backward(x, dy.const_data_ptr(), weight.const_data_ptr(), mean.const_data_ptr(), rstd.const_data_ptr(),
-                      dx.mutable_data_ptr(), wide, partial.mutable_data_ptr(), blocks, on.stream());
-  cuda::norm_reduce(x.type, partial.const_data_ptr(), blocks, dw.mutable_data_ptr(), db.mutable_data_ptr(), x.columns,
-                    on.stream());
+                      dx.mutable_data_ptr(), wide, sums.partial.mutable_data_ptr(), sums.blocks, on.stream());
+  cuda::norm_reduce(x.type, sums.partial.const_data_ptr(), sums.blocks, sums.dw.mutable_data_ptr(),
+                    sums.db.mutable_data_ptr(), x.columns, on.stream());
 #endif
-  return {dw, db};
+  return {sums.dw, sums.db};
 }
 
 std::tuple<Tensor, Tensor, Tensor> layer_norm(const Tensor& x, const Tensor& weight, const MaybeTensor& bias, double eps) {
@@ -164,33 +175,66 @@ std::tuple<Tensor, Tensor, Tensor> embedding_layer_norm(const Tensor& tokens, co
   return {y, mean, rstd};
 }
 
-// The gradient of the embedded rows (N, C), in the type of the arithmetic, and those of weight and bias.
-std::tuple<Tensor, Tensor, Tensor> embedding_layer_norm_backward(
-    const Tensor& grad, const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
-    const MaybeTensor& position_table, const Tensor& weight, const Tensor& mean, const Tensor& rstd) {
-  const char* op = "embedding_layer_norm_backward";
+NormRows backward_rows(const Tensor& grad, const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
+                       const MaybeTensor& position_table, const Tensor& weight, const Tensor& mean, const Tensor& rstd,
+                       const char* op) {
   NormRows rows = embedded_rows(tokens, table, positions, position_table, op);
   check_affine(table, weight, std::nullopt, rows.columns, op);
   require_alike(table, grad, op);
   require(grad.numel() == rows.rows * rows.columns, op, ": grad has shape ", shape(grad));
   require_shape(mean, {rows.rows}, op, "mean");
   require_shape(rstd, {rows.rows}, op, "rstd");
+  return rows;
+}
+
+// The gradient of the embedded rows (N, C), in the type of the arithmetic, and those of weight and bias.
+std::tuple<Tensor, Tensor, Tensor> embedding_layer_norm_rows_backward(
+    const Tensor& grad, const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
+    const MaybeTensor& position_table, const Tensor& weight, const Tensor& mean, const Tensor& rstd) {
+  NormRows rows = backward_rows(grad, tokens, table, positions, position_table, weight, mean, rstd,
+                                "embedding_layer_norm_rows_backward");
   Tensor g = contiguous(grad), dx = empty({rows.rows, rows.columns}, table, arithmetic(table));
   auto [dw, db] = backward(table, rows, g, weight, mean, rstd, dx, true);
   return {dx, dw, db};
 }
 
-// A (count, C) table of zeros to which rows[r] is added at index[r], in the order of r: the same bits every time.
-Tensor scatter_rows(const Tensor& rows, const Tensor& index, int64_t count) {
-  const char* op = "scatter_rows";
-  require(rows.dim() == 2 && rows.is_contiguous() && index.numel() == rows.size(0), op, ": rows do not fit the index");
-  Tensor table = zeros({count, rows.size(1)}, rows);
-  const int64_t* p = indices(index, table, op, "indices");
-  require(rows.is_cpu(), op, ": works on the CPU only");
-  if (rows.numel())
-    BENCHSUITE_CPU(scatter_rows)(type_of(rows, op), rows.const_data_ptr(), p, table.mutable_data_ptr(), rows.size(0),
-                                 rows.size(1));
-  return table;
+// Entries 0 to n by index[i], or by index[through[i]]; a counting sort.
+struct Grouped {
+  std::vector<int64_t> order, starts;
+  Grouped(const int64_t* index, const int64_t* through, int64_t n, int64_t count) : order(n), starts(count + 2) {
+    auto at = [&](int64_t i) { return index[through ? through[i] : i]; };
+    for (int64_t i = 0; i < n; ++i) ++starts[at(i) + 2];
+    for (int64_t t = 2; t <= count; ++t) starts[t] += starts[t - 1];
+    for (int64_t i = 0; i < n; ++i) order[starts[at(i) + 1]++] = i;  // starts[t + 1] moves from where t begins to its end
+  }
+  Groups groups() const { return {order.data(), starts.data(), int64_t(starts.size()) - 2}; }
+};
+
+// The gradients of the table, of the position table (of nothing, where there is none), of weight and bias. In this form
+// the rows' gradients are added up while they are in the cache, and written only where positions need them too.
+std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_layer_norm_backward(
+    const Tensor& grad, const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
+    const MaybeTensor& position_table, const Tensor& weight, const Tensor& mean, const Tensor& rstd) {
+  const char* op = "embedding_layer_norm_backward";
+  NormRows rows = backward_rows(grad, tokens, table, positions, position_table, weight, mean, rstd, op);
+  require(table.is_cpu(), op, ": works on the CPU only");
+  int64_t n = rows.columns, count = positions ? position_table->size(0) : 0;
+  if (rows.rows * n == 0)
+    return {zeros({table.size(0), n}, table), zeros({count, n}, table), zeros({n}, weight), zeros({n}, weight)};
+  Tensor g = contiguous(grad), dtable = new_like(table), dpositions = empty({count, n}, table);
+  Tensor dx = empty({positions ? rows.rows : 0, n}, mean);
+  AffineGradients sums(rows, weight, mean);
+  Grouped by_token(rows.ai, nullptr, rows.rows, table.size(0));
+  BENCHSUITE_CPU(embedding_norm_backward)(rows, by_token.groups(), g.const_data_ptr(), weight.const_data_ptr(),
+                                          mean.const_data_ptr(), rstd.const_data_ptr(), dtable.mutable_data_ptr(),
+                                          positions ? dx.mutable_data_ptr() : nullptr, sums.partial.mutable_data_ptr(),
+                                          sums.blocks);
+  sums.reduce_on_cpu(rows.type);
+  if (positions) {
+    Grouped by_position(rows.bi, by_token.order.data(), rows.rows, count);
+    BENCHSUITE_CPU(sum_groups)(rows.type, by_position.groups(), dx.const_data_ptr(), dpositions.mutable_data_ptr(), n);
+  }
+  return {dtable, dpositions, sums.dw, sums.db};
 }
 
 }  // namespace
@@ -202,18 +246,19 @@ STABLE_TORCH_LIBRARY_FRAGMENT(benchsuite, m) {
   m.def("layer_norm_backward(Tensor grad, Tensor x, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor, Tensor)");
   m.def("embedding_layer_norm(Tensor tokens, Tensor table, Tensor? positions, Tensor? position_table, Tensor weight, "
         "Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)");
-  m.def("embedding_layer_norm_backward(Tensor grad, Tensor tokens, Tensor table, Tensor? positions, "
+  m.def("embedding_layer_norm_rows_backward(Tensor grad, Tensor tokens, Tensor table, Tensor? positions, "
         "Tensor? position_table, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor, Tensor)");
-  m.def("scatter_rows(Tensor rows, Tensor index, int count) -> Tensor");
+  m.def("embedding_layer_norm_backward(Tensor grad, Tensor tokens, Tensor table, Tensor? positions, "
+        "Tensor? position_table, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor, Tensor, Tensor)");
 }
 
-#define BENCHSUITE_IMPLEMENT(m)                                                      \
-  m.impl("layer_norm", TORCH_BOX(&layer_norm));                                      \
-  m.impl("layer_norm_out", TORCH_BOX(&layer_norm_out));                              \
-  m.impl("layer_norm_backward", TORCH_BOX(&layer_norm_backward));                    \
-  m.impl("embedding_layer_norm", TORCH_BOX(&embedding_layer_norm));                  \
-  m.impl("embedding_layer_norm_backward", TORCH_BOX(&embedding_layer_norm_backward)); \
-  m.impl("scatter_rows", TORCH_BOX(&scatter_rows))
+#define BENCHSUITE_IMPLEMENT(m)                                                                \
+  m.impl("layer_norm", TORCH_BOX(&layer_norm));                                                \
+  m.impl("layer_norm_out", TORCH_BOX(&layer_norm_out));                                        \
+  m.impl("layer_norm_backward", TORCH_BOX(&layer_norm_backward));                              \
+  m.impl("embedding_layer_norm", TORCH_BOX(&embedding_layer_norm));                            \
+  m.impl("embedding_layer_norm_rows_backward", TORCH_BOX(&embedding_layer_norm_rows_backward)); \
+  m.impl("embedding_layer_norm_backward", TORCH_BOX(&embedding_layer_norm_backward))
 
 STABLE_TORCH_LIBRARY_IMPL(benchsuite, CPU, m) { BENCHSUITE_IMPLEMENT(m); }
 #if BENCHSUITE_CUDA
