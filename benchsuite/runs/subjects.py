@@ -180,9 +180,10 @@ def _module(spec: ModelSpec, component: str, implementation: str) -> nn.Module:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves new weights as the allocator gave them: to draw those of a large model takes longer than a call."""
+    """Leaves new weights as the allocator gave them: to draw and scale those of a large model takes longer than a
+    call."""
 
-    DRAWING = ("uniform_", "normal_", "trunc_normal_", "kaiming_uniform_")
+    DRAWING = ("uniform_", "normal_", "trunc_normal_", "kaiming_uniform_", "div_")
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
