@@ -166,6 +166,18 @@ template <class T> BENCHSUITE_INLINE void store(T* p, VecFor<T> v, int n) {
   std::memcpy(p, buffer, n * sizeof(T));
 }
 
+#if defined(__AVX512F__)  // by masks: a copy of unknown length costs as much as several whole vectors
+BENCHSUITE_INLINE __mmask16 lanes_below(int n) { return __mmask16((1u << n) - 1); }
+BENCHSUITE_INLINE Vec load(const float* p, int n) { return Vec(_mm512_maskz_loadu_ps(lanes_below(n), p)); }
+BENCHSUITE_INLINE void store(float* p, Vec v, int n) { _mm512_mask_storeu_ps(p, lanes_below(n), __m512(v)); }
+#elif defined(__AVX2__)
+BENCHSUITE_INLINE __m256i lanes_below(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+BENCHSUITE_INLINE Vec load(const float* p, int n) { return Vec(_mm256_maskload_ps(p, lanes_below(n))); }
+BENCHSUITE_INLINE void store(float* p, Vec v, int n) { _mm256_maskstore_ps(p, lanes_below(n), __m256(v)); }
+#endif
+
 BENCHSUITE_INLINE Vec max(Vec a, Vec b) { return a > b ? a : b; }
 BENCHSUITE_INLINE Vec min(Vec a, Vec b) { return a < b ? a : b; }
 BENCHSUITE_INLINE Vec64 max(Vec64 a, Vec64 b) { return a > b ? a : b; }
