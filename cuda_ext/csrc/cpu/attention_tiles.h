@@ -1,8 +1,6 @@
 // What the forward and the backward pass of the attention share: packed heads, and a tile's mask and position.
 #pragma once
 
-#include <cstdlib>
-
 #include "attention.h"
 #include "gemm.h"
 #include "rows.h"
@@ -13,25 +11,6 @@ namespace BENCHSUITE_ISA {
 constexpr int64_t kQueries = 48, kKeys = 64;  // a tile of scores: 12 KiB of float32, beside its operands in L1 and L2
 
 template <class S> constexpr int64_t padded(int64_t n) { return (n + kLanes<S> - 1) / kLanes<S> * kLanes<S>; }
-
-// Memory of one task, cut into arrays of whole cache lines.
-class Scratch {
- public:
-  explicit Scratch(int64_t bytes) : p_(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64))) {
-    if (!p_) std::abort();
-    next_ = p_;
-  }
-  ~Scratch() { std::free(p_); }
-  template <class S> S* take(int64_t count) {
-    S* taken = reinterpret_cast<S*>(next_);
-    next_ += bytes<S>(count);
-    return taken;
-  }
-  template <class S> static int64_t bytes(int64_t count) { return (count * int64_t(sizeof(S)) + 63) / 64 * 64; }
-
- private:
-  char *p_, *next_;
-};
 
 template <class T> T* row_of(const Heads& x, int64_t b, int64_t h, int64_t t) {
   return static_cast<T*>(x.p) + b * x.b + h * x.h + t * x.t;

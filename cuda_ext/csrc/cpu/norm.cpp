@@ -2,8 +2,6 @@
 // then variance about the mean (the difference of two large sums would lose it), then the result.
 #include "norm.h"
 
-#include <cstdlib>
-#include <new>
 #include <type_traits>
 
 #include "rows.h"
@@ -172,16 +170,6 @@ inline int64_t first_of_block(const Groups& groups, int64_t b, int64_t blocks) {
   return low;
 }
 
-// Space for `count` elements that ends with its scope.
-template <class S> struct Scratch {
-  S* p;
-  explicit Scratch(int64_t count) : p(static_cast<S*>(std::malloc(count * sizeof(S)))) {
-    if (!p) throw std::bad_alloc();
-  }
-  Scratch(const Scratch&) = delete;
-  ~Scratch() { std::free(p); }
-};
-
 }  // namespace
 
 void norm_forward(const NormRows& x, const void* weight, const void* bias, double eps, void* y, void* mean, void* rstd) {
@@ -228,11 +216,12 @@ void embedding_norm_backward(const NormRows& x, const Groups& tokens, const void
     typedef typename Compute<T>::type S;
     const int64_t n = x.columns;
     parallel_for(blocks, kGrain * blocks / ((x.rows + tokens.count) * n + 1), [&](int64_t begin, int64_t end) {
-      Scratch<S> space((kGroup + 1) * n);
+      Scratch scratch((kGroup + 1) * Scratch::bytes<S>(n));
+      S *sum = scratch.take<S>(n), *space = scratch.take<S>(kGroup * n);
       for (int64_t block = begin; block < end; ++block) {
         const int64_t first = first_of_block(tokens, block, blocks), last = first_of_block(tokens, block + 1, blocks);
-        Table<T> table(dtable, tokens, n, first, space.p);
-        auto rows_at = [&](int64_t r, int64_t) { return Result<S>(dx ? as<S>(dx) + r * n : space.p + n, 0); };
+        Table<T> table(dtable, tokens, n, first, sum);
+        auto rows_at = [&](int64_t r, int64_t) { return Result<S>(dx ? as<S>(dx) + r * n : space, 0); };
         backward_rows<T, S>(x, tokens.order, tokens.starts[first], tokens.starts[last], dy, weight, mean, rstd,
                             as<S>(partial) + block * 2 * n, rows_at, [&](int64_t r, int64_t count) {
                               const S* rows = rows_at(r, count).p;

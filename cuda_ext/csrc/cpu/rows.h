@@ -1,6 +1,8 @@
 // Rows of vectors: the loops that the row-wise kernels share. (One copy for each instruction set, as simd.h.)
 #pragma once
 
+#include <cstdlib>
+
 #include "parallel.h"
 #include "simd.h"
 
@@ -79,6 +81,33 @@ template <class T> BENCHSUITE_INLINE void put(const Result<T>& row, int64_t i, V
 template <class T> BENCHSUITE_INLINE void put(const Result<T>& row, int64_t i, VecFor<T> v, int64_t n) {
   store(row.p + i, v, int(n));
 }
+
+// Zeros from element i of a row to its end n.
+template <class T> BENCHSUITE_INLINE void zeros(const Result<T>& row, int64_t i, int64_t n) {
+  constexpr int64_t L = kLanes<T>;
+  const int64_t whole = (i + L - 1) / L * L;  // from here on past the caches
+  if (whole > i) put(row, i, VecFor<T>{}, (whole < n ? whole : n) - i);
+  if (whole < n) for_vectors<T>(n - whole, [&](int64_t j, auto k) { put(row, whole + j, VecFor<T>{}, k); });
+}
+
+// Memory of one task, cut into arrays of whole cache lines.
+class Scratch {
+ public:
+  explicit Scratch(int64_t bytes) : p_(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64))) {
+    if (!p_) std::abort();
+    next_ = p_;
+  }
+  ~Scratch() { std::free(p_); }
+  template <class S> S* take(int64_t count) {
+    S* taken = reinterpret_cast<S*>(next_);
+    next_ += bytes<S>(count);
+    return taken;
+  }
+  template <class S> static int64_t bytes(int64_t count) { return (count * int64_t(sizeof(S)) + 63) / 64 * 64; }
+
+ private:
+  char *p_, *next_;
+};
 
 template <class T> const T* as(const void* p) { return static_cast<const T*>(p); }
 template <class T> T* as(void* p) { return static_cast<T*>(p); }

@@ -1,5 +1,5 @@
-// What the mask hides is neither read nor exponentiated. A row stays in the first-level cache for its three passes. The
-// exponentials wait in the result where it is wide enough for them, and are taken again where it is not.
+// What the mask hides is neither read nor exponentiated. A row stays in the first-level cache for its three passes, and so
+// do its exponentials, that the result is written once.
 #include "softmax.h"
 
 #include "rows.h"
@@ -16,15 +16,10 @@ template <class S> inline typename VecOf<S>::type lanes() {
 
 inline int64_t seen(bool causal, int64_t row, int64_t Tq, int64_t Tk) { return causal ? Tk - Tq + row + 1 : Tk; }
 
-template <class T> void zero(T* p, int64_t n) {
-  for_vectors<T>(n, [&](int64_t i, auto k) { put(p + i, VecFor<T>{}, k); });
-}
-
 template <class T, class S = typename Compute<T>::type>
-void softmax_row(const T* s, T* p, int64_t n, S scale, S slope, S first) {
+void softmax_row(const T* s, const Result<T>& p, int64_t n, S scale, S slope, S first, S* exponentials) {
   typedef VecFor<T> V;
   const V lane = lanes<S>();
-  constexpr bool wide = sizeof(T) == sizeof(S);
   auto score = [&](int64_t i, auto k) BENCHSUITE_INLINED {
     V v = get(s + i, k) * scale + (lane + S(i)) * slope + first;
     return k == kLanes<T> ? v : lane < V{} + S(k) ? v : V{} - S(INFINITY);
@@ -34,15 +29,10 @@ void softmax_row(const T* s, T* p, int64_t n, S scale, S slope, S first) {
   for_vectors<T>(n, [&](int64_t i, auto k) {
     V e = exp(score(i, k) - most);
     added += e;
-    if constexpr (wide) put(p + i, e, k);
+    store(exponentials + i, e);
   });
   const S factor = S(1) / sum(added);
-  for_vectors<T>(n, [&](int64_t i, auto k) {
-    if constexpr (wide)
-      put(p + i, get(p + i, k) * factor, k);
-    else
-      put(p + i, exp(score(i, k) - most) * factor, k);
-  });
+  for_vectors<T>(n, [&](int64_t i, auto k) { put(p, i, load(exponentials + i) * factor, k); });
 }
 
 }  // namespace
@@ -52,11 +42,16 @@ void alibi_softmax_forward(Type type, const void* s, const float* slopes, double
   with_type(type, [&](auto t) {
     typedef decltype(t) T;
     typedef typename Compute<T>::type S;
-    for_each_row(heads * Tq, Tk, [&](int64_t r) {
-      const int64_t row = r % Tq, n = seen(causal, row, Tq, Tk);
-      const S slope = slopes ? S(slopes[r / Tq % H]) : S(0);
-      softmax_row(as<T>(s) + r * Tk, as<T>(p) + r * Tk, n, S(scale), slope, -slope * S(Tk - Tq + row));
-      zero(as<T>(p) + r * Tk + n, Tk - n);
+    parallel_for(heads * Tq, kGrain / (Tk + 1), [&](int64_t begin, int64_t end) {
+      Scratch scratch(Scratch::bytes<S>(Tk + kLanes<T>));
+      S* exponentials = scratch.take<S>(Tk + kLanes<T>);
+      for (int64_t r = begin; r < end; ++r) {
+        const int64_t row = r % Tq, n = seen(causal, row, Tq, Tk);
+        const S slope = slopes ? S(slopes[r / Tq % H]) : S(0);
+        const Result<T> out(as<T>(p) + r * Tk, heads * Tq * Tk);
+        softmax_row(as<T>(s) + r * Tk, out, n, S(scale), slope, -slope * S(Tk - Tq + row), exponentials);
+        zeros(out, n, Tk);
+      }
     });
   });
 }
@@ -69,10 +64,10 @@ void alibi_softmax_backward(Type type, const void* dp, const void* p, double sca
     for_each_row(heads * Tq, Tk, [&](int64_t r) {
       const int64_t n = seen(causal, r % Tq, Tq, Tk);
       const T *g = as<T>(dp) + r * Tk, *y = as<T>(p) + r * Tk;
-      T* out = as<T>(ds) + r * Tk;
+      const Result<T> out(as<T>(ds) + r * Tk, heads * Tq * Tk);
       const S both = sum(total<T>(n, [&](int64_t i, auto k) BENCHSUITE_INLINED { return get(g + i, k) * get(y + i, k); }));
-      for_vectors<T>(n, [&](int64_t i, auto k) { put(out + i, (get(g + i, k) - both) * get(y + i, k) * S(scale), k); });
-      zero(out + n, Tk - n);
+      for_vectors<T>(n, [&](int64_t i, auto k) { put(out, i, (get(g + i, k) - both) * get(y + i, k) * S(scale), k); });
+      zeros(out, n, Tk);
     });
   });
 }
