@@ -70,6 +70,8 @@ def add(builder: Builder, quality: Quality, setting: Setting) -> None:
 def _add_languages(builder: Builder, quality: Quality, setting: Setting, base: Case, variant: str) -> None:
     """Training in other languages: what it does to the baseline's, at as many tokens in all and at as many of the
     baseline's, and what it brings over all of them."""
+    from babel import Locale
+
     from benchsuite.pretrain.corpora import mixture
 
     ours, theirs = mixture.parse(setting.baseline.languages), mixture.parse(variant)
@@ -83,7 +85,7 @@ def _add_languages(builder: Builder, quality: Quality, setting: Setting, base: C
     case = _quality_case(builder, quality, f"{LANGUAGES}/{variant}/quality", changed, base)
     about = {"component": LANGUAGES, "variant": variant, "baseline": setting.baseline.languages}
     about |= {"source": "trained here"}
-    home = "+".join(ours.codes)
+    home = " and ".join(str(Locale.parse(code).get_display_name("en")) for code in ours.codes)
     here = {"tasks": _home_tasks(builder)}
     builder.compare("quality", case, base, about | {"matching": f"in {home} at equal tokens"} | here)
     share = sum(shares.get(code, 0.0) for code in ours.codes)

@@ -47,8 +47,8 @@ def make(folder: Path) -> Path:
     about = {"kind": "quality", "component": "languages", "variant": "eleven", "baseline": "en", "case": eleven}
     home = {"tasks": ["*_en"]}
     builder.comparisons += [
-        about | home | {"base_case": base, "matching": "in en at equal tokens"},
-        about | home | {"base_case": alone, "matching": "in en at equal tokens of en"},
+        about | home | {"base_case": base, "matching": "in English at equal tokens"},
+        about | home | {"base_case": alone, "matching": "in English at equal tokens of English"},
         about | {"base_case": base, "matching": "in all languages at equal tokens"},
         {"kind": "control", "name": "fewer", "expected": "worse", "case": alone, "base_case": base} | home,
     ]
@@ -59,12 +59,12 @@ def test_a_verdict_is_about_the_tasks_that_it_names(document: dict[str, Any]) ->
     quality = {row["matching"]: row["quality"] for row in document["rows"]}
     verdicts = {matching: found["verdict"] for matching, found in quality.items()}
     assert verdicts == {
-        "in en at equal tokens": "worse",
-        "in en at equal tokens of en": "better",
+        "in English at equal tokens": "worse",
+        "in English at equal tokens of English": "better",
         "in all languages at equal tokens": "better",
     }
-    assert quality["in en at equal tokens"]["delta"] == pytest.approx(-0.1, abs=0.03)
-    assert quality["in en at equal tokens"]["acc"] == pytest.approx(0.6, abs=0.03)
+    assert quality["in English at equal tokens"]["delta"] == pytest.approx(-0.1, abs=0.03)
+    assert quality["in English at equal tokens"]["acc"] == pytest.approx(0.6, abs=0.03)
     assert quality["in all languages at equal tokens"]["delta"] == pytest.approx(0.15, abs=0.03)
     assert all(set(found["tasks"]) == set(TASKS) for found in quality.values()), "every language has its cell"
     assert document["controls"][0]["delta"] == pytest.approx(-0.2, abs=0.03)
@@ -73,8 +73,8 @@ def test_a_verdict_is_about_the_tasks_that_it_names(document: dict[str, Any]) ->
 def test_sentences_say_in_which_languages_and_at_what(document: dict[str, Any]) -> None:
     sentences = [finding["sentence"] for finding in document["findings"]]
     assert sentences[0].startswith("Eleven languages lost ")
-    assert sentences[0].endswith("of zero-shot accuracy in en at equal tokens.")
-    assert sentences[1].endswith("of zero-shot accuracy in en at equal tokens of en.")
+    assert sentences[0].endswith("of zero-shot accuracy in English at equal tokens.")
+    assert sentences[1].endswith("of zero-shot accuracy in English at equal tokens of English.")
 
 
 def test_each_language_has_both_models_scores_with_intervals(document: dict[str, Any]) -> None:
@@ -86,8 +86,8 @@ def test_each_language_has_both_models_scores_with_intervals(document: dict[str,
     assert line["cells"][0]["acc"].startswith("5")
     assert line["cells"][0]["half"].startswith("±")
     text = render(document, "md")
-    assert "| Eleven languages in en at equal tokens of en |" in text
-    assert "\nEleven languages in en at equal tokens  " in text
+    assert "| Eleven languages in English at equal tokens of English |" in text
+    assert "\nEleven languages in English at equal tokens  " in text
     assert f"({line['cells'][0]['acc']})" in text
     assert "baseline, 20.0k tokens" in render(document, "html")
 

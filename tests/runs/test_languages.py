@@ -56,8 +56,8 @@ def test_english_is_compared_at_equal_tokens_and_at_equal_tokens_of_english(plan
     ids = {c.label: c.id for c in plan.cases}
     about = [(c.about["matching"], c.base_case, c.about.get("tasks")) for c in plan.comparisons if c.kind == "quality"]
     assert about == [
-        ("in en at equal tokens", ids["baseline/quality"], ["*_en"]),
-        ("in en at equal tokens of en", ids["languages/en/tokens-of-eleven/quality"], ["*_en"]),
+        ("in English at equal tokens", ids["baseline/quality"], ["*_en"]),
+        ("in English at equal tokens of English", ids["languages/en/tokens-of-eleven/quality"], ["*_en"]),
         ("in all languages at equal tokens", ids["baseline/quality"], None),
     ]
     assert all(c.case == ids["languages/eleven/quality"] for c in plan.comparisons if c.kind == "quality")
