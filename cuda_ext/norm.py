@@ -1,4 +1,5 @@
-"""LayerNorm, and LayerNorm right after the token embedding (and learned positions), in one pass over memory.
+"""LayerNorm, and LayerNorm right after the token embedding (and learned positions), in one pass over memory; and the
+embedding without it.
 
 The backward pass recomputes the normalised values from the input, or from the tables, so that neither is kept twice.
 """
@@ -49,6 +50,18 @@ def embedding_layer_norm(
     return _calls["embedding_layer_norm"](tokens.contiguous(), table, positions, position_table, weight, bias, eps)
 
 
+def embedding(tokens: Tensor, table: Tensor) -> Tensor:
+    """table[tokens]; tokens (...) int64, table (V, C), to (..., C), contiguous; types and errors as above.
+
+    What an embedding costs is its gradient: zeros for the whole table, and the rows added up. On the CPU it is ours, in
+    one pass over the table; elsewhere torch's.
+    """
+    if table.device.type != "cpu":
+        return torch.nn.functional.embedding(tokens, table)
+    cuda_ext.load()
+    return _calls["embedding"](tokens.contiguous(), table)
+
+
 def register() -> None:
     """Fake implementations and gradients; called once, when the library is loaded."""
     fake = torch.library.register_fake
@@ -80,9 +93,12 @@ def register() -> None:
             *_affine(weight),
         ),
     )
+    fake("benchsuite::embedding", lambda tokens, table: table.new_empty((*tokens.shape, table.shape[1])))
+    fake("benchsuite::embedding_backward", lambda grad, tokens, count: grad.new_empty((count, grad.shape[-1])))
     from benchsuite.cuda_ext.autograd import differentiable
 
     ops = torch.ops.benchsuite
+    _calls["embedding"] = differentiable("embedding", _save_tokens, _lookup_backward_of(ops.embedding_backward.default))
     _calls["layer_norm"] = differentiable("layer_norm", _save, _backward_of(ops.layer_norm_backward.default), kept=2)
     _calls["embedding_layer_norm"] = differentiable(
         "embedding_layer_norm",
@@ -121,6 +137,19 @@ def _backward_of(op: Callable[..., Any]) -> Callable[..., Any]:
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         dx, dweight, dbias = op(grad, *ctx.saved_tensors)
         return dx, dweight, dbias if ctx.has_bias else None, None
+
+    return backward
+
+
+def _save_tokens(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    tokens, table = inputs
+    ctx.count = table.shape[0]
+    ctx.save_for_backward(tokens)
+
+
+def _lookup_backward_of(op: Callable[..., Any]) -> Callable[..., Any]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        return None, op(grad, *ctx.saved_tensors, ctx.count)
 
     return backward
 

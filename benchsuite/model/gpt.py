@@ -26,7 +26,7 @@ from benchsuite.components.position_modules import Learned, Position, Shape, rot
 from benchsuite.cuda_ext.activation import act, glu
 from benchsuite.cuda_ext.attention import attention_qkv
 from benchsuite.cuda_ext.cross_entropy import linear_cross_entropy
-from benchsuite.cuda_ext.norm import embedding_layer_norm, layer_norm
+from benchsuite.cuda_ext.norm import embedding, embedding_layer_norm, layer_norm
 from benchsuite.model import peer_kernels
 from benchsuite.model.folded import folded_attention
 from benchsuite.model.spec import ModelSpec
@@ -298,7 +298,11 @@ class GPT(nn.Module):
             return embedding_layer_norm(
                 tokens, self.embedding.weight, norm.weight, norm.bias, norm.eps, positions=places, position_table=table
             )
-        return norm(position.embed(self.embedding(tokens), positions))
+        return norm(position.embed(self.lookup(tokens), positions))
+
+    def lookup(self, tokens: Tensor) -> Tensor:
+        """The tokens' embeddings, (B, T, C)."""
+        return embedding(tokens, self.embedding.weight) if self.implementation == "fused" else self.embedding(tokens)
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) in float32 of hidden states (..., C)."""

@@ -200,7 +200,8 @@ def _disturbed(records: Mapping[str, Mapping[int, Record]]) -> list[str]:
         return []
     worst = {_NUMBER.sub("", text): text for text in sorted(texts, key=_figure)}
     how = "; ".join(
-        f"{worst[kind]} at worst ({n} times)" if n > 1 else f"{worst[kind]} (once)" for kind, n in reasons.most_common(3)
+        f"{worst[kind]} at worst ({n} times)" if n > 1 else f"{worst[kind]} (once)"
+        for kind, n in reasons.most_common(3)
     )
     return [f"{count} of {len(speeds)} speed measurements were disturbed, and are shown as measured: {how}."]
 

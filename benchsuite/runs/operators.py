@@ -18,7 +18,7 @@ from benchsuite.components.position_modules import Rotary, Shape, alibi_slopes, 
 from benchsuite.cuda_ext.activation import act, glu
 from benchsuite.cuda_ext.attention import attention_qkv
 from benchsuite.cuda_ext.cross_entropy import linear_cross_entropy
-from benchsuite.cuda_ext.norm import embedding_layer_norm, layer_norm
+from benchsuite.cuda_ext.norm import embedding, embedding_layer_norm, layer_norm
 from benchsuite.cuda_ext.rotary import rotary
 from benchsuite.cuda_ext.softmax import alibi_softmax
 from benchsuite.model.folded import folded_attention
@@ -63,7 +63,8 @@ def for_timing(quick: bool = False) -> Iterator[Operator]:
         for columns in (768,) if quick else (128, 768, 2048):
             yield norm(n, columns)
         for columns, vocab in ((128, 2048),) if quick else ((128, 2048), (768, 8192), (2048, 8192)):
-            yield embedding(n, columns, vocab)
+            yield lookup(n, columns, vocab)
+            yield lookup_and_norm(n, columns, vocab)
     for T in (256,) if quick else (256, 512, 1024, 2048):
         yield turned(max(1, 4096 // T), T)
         yield attended(max(1, 4096 // T), T)
@@ -81,7 +82,8 @@ def for_checking() -> Iterator[Operator]:
         for kind in ("swiglu", "geglu", "reglu"):
             yield gated(kind, n, columns)
         yield norm(n, columns + 1)
-        yield embedding(n, columns + 1, 11)
+        yield lookup(n, columns + 1, 11)
+        yield lookup_and_norm(n, columns + 1, 11)
         yield cross_entropy(n, columns, 77)
     for B, T in ((1, 1), (2, 37), (1, 130)):
         yield turned(B, T)
@@ -158,10 +160,26 @@ def norm(rows: int, columns: int) -> Operator:
     )
 
 
-def embedding(rows: int, columns: int, vocab: int) -> Operator:
+def _tokens(rows: int, vocab: int) -> Tensor:
     length = min(rows, 256)
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(vocab, (rows // length, length), generator=generator)
+    return torch.randint(vocab, (rows // length, length), generator=torch.Generator().manual_seed(0))
+
+
+def lookup(rows: int, columns: int, vocab: int) -> Operator:
+    tokens = _tokens(rows, vocab)
+    return Operator(
+        "embedding",
+        f"{rows}x{columns}, vocabulary {vocab}",
+        _draw((vocab, columns)),
+        lambda table: embedding(tokens.to(table.device), table),
+        lambda table: F.embedding(tokens.to(table.device), table),
+        bytes_moved=4 * columns * (3 * tokens.numel() + vocab),
+    )
+
+
+def lookup_and_norm(rows: int, columns: int, vocab: int) -> Operator:
+    tokens = _tokens(rows, vocab)
+    length = tokens.shape[1]
     places = torch.arange(length)
 
     def eager(table: Tensor, position_table: Tensor, w: Tensor, b: Tensor) -> Tensor:

@@ -151,7 +151,13 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
         return [y.detach()] + [leaf.grad for leaf in leaves64 if leaf.grad is not None]
 
     passes = 3 if backward else 1
-    ends = sum(t.numel() * t.element_size() for t in (x, grad, *module.parameters()))
+    result = grad.nbytes
+    if isinstance(module, EmbeddingLayer):  # as many rows of the table are read as come out; its gradient has them all
+        table = module.whole.embedding.weight
+        others = sum(p.nbytes for p in module.parameters()) - table.nbytes
+        moved = x.nbytes + 2 * result + others + backward * (result + table.nbytes + others)
+    else:
+        moved = (x.nbytes + result + sum(p.nbytes for p in module.parameters())) * (2 if backward else 1)
     return Subject(
         call=call,
         results=results,
@@ -160,7 +166,7 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
         clear=clear,
         tokens=batch * spec.seq,
         flops=passes * work,
-        bytes_moved=ends * (2 if backward else 1),
+        bytes_moved=moved,
     )
 
 

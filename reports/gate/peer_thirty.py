@@ -11,7 +11,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from thirty import NAMES, workload  # type: ignore[import-not-found]
+from thirty import NAMES, workload
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from thirty import NAMES, workload  # type: ignore[import-not-found]
+from thirty import NAMES, workload
 
 from benchsuite.pytest_plugin import Speed
 

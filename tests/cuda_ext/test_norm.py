@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from benchsuite import cuda_ext
-from benchsuite.cuda_ext.norm import embedding_layer_norm, layer_norm
+from benchsuite.cuda_ext.norm import embedding, embedding_layer_norm, layer_norm
 
 from .operators import DTYPES, ISAS, LIMITS, check, error, gradients, isa
 
@@ -65,6 +65,7 @@ def test_the_same_bits_for_any_number_of_threads() -> None:
             [
                 *gradients(layer_norm, [x, w, b], grad),
                 *gradients(lambda t, w, b: embedding_layer_norm(tokens, t, w, b), [table, w, b], grad),
+                *gradients(lambda t: embedding(tokens, t), [table], grad),
             ]
         )
     torch.set_num_threads(before)
@@ -133,6 +134,18 @@ def test_every_row_of_the_tables_gets_its_gradient(dtype: torch.dtype, count: in
     )
 
 
+@pytest.mark.usefixtures("memory_is_never_zero")
+@pytest.mark.parametrize(
+    ("shape", "vocab", "columns"),
+    [((1,), 9, 1), ((0, 3), 4, 5), ((5, 140), 6, 33), ((50,), 70_000, 64), ((900,), 11, 300)],
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_embedding_is_torchs(dtype: torch.dtype, shape: tuple[int, ...], vocab: int, columns: int) -> None:
+    tokens, table = torch.randint(vocab, shape), torch.randn(vocab, columns, dtype=dtype)
+    check(lambda t: embedding(tokens, t), lambda t: F.embedding(tokens, t), [table], LIMITS[dtype])
+    assert torch.equal(embedding(tokens, table), F.embedding(tokens, table))
+
+
 def test_gradients_by_rows_add_up_to_those_of_the_tables() -> None:
     cuda_ext.load()
     ops = torch.ops.benchsuite
@@ -182,6 +195,8 @@ def test_opcheck(dtype: torch.dtype) -> None:
     )
     tokens, table = torch.randint(5, (2, 3)), torch.randn(5, 8, dtype=dtype, requires_grad=True)
     w = w.requires_grad_()
+    torch.library.opcheck(ops.embedding.default, (tokens, table))
+    torch.library.opcheck(ops.embedding_backward.default, (torch.randn(2, 3, 8, dtype=dtype), tokens, 5))
     torch.library.opcheck(ops.embedding_layer_norm.default, (tokens, table, None, None, w, b, 1e-5))
     table, w, places = table.detach(), w.detach(), torch.tensor([[0, 1, 2], [2, 0, 0]])
     for positions, position_table in ((None, None), (places, torch.randn(4, 8, dtype=dtype))):
@@ -214,6 +229,7 @@ def test_torch_compile_takes_them_whole() -> None:
             lambda: embedding_layer_norm(torch.tensor([7]), torch.randn(5, 4), torch.randn(4)),
             "tokens hold 7, the table has 5 rows",
         ),
+        (lambda: embedding(torch.tensor([7]), torch.randn(5, 4)), "tokens hold 7, the table has 5 rows"),
         (lambda: embedding_layer_norm(torch.tensor([-1]), torch.randn(5, 4), torch.randn(4)), "tokens hold -1"),
         (lambda: embedding_layer_norm(torch.tensor([1.0]), torch.randn(5, 4), torch.randn(4)), "not int64"),
         (

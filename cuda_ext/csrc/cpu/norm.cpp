@@ -170,6 +170,29 @@ inline int64_t first_of_block(const Groups& groups, int64_t b, int64_t blocks) {
   return low;
 }
 
+// Rows first to last of a table. In tiles of some vectors, whose sums stay in registers.
+template <class In, class T>
+void sums_of_groups(const Groups& groups, int64_t first, int64_t last, const void* rows, void* table, int64_t columns) {
+  constexpr int64_t L = kLanes<T>, kTile = 8;
+  for (int64_t t = first; t < last; ++t) {
+    const int64_t *one = groups.order + groups.starts[t], *end = groups.order + groups.starts[t + 1];
+    const Result<T> out(as<T>(table) + t * columns, groups.count * columns);
+    if (one == end) {
+      zeros(out, 0, columns);
+      continue;
+    }
+    auto add = [&](int64_t i, auto k, auto vectors) BENCHSUITE_INLINED {
+      VecFor<T> sum[decltype(vectors)::value] = {};
+      for (const int64_t* r = one; r < end; ++r)
+        for (int v = 0; v < vectors; ++v) sum[v] += get(as<In>(rows) + *r * columns + i + v * L, k);
+      for (int v = 0; v < vectors; ++v) put(out, i + v * L, sum[v], k);
+    };
+    int64_t i = 0;
+    for (; i + kTile * L <= columns; i += kTile * L) add(i, Whole<L>{}, std::integral_constant<int, kTile>{});
+    for_vectors<T>(columns - i, [&](int64_t j, auto k) { add(i + j, k, std::integral_constant<int, 1>{}); });
+  }
+}
+
 }  // namespace
 
 void norm_forward(const NormRows& x, const void* weight, const void* bias, double eps, void* y, void* mean, void* rstd) {
@@ -234,24 +257,26 @@ void embedding_norm_backward(const NormRows& x, const Groups& tokens, const void
   });
 }
 
-void sum_groups(Type type, const Groups& groups, const void* rows, void* table, int64_t columns) {
+void sum_groups(Type type, const Groups& groups, const void* rows, bool wide, void* table, int64_t columns) {
   with_type(type, [&](auto t) {
     typedef decltype(t) T;
-    typedef typename Compute<T>::type S;
-    for_each_row(groups.count, columns, [&](int64_t row) {
-      const int64_t *one = groups.order + groups.starts[row], *last = groups.order + groups.starts[row + 1];
-      Result<T> out(as<T>(table) + row * columns, groups.count * columns);
-      auto sums = [&](int64_t i, auto k, auto tile) BENCHSUITE_INLINED {  // a tile of vectors from i on
-        VecFor<T> sum[decltype(tile)::value] = {};
-        for (const int64_t* r = one; r < last; ++r)
-          for (int v = 0; v < tile; ++v) sum[v] += get(as<S>(rows) + *r * columns + i + v * kLanes<T>, k);
-        for (int v = 0; v < tile; ++v) put(out, i + v * kLanes<T>, sum[v], k);
-      };
-      constexpr int kTile = 8;
-      int64_t i = 0;
-      for (; i + kTile * kLanes<T> <= columns; i += kTile * kLanes<T>)
-        sums(i, Whole<kLanes<T>>{}, std::integral_constant<int, kTile>{});
-      for_vectors<T>(columns - i, [&](int64_t j, auto k) { sums(i + j, k, std::integral_constant<int, 1>{}); });
+    auto sums = wide ? sums_of_groups<typename Compute<T>::type, T> : sums_of_groups<T, T>;
+    constexpr int64_t blocks = 64;
+    parallel_for(blocks, kGrain * blocks / ((groups.starts[groups.count] + groups.count) * columns + 1),
+                 [&](int64_t begin, int64_t end) {
+                   sums(groups, first_of_block(groups, begin, blocks), first_of_block(groups, end, blocks), rows, table,
+                        columns);
+                 });
+  });
+}
+
+void take_rows(Type type, const void* table, const int64_t* index, void* out, int64_t rows, int64_t columns) {
+  with_type(type, [&](auto t) {
+    typedef decltype(t) T;
+    for_each_row(rows, columns, [&](int64_t r) {
+      const T* from = as<T>(table) + index[r] * columns;
+      const Result<T> to(as<T>(out) + r * columns, rows * columns);
+      for_vectors<T>(columns, [&](int64_t i, auto k) { put(to, i, get(from + i, k), k); });
     });
   });
 }

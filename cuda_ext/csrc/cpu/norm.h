@@ -16,8 +16,11 @@ void norm_reduce(Type type, const void* partial, int64_t blocks, void* dw, void*
 // of x, while they are in the cache. dx: null, or the rows in the order of `tokens`, in the type of the arithmetic.
 void embedding_norm_backward(const NormRows& x, const Groups& tokens, const void* dy, const void* weight,
                              const void* mean, const void* rstd, void* dtable, void* dx, void* partial, int64_t blocks);
-// table[t] (groups.count, columns), of `type`: the sum of rows[r], in the type of the arithmetic, over the group of t.
-void sum_groups(Type type, const Groups& groups, const void* rows, void* table, int64_t columns);
+// table[t] (groups.count, columns), of `type`: the sum of rows[r] over the group of t. The rows are of `type` too, or of
+// the type of the arithmetic where they are `wide`.
+void sum_groups(Type type, const Groups& groups, const void* rows, bool wide, void* table, int64_t columns);
+// out[r] (rows, columns) = table[index[r]]
+void take_rows(Type type, const void* table, const int64_t* index, void* out, int64_t rows, int64_t columns);
 
 }  // namespace BENCHSUITE_ISA
 }  // namespace benchsuite

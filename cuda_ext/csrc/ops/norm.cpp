@@ -1,4 +1,5 @@
 // layer_norm: x (..., C) with rows of any stride. embedding_layer_norm: the rows of one or two tables, normalised.
+// embedding: the rows of a table as they are, for its gradient.
 #include <algorithm>
 
 #include "../cuda/norm.h"
@@ -232,9 +233,39 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_layer_norm_backward(
   sums.reduce_on_cpu(rows.type);
   if (positions) {
     Grouped by_position(rows.bi, by_token.order.data(), rows.rows, count);
-    BENCHSUITE_CPU(sum_groups)(rows.type, by_position.groups(), dx.const_data_ptr(), dpositions.mutable_data_ptr(), n);
+    BENCHSUITE_CPU(sum_groups)(rows.type, by_position.groups(), dx.const_data_ptr(), true, dpositions.mutable_data_ptr(), n);
   }
   return {dtable, dpositions, sums.dw, sums.db};
+}
+
+Tensor embedding(const Tensor& tokens, const Tensor& table) {
+  const char* op = "embedding";
+  require(table.is_cpu(), op, ": works on the CPU only");
+  NormRows rows = embedded_rows(tokens, table, std::nullopt, std::nullopt, op);
+  auto sizes = tokens.sizes();
+  std::vector<int64_t> shape(sizes.begin(), sizes.end());
+  shape.push_back(rows.columns);
+  Tensor y = empty(shape, table);
+  if (rows.rows * rows.columns)
+    BENCHSUITE_CPU(take_rows)(rows.type, rows.a, rows.ai, y.mutable_data_ptr(), rows.rows, rows.columns);
+  return y;
+}
+
+// The gradient of a table of `count` rows.
+Tensor embedding_backward(const Tensor& grad, const Tensor& tokens, int64_t count) {
+  const char* op = "embedding_backward";
+  require(grad.is_cpu(), op, ": works on the CPU only");
+  require(grad.dim() > 0, op, ": grad has no dimension");
+  int64_t columns = grad.size(grad.dim() - 1);
+  require(grad.numel() == tokens.numel() * columns, op, ": grad has shape ", shape(grad));
+  Tensor g = contiguous(grad), dtable = empty({count, columns}, grad);
+  const int64_t* index = indices(tokens, dtable, op, "tokens");
+  if (count * columns) {
+    Grouped by_token(index, nullptr, tokens.numel(), count);
+    BENCHSUITE_CPU(sum_groups)(type_of(grad, op), by_token.groups(), g.const_data_ptr(), false,
+                               dtable.mutable_data_ptr(), columns);
+  }
+  return dtable;
 }
 
 }  // namespace
@@ -250,6 +281,8 @@ STABLE_TORCH_LIBRARY_FRAGMENT(benchsuite, m) {
         "Tensor? position_table, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor, Tensor)");
   m.def("embedding_layer_norm_backward(Tensor grad, Tensor tokens, Tensor table, Tensor? positions, "
         "Tensor? position_table, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor, Tensor, Tensor)");
+  m.def("embedding(Tensor tokens, Tensor table) -> Tensor");
+  m.def("embedding_backward(Tensor grad, Tensor tokens, int count) -> Tensor");
 }
 
 #define BENCHSUITE_IMPLEMENT(m)                                                                \
@@ -258,7 +291,9 @@ STABLE_TORCH_LIBRARY_FRAGMENT(benchsuite, m) {
   m.impl("layer_norm_backward", TORCH_BOX(&layer_norm_backward));                              \
   m.impl("embedding_layer_norm", TORCH_BOX(&embedding_layer_norm));                            \
   m.impl("embedding_layer_norm_rows_backward", TORCH_BOX(&embedding_layer_norm_rows_backward)); \
-  m.impl("embedding_layer_norm_backward", TORCH_BOX(&embedding_layer_norm_backward))
+  m.impl("embedding_layer_norm_backward", TORCH_BOX(&embedding_layer_norm_backward));           \
+  m.impl("embedding", TORCH_BOX(&embedding));                                                  \
+  m.impl("embedding_backward", TORCH_BOX(&embedding_backward))
 
 STABLE_TORCH_LIBRARY_IMPL(benchsuite, CPU, m) { BENCHSUITE_IMPLEMENT(m); }
 #if BENCHSUITE_CUDA
