@@ -101,6 +101,18 @@ def test_saved_bytes_are_those_of_the_formula() -> None:
     assert result["saved_bytes"] == 2 * 32 * 4 * 24 * 4
 
 
+@pytest.mark.parametrize(("variant", "affine"), [("off", 0), ("on", 2 * 24)])
+def test_an_embedding_reads_as_many_rows_as_come_out(variant: str, affine: int) -> None:
+    shape = {**SHAPE, "vocab": 5000}
+    rows, table = 32 * 24, 5000 * 24
+    fwd, both = (
+        speed.measure(params(component="embedding_norm", variant=variant, direction=direction, shape=shape))
+        for direction in ("fwd", "fwd+bwd")
+    )
+    assert fwd["bytes_moved"] == 8 * 32 + 4 * (2 * rows + affine)
+    assert both["bytes_moved"] == fwd["bytes_moved"] + 4 * (rows + table + affine)
+
+
 def test_a_wrong_output_has_no_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     def off_by_a_little(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         return gpt.attend_eager(q, k, v, bias) * 1.001
