@@ -41,8 +41,9 @@ def embedding_layer_norm(
     """layer_norm(table[tokens] + position_table[positions]); tokens (...) int64 to (..., C), contiguous.
 
     table: (V, C); positions, broadcastable to the shape of tokens, and position_table (P, C) come together. Types as
-    for `layer_norm`. Gradients of the tables are dense and deterministic. Raises RuntimeError for an index outside its
-    table (checked on the CPU only) and for what does not fit.
+    for `layer_norm`. Gradients of the tables are dense, and deterministic: on the CPU always, on CUDA after
+    torch.use_deterministic_algorithms(True). Raises RuntimeError for an index outside its table (checked on the CPU
+    only) and for what does not fit.
     """
     cuda_ext.load()
     if positions is not None:
@@ -163,7 +164,7 @@ def _save_embedding(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...
 
 def _embedding_backward_of(whole: Callable[..., Any], by_rows: Callable[..., Any]) -> Callable[..., Any]:
     def summed(rows: Tensor, index: Tensor, table: Tensor) -> Tensor:
-        """The gradient of a table (V, C) whose rows were taken at `index`; sorts, so that it is deterministic."""
+        """The gradient of a table (V, C) whose rows were taken at `index`: that of torch's own embedding."""
         index = index.flatten()
         return torch.ops.aten.embedding_dense_backward(rows, index, table.shape[0], -1, False).to(table.dtype)
 
