@@ -19,7 +19,7 @@ from benchsuite.cuda_ext.activation import act, glu
 from benchsuite.cuda_ext.attention import attention_qkv
 from benchsuite.cuda_ext.cross_entropy import linear_cross_entropy
 from benchsuite.cuda_ext.norm import embedding, embedding_layer_norm, layer_norm
-from benchsuite.cuda_ext.rotary import rotary
+from benchsuite.cuda_ext.rotary import rotary, rotary_
 from benchsuite.cuda_ext.softmax import alibi_softmax
 from benchsuite.model.folded import folded_attention
 
@@ -207,21 +207,25 @@ def _angles(T: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def turned(B: int, T: int) -> Operator:
-    def split(qkv: Tensor) -> tuple[Tensor, Tensor]:
-        q, k, _ = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        return q, k
+    def heads(*qk: Tensor) -> tuple[Tensor, ...]:
+        return tuple(x.transpose(1, 2) for x in qk)
 
-    def eager(qkv: Tensor) -> tuple[Tensor, ...]:
-        q, k = split(qkv)
-        angles = _angles(T, qkv)
-        return rotate(q, *angles), rotate(k, *angles)
+    def eager(q: Tensor, k: Tensor) -> tuple[Tensor, ...]:
+        angles = _angles(T, q)
+        return tuple(rotate(x, *angles) for x in heads(q, k))
 
-    def ours(qkv: Tensor) -> tuple[Tensor, ...]:
-        return rotary(*split(qkv), torch.arange(T, device=qkv.device))
+    def ours(q: Tensor, k: Tensor) -> tuple[Tensor, ...]:
+        return rotary(*heads(q, k), torch.arange(T, device=q.device))
 
-    elements = B * T * HEADS * HEAD_DIM
-    shape = (B, T, 3, HEADS, HEAD_DIM)
-    return Operator("rotary", f"{B}x{T}", _draw(shape), ours, eager, bytes_moved=4 * 8 * elements)
+    def preallocated(inputs: list[Tensor]) -> tuple[Callable[[], object], int]:
+        q, k = heads(*(x.detach().clone() for x in inputs))
+        return lambda: rotary_(q, k, torch.arange(T, device=q.device)), 2 * (q.nbytes + k.nbytes)
+
+    shape = (B, T, HEADS, HEAD_DIM)
+    bytes_moved = 4 * 8 * math.prod(shape)
+    return Operator(
+        "rotary", f"{B}x{T}", _draw(shape, shape), ours, eager, bytes_moved=bytes_moved, preallocated=preallocated
+    )
 
 
 def _bias(T: int, slopes: Tensor) -> Tensor:

@@ -213,13 +213,11 @@ BENCHSUITE_INLINE float largest(Vec v) {
 // and 2^(n-1) by its exponent, twice. The clamp needs no selects after it: at -87.5 the exponent field is 0, a factor of
 // zero (for every x below -86.99, where e^x < 1.7e-38), and at 89.1 it is 255, infinity. NaN passes through, for a
 // comparison with it is false.
-BENCHSUITE_INLINE Vec exp(Vec x) {
-  constexpr float shift = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer, which is then in the low bits
-  Vec clamped = x < -87.5f ? Vec{} - 87.5f : x;
-  clamped = clamped > 89.1f ? Vec{} + 89.1f : clamped;
-  Vec shifted = clamped * 1.44269504088896341f + shift;
-  Vec n = shifted - shift;
-  Vec r = clamped - n * 0.693359375f;
+constexpr float kExpShift = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer, which is then in the low bits
+BENCHSUITE_INLINE Vec exp_fraction(Vec x, Vec* shifted) {  // e^r, and n + kExpShift
+  *shifted = x * 1.44269504088896341f + kExpShift;
+  Vec n = *shifted - kExpShift;
+  Vec r = x - n * 0.693359375f;
   r = r - n * -2.12194440e-4f;
   Vec p = Vec{} + 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;
@@ -227,9 +225,19 @@ BENCHSUITE_INLINE Vec exp(Vec x) {
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.f;
+  return p * (r * r) + r + 1.f;
+}
+BENCHSUITE_INLINE Vec exp(Vec x) {
+  Vec clamped = x < -87.5f ? Vec{} - 87.5f : x;
+  clamped = clamped > 89.1f ? Vec{} + 89.1f : clamped;
+  Vec shifted, p = exp_fraction(clamped, &shifted);
   Bits field = (Bits(shifted) << 23) + (126u << 23);  // what is above the low bits is shifted out
   return (p + p) * Vec(field);
+}
+// The same for x <= 0, where n may be added to the exponent of the polynomial; zero below -87.
+BENCHSUITE_INLINE Vec exp_below_one(Vec x) {
+  Vec shifted, p = exp_fraction(x, &shifted);
+  return x < -87.f ? Vec{} : Vec(Bits(p) + (Bits(shifted) << 23));
 }
 // The complementary error function to a relative error of 1.2e-7 + eps x² (Press et al., Numerical Recipes, 6.2: erfcc).
 BENCHSUITE_INLINE Vec erfc(Vec x) {
@@ -256,6 +264,7 @@ BENCHSUITE_INLINE Vec64 exp(Vec64 x) {
   for (unsigned i = 0; i < sizeof(Vec64) / 8; ++i) x[i] = std::exp(x[i]);
   return x;
 }
+BENCHSUITE_INLINE Vec64 exp_below_one(Vec64 x) { return exp(x); }
 
 }  // namespace BENCHSUITE_ISA
 }  // namespace benchsuite
