@@ -15,23 +15,7 @@ from benchsuite.model.encoder_decoder import build
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 
-WORDS = [
-    "cat",
-    "dog",
-    "house",
-    "tree",
-    "runs",
-    "sleeps",
-    "blue",
-    "Anna",
-    "Ben",
-    "the",
-    "a",
-    "over",
-    "12",
-    "don't",
-    "x=3;",
-]
+from .words import WORDS
 
 
 @pytest.fixture(scope="session")

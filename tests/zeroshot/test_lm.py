@@ -29,23 +29,8 @@ from benchsuite.model.gpt import GPT
 from benchsuite.zeroshot.lm import BenchsuiteLM
 from benchsuite.zeroshot.taskfiles import Document, TaskInfo, write_task
 
-WORDS = [
-    "cat",
-    "dog",
-    "house",
-    "tree",
-    "runs",
-    "sleeps",
-    "blue",
-    "Anna",
-    "Ben",
-    "the",
-    "a",
-    "over",
-    "12",
-    "don't",
-    "x=3;",
-]
+from .words import sentence
+
 VARIANTS = [  # and the transformers class that they are exported to
     ({"position": "none"}, "gpt2"),
     ({"position": "learned"}, "gpt2"),
@@ -56,10 +41,6 @@ VARIANTS = [  # and the transformers class that they are exported to
     ({"position": "t5"}, "benchsuite"),
     ({"position": "rotary", "activation": "swiglu", "embedding_norm": "on"}, "benchsuite"),
 ]
-
-
-def sentence(rng: random.Random, words: int) -> str:
-    return " ".join(rng.choice(WORDS) for _ in range(words))
 
 
 def request(kind: str, *args: Any) -> Instance:

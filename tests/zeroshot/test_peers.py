@@ -14,27 +14,7 @@ from benchsuite.model.gpt import GPT
 from benchsuite.zeroshot import peers
 from benchsuite.zeroshot.taskfiles import Document, TaskInfo, write_task
 
-WORDS = [
-    "cat",
-    "dog",
-    "house",
-    "tree",
-    "runs",
-    "sleeps",
-    "blue",
-    "Anna",
-    "Ben",
-    "the",
-    "a",
-    "over",
-    "12",
-    "don't",
-    "x=3;",
-]
-
-
-def sentence(rng: random.Random, words: int) -> str:
-    return " ".join(rng.choice(WORDS) for _ in range(words))
+from .words import sentence
 
 
 @pytest.fixture
