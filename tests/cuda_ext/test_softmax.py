@@ -57,6 +57,17 @@ def test_what_the_mask_hides_is_never_read() -> None:
     assert (want[..., hidden] == 0).all()
 
 
+@pytest.mark.parametrize("name", ISAS)
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FFFFFFF, 0x7F800001, -0x400000])  # the second is CUDA's
+def test_a_score_that_is_no_number_spoils_its_row_and_no_other(name: str, bits: int) -> None:
+    s = torch.randn(1, 1, 40, 40)
+    s.view(torch.int32)[0, 0, 20, 3] = bits
+    with isa(name):
+        found = alibi_softmax(s, alibi_slopes(1)).isnan()
+    assert found[0, 0, 20, :21].all()
+    assert found.sum() == 21
+
+
 def test_large_scores_do_not_overflow() -> None:
     p = alibi_softmax(torch.randn(1, 1, 30, 30) * 1e4)
     torch.testing.assert_close(p.sum(-1), torch.ones(1, 1, 30))

@@ -209,12 +209,10 @@ BENCHSUITE_INLINE float largest(Vec v) {
 }
 #endif
 
-// e^x to about 1 ulp: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial of degree 6 in r (coefficients of Cephes' expf)
-// and 2^(n-1) by its exponent, twice. The clamp needs no selects after it: at -87.5 the exponent field is 0, a factor of
-// zero (for every x below -86.99, where e^x < 1.7e-38), and at 89.1 it is 255, infinity. NaN passes through, for a
-// comparison with it is false.
+// x = n ln 2 + r with |r| <= ln 2 / 2: e^r to about 1 ulp, a polynomial of degree 6 (coefficients of Cephes' expf), and
+// n + kExpShift.
 constexpr float kExpShift = 12582912.f;  // 1.5 * 2^23: adding it rounds to an integer, which is then in the low bits
-BENCHSUITE_INLINE Vec exp_fraction(Vec x, Vec* shifted) {  // e^r, and n + kExpShift
+BENCHSUITE_INLINE Vec exp_fraction(Vec x, Vec* shifted) {
   *shifted = x * 1.44269504088896341f + kExpShift;
   Vec n = *shifted - kExpShift;
   Vec r = x - n * 0.693359375f;
@@ -227,6 +225,9 @@ BENCHSUITE_INLINE Vec exp_fraction(Vec x, Vec* shifted) {  // e^r, and n + kExpS
   p = p * r + 5.0000001201e-1f;
   return p * (r * r) + r + 1.f;
 }
+// e^x, e^r times 2^(n-1) by its exponent, twice. The clamp needs no selects after it: at -87.5 the exponent field is 0, a
+// factor of zero (for every x below -86.99, where e^x < 1.7e-38), and at 89.1 it is 255, infinity. NaN passes through, for
+// a comparison with it is false.
 BENCHSUITE_INLINE Vec exp(Vec x) {
   Vec clamped = x < -87.5f ? Vec{} - 87.5f : x;
   clamped = clamped > 89.1f ? Vec{} + 89.1f : clamped;
@@ -234,10 +235,11 @@ BENCHSUITE_INLINE Vec exp(Vec x) {
   Bits field = (Bits(shifted) << 23) + (126u << 23);  // what is above the low bits is shifted out
   return (p + p) * Vec(field);
 }
-// The same for x <= 0, where n may be added to the exponent of the polynomial; zero below -87.
+// The same for x <= 0, without the clamp; zero below -87. NaN is a factor, whatever its bits, and passes.
 BENCHSUITE_INLINE Vec exp_below_one(Vec x) {
   Vec shifted, p = exp_fraction(x, &shifted);
-  return x < -87.f ? Vec{} : Vec(Bits(p) + (Bits(shifted) << 23));
+  Bits field = (Bits(shifted) << 23) + (127u << 23);
+  return x < -87.f ? Vec{} : p * Vec(field);
 }
 // The complementary error function to a relative error of 1.2e-7 + eps x² (Press et al., Numerical Recipes, 6.2: erfcc).
 BENCHSUITE_INLINE Vec erfc(Vec x) {
