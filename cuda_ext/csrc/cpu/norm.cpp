@@ -130,7 +130,7 @@ template <class T> class Table {
   // The next row of `token`; it is the i-th of all.
   void add(int64_t token, int64_t i, const S* row) {
     const bool first = i == groups_.starts[token], last = i + 1 == groups_.starts[token + 1];
-    if (first) zeros(token);
+    if (first) fill(token);
     auto value = [&](int64_t k, auto m) BENCHSUITE_INLINED {
       const VecFor<S> v = get(row + k, m);
       return first ? v : get(sum_ + k, m) + v;
@@ -141,10 +141,8 @@ template <class T> class Table {
     for_vectors<S>(n_, [&](int64_t k, auto m) { put(out, k, value(k, m), m); });
   }
   // Zeros up to row `end`.
-  void zeros(int64_t end) {
-    if (next_ >= end) return;
-    Result<T> out(table_ + next_ * n_, groups_.count * n_);
-    for_vectors<S>((end - next_) * n_, [&](int64_t k, auto m) { put(out, k, VecFor<T>{}, m); });
+  void fill(int64_t end) {
+    zeros(Result<T>(table_ + next_ * n_, groups_.count * n_), 0, (end - next_) * n_);
     next_ = end;
   }
 
@@ -170,17 +168,13 @@ inline int64_t first_of_block(const Groups& groups, int64_t b, int64_t blocks) {
   return low;
 }
 
-// Rows first to last of a table. In tiles of some vectors, whose sums stay in registers.
+// Rows first to last of a table, zeros where nothing was taken. In tiles of some vectors, whose sums stay in registers.
 template <class In, class T>
 void sums_of_groups(const Groups& groups, int64_t first, int64_t last, const void* rows, void* table, int64_t columns) {
   constexpr int64_t L = kLanes<T>, kTile = 8;
   for (int64_t t = first; t < last; ++t) {
     const int64_t *one = groups.order + groups.starts[t], *end = groups.order + groups.starts[t + 1];
     const Result<T> out(as<T>(table) + t * columns, groups.count * columns);
-    if (one == end) {
-      zeros(out, 0, columns);
-      continue;
-    }
     auto add = [&](int64_t i, auto k, auto vectors) BENCHSUITE_INLINED {
       VecFor<T> sum[decltype(vectors)::value] = {};
       for (const int64_t* r = one; r < end; ++r)
@@ -251,7 +245,7 @@ void embedding_norm_backward(const NormRows& x, const Groups& tokens, const void
                               for (int64_t j = 0; j < count; ++j)
                                 table.add(x.ai[tokens.order[r + j]], r + j, rows + j * n);
                             });
-        table.zeros(last);
+        table.fill(last);
       }
     });
   });

@@ -161,24 +161,29 @@ NormRows embedded_rows(const Tensor& tokens, const Tensor& table, const MaybeTen
   return rows;
 }
 
+// A row for each token, uninitialised.
+Tensor new_rows(const Tensor& tokens, const Tensor& table) {
+  auto sizes = tokens.sizes();
+  std::vector<int64_t> shape(sizes.begin(), sizes.end());
+  shape.push_back(table.size(1));
+  return empty(shape, table);
+}
+
 std::tuple<Tensor, Tensor, Tensor> embedding_layer_norm(const Tensor& tokens, const Tensor& table,
                                                         const MaybeTensor& positions, const MaybeTensor& position_table,
                                                         const Tensor& weight, const MaybeTensor& bias, double eps) {
   const char* op = "embedding_layer_norm";
   NormRows rows = embedded_rows(tokens, table, positions, position_table, op);
   check_affine(table, weight, bias, rows.columns, op);
-  auto sizes = tokens.sizes();
-  std::vector<int64_t> shape(sizes.begin(), sizes.end());
-  shape.push_back(rows.columns);
-  Tensor y = empty(shape, table), mean = empty({rows.rows}, table, arithmetic(table));
+  Tensor y = new_rows(tokens, table), mean = empty({rows.rows}, table, arithmetic(table));
   Tensor rstd = empty({rows.rows}, table, arithmetic(table));
   forward(table, rows, weight, bias, eps, y, mean, rstd);
   return {y, mean, rstd};
 }
 
-NormRows backward_rows(const Tensor& grad, const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
-                       const MaybeTensor& position_table, const Tensor& weight, const Tensor& mean, const Tensor& rstd,
-                       const char* op) {
+NormRows checked_rows(const Tensor& grad, const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
+                      const MaybeTensor& position_table, const Tensor& weight, const Tensor& mean, const Tensor& rstd,
+                      const char* op) {
   NormRows rows = embedded_rows(tokens, table, positions, position_table, op);
   check_affine(table, weight, std::nullopt, rows.columns, op);
   require_alike(table, grad, op);
@@ -192,8 +197,8 @@ NormRows backward_rows(const Tensor& grad, const Tensor& tokens, const Tensor& t
 std::tuple<Tensor, Tensor, Tensor> embedding_layer_norm_rows_backward(
     const Tensor& grad, const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
     const MaybeTensor& position_table, const Tensor& weight, const Tensor& mean, const Tensor& rstd) {
-  NormRows rows = backward_rows(grad, tokens, table, positions, position_table, weight, mean, rstd,
-                                "embedding_layer_norm_rows_backward");
+  NormRows rows = checked_rows(grad, tokens, table, positions, position_table, weight, mean, rstd,
+                               "embedding_layer_norm_rows_backward");
   Tensor g = contiguous(grad), dx = empty({rows.rows, rows.columns}, table, arithmetic(table));
   auto [dw, db] = backward(table, rows, g, weight, mean, rstd, dx, true);
   return {dx, dw, db};
@@ -217,7 +222,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_layer_norm_backward(
     const Tensor& grad, const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
     const MaybeTensor& position_table, const Tensor& weight, const Tensor& mean, const Tensor& rstd) {
   const char* op = "embedding_layer_norm_backward";
-  NormRows rows = backward_rows(grad, tokens, table, positions, position_table, weight, mean, rstd, op);
+  NormRows rows = checked_rows(grad, tokens, table, positions, position_table, weight, mean, rstd, op);
   require(table.is_cpu(), op, ": works on the CPU only");
   int64_t n = rows.columns, count = positions ? position_table->size(0) : 0;
   if (rows.rows * n == 0)
@@ -242,10 +247,7 @@ Tensor embedding(const Tensor& tokens, const Tensor& table) {
   const char* op = "embedding";
   require(table.is_cpu(), op, ": works on the CPU only");
   NormRows rows = embedded_rows(tokens, table, std::nullopt, std::nullopt, op);
-  auto sizes = tokens.sizes();
-  std::vector<int64_t> shape(sizes.begin(), sizes.end());
-  shape.push_back(rows.columns);
-  Tensor y = empty(shape, table);
+  Tensor y = new_rows(tokens, table);
   if (rows.rows * rows.columns)
     BENCHSUITE_CPU(take_rows)(rows.type, rows.a, rows.ai, y.mutable_data_ptr(), rows.rows, rows.columns);
   return y;
