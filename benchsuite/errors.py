@@ -26,3 +26,7 @@ def did_you_mean(name: str, choices: list[str]) -> str:
 
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(choices)}"
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error of the program
+    """The run was told to stop; its records are kept."""

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchsuite.errors import UserError
 
-SCHEMA_VERSION = 2  # 1: before the monitor, the roofline and the parts of the saved memory
+# 1: before the monitor, the roofline and the parts of the saved memory; 2: before rounds
+SCHEMA_VERSION = 3
 
 Status = Literal["ok", "oom", "timeout", "error", "unsupported", "throttled", "unstable", "incorrect", "skipped"]
 
@@ -139,7 +140,7 @@ class SpeedResult(_Part):
     """One process of one speed case. Rates follow from `time_s`, the median of `samples_s`."""
 
     time_s: float | None = Field(default=None, description="of one call")
-    samples_s: list[float] = Field(default=[], description="seconds a call, one value a block of calls")
+    samples_s: list[float] = Field(default=[], description="seconds a call, one value a block of calls, or a turn")
     calls_per_sample: int | None = None
     tokens: int | None = Field(default=None, description="of one call")
     tokens_per_s: float | None = None
@@ -159,7 +160,9 @@ class SpeedResult(_Part):
     rss_peak_bytes: float | None = None
     error: dict[str, Any] | None = Field(default=None, description="against float64: forward, backward, limit")
     compile_s: float | None = None
-    phases_s: dict[str, float] = Field(default={}, description="build, first_call, timing, check, energy, memory")
+    phases_s: dict[str, float] = Field(
+        default={}, description="build, first_call, timing, waiting, check, energy, memory"
+    )
     warmup_s: float | None = None
     warmup_stable: bool | None = None
     stop: str | None = Field(default=None, description="why sampling ended: interval, budget or turns")
@@ -178,6 +181,9 @@ class Record(_Part):
     reason: str | None = None
     started: str = Field("", description="UTC, ISO 8601")
     time_s: float = Field(0.0, description="of the whole process")
+    round: int | None = Field(
+        default=None, description="records of the same round were measured together, in turns; null: each alone"
+    )
     result: SpeedResult | dict[str, Any] | None = None
 
 
@@ -248,5 +254,10 @@ def _manifest_from_1(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "hardware": {**hardware, "context": context}}
 
 
-_RECORDS = {1: _record_from_1}
-_MANIFESTS = {1: _manifest_from_1}
+def _unchanged(content: dict[str, Any]) -> dict[str, Any]:
+    """What is new has a default."""
+    return content
+
+
+_RECORDS = {1: _record_from_1, 2: _unchanged}
+_MANIFESTS = {1: _manifest_from_1, 2: _unchanged}

@@ -97,18 +97,24 @@ def isolate(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def pin(threads: int, place: int = 0) -> list[int] | None:
-    """Keeps this process on `threads` of its cores, from the last on: the first serves interrupts. Processes that
-    measure at the same time have a `place` each, and no core in common. Returns the cores, and None where all are
-    needed or the system does not let."""
+    """Keep this process on the cores of `cores_of`. Return them, and None where all are needed or the system does not
+    let."""
+    own = cores_of(threads, place)
+    if own is not None:
+        os.sched_setaffinity(0, own)
+    return own
+
+
+def cores_of(threads: int, place: int = 0) -> list[int] | None:
+    """Return `threads` of the cores that this process may use, from the last on: the first serves interrupts. Processes
+    that measure at the same time on several devices have a `place` each, and no core in common. None: all cores."""
     if not hasattr(os, "sched_setaffinity"):
         return None
     allowed = sorted(os.sched_getaffinity(0))
     end = len(allowed) - threads * place
     if threads >= len(allowed) or end < threads:
         return None
-    own = allowed[end - threads : end]
-    os.sched_setaffinity(0, own)
-    return own
+    return allowed[end - threads : end]
 
 
 def die_with_parent(parent: int, signum: int) -> None:

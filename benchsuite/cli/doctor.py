@@ -180,5 +180,5 @@ def _neighbours(noise: Any) -> Row:
         why += f"; the host took away {noise.steal_fraction:.1%}"
     if noise.foreign_cores and noise.foreign_cores > 0.05:
         why += f"; other processes used {noise.foreign_cores:.2f} cores"
-    fix = "more replicates (--set speed.replicates=15), a quieter hour, or another machine"
+    fix = "more rounds (--set speed.most_rounds=40), a quieter hour, or another machine"
     return _row("quiet neighbours", noise.spread <= QUIET, why, fix)

@@ -149,8 +149,8 @@ def measured(
     """Measures base and head, with the machine's lock and a bar."""
     from benchsuite.cli.output import progress
     from benchsuite.cli.run import Stop
+    from benchsuite.errors import Interrupted
     from benchsuite.runs import gate, locks
-    from benchsuite.runs.scheduler import Interrupted
 
     stop = Stop()
     places: list[Any] = []

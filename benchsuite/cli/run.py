@@ -79,8 +79,8 @@ def command(
     """
     from rich.console import Console
 
+    from benchsuite.errors import Interrupted
     from benchsuite.runs import locks, plan, suite_file
-    from benchsuite.runs.scheduler import Interrupted
     from benchsuite.runs.store import Store, check_new, read_plan
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -143,6 +143,7 @@ def _execute(
 ) -> None:
     from benchsuite.runs import progress, workers
     from benchsuite.runs.case import KINDS
+    from benchsuite.runs.sampling import Resolution
     from benchsuite.runs.scheduler import Scheduler
 
     if any(KINDS[case.kind].alone for case in resolved.cases) and (busy := _busy_percent()) > BUSY_PERCENT:
@@ -155,11 +156,25 @@ def _execute(
 
         cuda_ext.prepare()
     network = any('"hub:' in json.dumps(case.params) for case in resolved.cases)
-    place = workers.make(preload, network=network, trainings=trainings(network) if trainings else None)
+
+    def place() -> Workers:
+        return workers.make(preload, network=network, trainings=trainings(network) if trainings else None)
+
+    speed = resolved.suite.speed
+    resolution = Resolution(speed.resolve, speed.most_rounds, speed.budget_s) if speed else None
     display = progress.observer(console)
     try:
         Scheduler(
-            resolved.cases, store, place, display, jobs=jobs, memory_limit_bytes=memory, stop=stop, budget_s=budget_s
+            resolved.cases,
+            store,
+            place,
+            display,
+            comparisons=resolved.comparisons,
+            jobs=jobs,
+            memory_limit_bytes=memory,
+            stop=stop,
+            resolution=resolution,
+            budget_s=budget_s,
         ).run()
     finally:
         display.close()

@@ -91,6 +91,7 @@ class _Row(_File):
     started: str = ""
     time_s: float = 0.0
     result: dict[str, Any] | None = None
+    round: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,7 @@ class Record:
     stability: Stability | None = None
     started: str = ""
     time_s: float = 0.0  # of the whole process
+    round: int | None = None  # records of the same round took turns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +236,7 @@ def _record(row: _Row, kinds: Mapping[str, str], where: str) -> Record | None:
         stability=stability,
         started=row.started,
         time_s=row.time_s,
+        round=row.round,
     )
 
 

@@ -1,4 +1,4 @@
-"""The speed and memory side of a row: the records of two cases, paired by replicate."""
+"""The speed and memory side of a row: the records of two cases, paired by round."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from benchsuite.report.load import MEASURED, Record, Run
 from benchsuite.schema import Comparison
-from benchsuite.stats.speed import MARGIN, SpeedComparison, compare_speed
+from benchsuite.stats.speed import MARGIN, SpeedComparison, Timed, compare_speed, paired_logs
 
 Fields = dict[str, Any]
 
@@ -22,21 +22,23 @@ def speed_and_memory(run: Run, comparison: Comparison, margin: float = MARGIN) -
     no pair is left the verdict is `incomparable` and `reason` says why.
     """
     variant, baseline = run.records.get(comparison.case, {}), run.records.get(comparison.base_case, {})
-    result = compare_speed(_rates(variant), _rates(baseline), margin=margin)
+    result = compare_speed(paired_logs(_timed(variant), _timed(baseline)), margin=margin)
+    rate = _rate_in_shared_rounds(baseline, variant)
     flags = Counter(r.status for r in (*variant.values(), *baseline.values()) if r.status in MEASURED - {"ok"})
     speed: Fields = {
         "ratio": result.ratio,
         "low": result.low,
         "high": result.high,
         "verdict": result.verdict,
-        "tokens_per_s": _median(variant, "tokens_per_s"),
-        "baseline_tokens_per_s": _median(baseline, "tokens_per_s"),
+        # Both are of the rounds that the ratio is of, so that the three agree.
+        "tokens_per_s": rate * result.ratio if rate and result.ratio else _median(variant, "tokens_per_s"),
+        "baseline_tokens_per_s": rate or _median(baseline, "tokens_per_s"),
         "time_s": _median(variant, "time_s"),
         "gb_per_s": _median(variant, "gb_per_s"),
         "tflop_per_s": _median(variant, "tflop_per_s"),
         "compile_s": _median(variant, "compile_s"),
         "error": _error(variant),
-        "replicates": result.pairs,
+        "replicates": result.rounds,
         "margin": margin,
         "fusion": _fusion(variant),
         "baseline_fusion": _fusion(baseline),
@@ -117,18 +119,31 @@ def why_not(run: Run, case_id: str, side: str) -> str | None:
 
 def _reason(run: Run, comparison: Comparison, result: SpeedComparison) -> str | None:
     if result.verdict != "incomparable":
-        return None if result.low is not None else f"too few pairs for an interval: {result.pairs}"
+        return None if result.low is not None else f"too few rounds for an interval: {result.rounds}"
     reasons = [why_not(run, comparison.case, "variant"), why_not(run, comparison.base_case, "baseline")]
     found = "; ".join(reason for reason in reasons if reason)
     return found or "no replicate has a usable tokens/s on both sides"
 
 
-def _rates(records: Mapping[int, Record]) -> dict[int, float]:
-    return {
-        r: record.speed.tokens_per_s
-        for r, record in records.items()
-        if record.speed is not None and record.speed.tokens_per_s is not None
-    }
+def _timed(records: Mapping[int, Record]) -> list[Timed]:
+    """What the records have to say of time. Runs from before there were rounds pair replicates."""
+    return [
+        Timed(
+            round=replicate if record.round is None else record.round,
+            times_s=record.speed.samples_s if record.speed.stop == "turns" else [record.speed.time_s],
+            in_turns=record.speed.stop == "turns",
+            tokens=record.speed.tokens,
+        )
+        for replicate, record in records.items()
+        if record.speed is not None and record.speed.time_s is not None
+    ]
+
+
+def _rate_in_shared_rounds(records: Mapping[int, Record], others: Mapping[int, Record]) -> float | None:
+    """Median tokens/s over the rounds that both have."""
+    rounds = {timed.round for timed in _timed(others)}
+    shared = {number: one for number, one in records.items() if (number if one.round is None else one.round) in rounds}
+    return _median(shared, "tokens_per_s")
 
 
 def _median(records: Mapping[int, Record], field: str) -> float | None:

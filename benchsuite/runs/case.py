@@ -155,7 +155,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Record:
-    """One row of records.jsonl: what became of one case at one replicate. `started` is UTC in ISO 8601."""
+    """One row of records.jsonl: what became of one case at one replicate. `started` is UTC in ISO 8601. Records of the
+    same `round` were measured together, in turns; None where each was alone."""
 
     case_id: str
     replicate: int
@@ -164,6 +165,7 @@ class Record:
     started: str
     time_s: float
     result: dict[str, Any] | None = None
+    round: int | None = None
     schema_version: int = field(default=SCHEMA_VERSION)
 
     def to_json(self) -> dict[str, Any]:

@@ -15,16 +15,15 @@ programs on an unchanged machine they could be exchanged too, but what changed i
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from benchsuite.errors import Interrupted
 from benchsuite.runs.case import Record
 from benchsuite.runs.margins import Rules
-from benchsuite.runs.places import MEASURED, Base, Place, Stored, side_by_side
-from benchsuite.runs.scheduler import Interrupted
+from benchsuite.runs.places import MEASURED, Base, Place, Stored, log_slowdown, side_by_side
 from benchsuite.stats.gate import Decision, Rule, decide, settled, verdicts
 
 INTERRUPTED, OUT_OF_TIME = "it was interrupted", "the budget of time was used up"
@@ -182,7 +181,7 @@ def _pair(base: Base, head: Place, label: str, pair: int, known: _Progress) -> s
     assert of_base.result is not None
     assert of_head.result is not None
     times = (of_base.result["time_s"], of_head.result["time_s"])
-    known.logs[label].append(math.log(times[1] / times[0]))
+    known.logs[label].append(log_slowdown(of_base, of_head))
     known.times_s.setdefault(label, []).append(times)
     return None
 

@@ -1,4 +1,4 @@
-"""In which order jobs run: what is compared side by side, small before large, long before short."""
+"""In which order jobs run: small before large, long before short."""
 
 from __future__ import annotations
 
@@ -12,26 +12,6 @@ from benchsuite.runs.case import KINDS, Case, Job
 PREPARE_TIMEOUT_S = 3600.0
 PREPARE = "prepare"
 NOT_PREPARED = ("model", "train", "init_offset", "stages", "longest")  # what no shared data depends on
-
-
-def alone_order(cases: Iterable[Case]) -> list[Job]:
-    """The jobs of cases that need the machine alone: for each replicate every group, forwards at even replicates and
-    backwards at odd ones, so that a drift of the machine meets all variants of a group alike.
-
-    Groups follow one another within a replicate, so that a first replicate of everything is there early; small shapes
-    before large ones, for what does not fit in a small shape is not tried in a larger one.
-    """
-    groups: dict[str, list[Case]] = {}
-    for case in cases:
-        groups.setdefault(case.group, []).append(case)
-    groups = dict(sorted(groups.items(), key=lambda item: _size(item[1][0])))
-    last = max((max(case.replicates) for group in groups.values() for case in group), default=-1)
-    jobs = []
-    for replicate in range(last + 1):
-        for group in groups.values():
-            ordered = group if replicate % 2 == 0 else group[::-1]
-            jobs += [job_of(case, replicate) for case in ordered if replicate in case.replicates]
-    return jobs
 
 
 def together_order(cases: Iterable[Case]) -> list[Job]:
@@ -62,7 +42,7 @@ def together_order(cases: Iterable[Case]) -> list[Job]:
     return [*preparations.values(), *jobs]
 
 
-def _size(case: Case) -> int:
+def size(case: Case) -> int:
     """Elements of a speed case's activations; of the other kinds, which have no shape, 0."""
     shape = case.params.get("shape") or {}
     return math.prod(shape.get(key) or 1 for key in ("batch", "seq", "width")) if shape else 0

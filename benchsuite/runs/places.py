@@ -1,22 +1,23 @@
-"""Where the two sides of a gate are measured: each in a run directory of its own, or, for a base of an earlier day, not
-at all."""
+"""The two sides of a gate: each is measured into a run directory of its own, or is a run of an earlier day."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from benchsuite import __version__
-from benchsuite.runs.case import KINDS, MEASUREMENT_VERSION, Case, Job, Record
-from benchsuite.runs.scheduler import Observer, Scheduler
+from benchsuite.errors import Interrupted
+from benchsuite.runs import rings
+from benchsuite.runs.case import KINDS, MEASUREMENT_VERSION, Case, Record
+from benchsuite.runs.processes import Processes, Silent, now
+from benchsuite.runs.rings import Member
+from benchsuite.runs.scheduler import MEMORY_FRACTION, available_memory
 from benchsuite.runs.store import Store
-from benchsuite.runs.workers import Event, Workers
+from benchsuite.runs.workers import Workers
+from benchsuite.stats.speed import log_ratio
 from benchsuite.timing import fake
-from benchsuite.timing.turns import Turnstile
 
 MEASURED = ("ok", "throttled")
 
@@ -27,40 +28,45 @@ class Place:
     def __init__(self, cases: Mapping[str, Case], store: Store, workers: Workers, stop: Callable[[], bool]) -> None:
         self.cases = cases
         self.store = store
-        self.workers = workers
+        self.processes = Processes(store, workers, Silent())
+        self.memory_limit_bytes = int(available_memory() * MEMORY_FRACTION / 2)
         self._stop = stop
 
-    def measure(self, label: str, pair: int, turns: str | None) -> Record:
-        """The record of one process. Raises Interrupted and UserError as a run does."""
-        done: dict[str, list[int]] = {}
-        for record in self.store.records:
-            done.setdefault(record.case_id, []).append(record.replicate)
-        done.setdefault(self.cases[label].id, []).append(pair)
-        known = [replace(case, replicates=tuple(done[case.id])) for case in self.cases.values() if case.id in done]
-        Scheduler(known, self.store, _Kept(self.workers), _Silent(), stop=self._stop, turns=turns).run()
-        return next(r for r in reversed(self.store.records) if r.key == (self.cases[label].id, pair))
+    def member(self, label: str, pair: int) -> Member:
+        return Member(self.cases[label], pair, self.processes)
+
+    def look(self) -> None:
+        """Raise Interrupted where the gate is told to stop."""
+        if self._stop():
+            raise Interrupted
+
+    def keep(self, label: str, pair: int, record: Record) -> None:
+        """Write the record of one process and clear its files away where all went well."""
+        self.store.append(record)
+        self.store.log(f"{record.status} {label} pair {pair}{f': {record.reason}' if record.reason else ''}")
+        if record.status == "ok":
+            self.processes.finish(self.member(label, pair).job)
 
     def leave_out(self, label: str, pairs: range, reason: str) -> None:
-        """A record with the reason for each of `pairs` that has none."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        """Write a record with the reason for each of `pairs` that has none."""
         case_id = self.cases[label].id
         known = {record.replicate for record in self.store.records if record.case_id == case_id}
         for pair in [pair for pair in pairs if pair not in known]:
-            self.store.append(Record(case_id, pair, "skipped", reason, now, 0.0))
+            self.store.append(Record(case_id, pair, "skipped", reason, now(), 0.0))
 
     def results(self, label: str) -> Iterator[dict[str, Any]]:
         """Of the processes that have one."""
         return (r.result for r in self.store.records if r.case_id == self.cases[label].id and r.result)
 
     def renew(self) -> None:
-        """What runs from here on is forked from a new server. Scripted times need none."""
+        """Fork what runs from here on from a new server. Scripted times need none."""
         if all(fake.is_fake(case.params["device"]) for case in self.cases.values()):
             return
-        self.workers.close()
-        self.workers.warm()
+        self.processes.workers.close()
+        self.processes.workers.warm()
 
     def close(self) -> None:
-        self.workers.close()
+        self.processes.close()
         self.store.close()
 
 
@@ -115,58 +121,24 @@ def speed_cases(plan: Mapping[str, Any], pairs: int) -> dict[str, Case]:
 
 
 def side_by_side(base: Base, head: Place, label: str, pair: int) -> tuple[Record, Record]:
-    """The records of base and head, whose processes run at the same time and are timed in turns."""
+    """Return the records of base and head, whose processes run at the same time and are timed in turns. Raises
+    Interrupted and UserError as a run does."""
+    limit = head.memory_limit_bytes
     if isinstance(base, Stored):
         of_base = base.record(label, pair)
         assert of_base is not None
-        return of_base, head.measure(label, pair, None)
-    cases = [place.cases[label] for place in (base, head)]
-    budget_s = sum(float(case.params["sample_s"]) for case in cases)
-    patience_s = min(case.timeout_s for case in cases) / 2  # the one that hangs is killed, the other is measured
-    turnstile = Turnstile(expected=2, budget_s=budget_s, patience_s=patience_s)
-    with turnstile, ThreadPoolExecutor(2) as pool:
-
-        def measure(place: Place) -> Record:
-            try:
-                return place.measure(label, pair, turnstile.path)
-            finally:
-                turnstile.left()
-
-        started = [(place, pool.submit(measure, place)) for place in ((base, head) if pair % 2 == 0 else (head, base))]
-        records = {id(place): future.result() for place, future in started}
-    return records[id(base)], records[id(head)]
+        [of_head] = rings.measure([head.member(label, pair)], pair, limit, head.look)
+    else:
+        of_base, of_head = rings.measure([base.member(label, pair), head.member(label, pair)], pair, limit, head.look)
+        base.keep(label, pair, of_base)
+    head.keep(label, pair, of_head)
+    return of_base, of_head
 
 
-class _Kept:
-    """Workers that outlive the scheduler that uses them."""
-
-    def __init__(self, inner: Workers) -> None:
-        self._inner = inner
-
-    def warm(self) -> None:
-        self._inner.warm()
-
-    def start(self, name: str, file: Path) -> None:
-        self._inner.start(name, file)
-
-    def kill(self, name: str) -> None:
-        self._inner.kill(name)
-
-    def waiting(self, name: str) -> bool:
-        return self._inner.waiting(name)
-
-    def events(self, timeout_s: float) -> list[Event]:
-        return self._inner.events(timeout_s)
-
-    def close(self) -> None:
-        """The gate closes them."""
-
-
-class _Silent(Observer):
-    """Watches nothing: the gate has a bar of its own."""
-
-    def begin(self, total: int, done: int) -> None: ...
-    def started(self, job: Job) -> None: ...
-    def progressed(self, job: Job, fraction: float) -> None: ...
-    def ended(self, job: Job, record: Record | None) -> None: ...
-    def tick(self, remaining_s: float, honest: bool) -> None: ...
+def log_slowdown(base: Record, head: Record) -> float:
+    """Return the log of head's time over base's: turn by turn where both took turns, else of their times."""
+    assert base.result is not None
+    assert head.result is not None
+    if base.round is not None and base.result.get("stop") == head.result.get("stop") == "turns":
+        return log_ratio(base.result["samples_s"], head.result["samples_s"])
+    return math.log(head.result["time_s"] / base.result["time_s"])

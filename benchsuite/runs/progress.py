@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from benchsuite import format as fmt
 from benchsuite.runs.case import FAILED, Job, Record
-from benchsuite.runs.scheduler import Observer
+from benchsuite.runs.processes import Observer
 
 REFRESH_S = 1.0  # speed jobs have the machine to themselves: redrawing must not show in their times
 REASON_CHARACTERS = 200
@@ -35,6 +35,9 @@ class LineProgress(Observer):
         self.total, self.done = total, done
         already = f", {done} of them recorded already" if done else ""
         print(f"{total} measurements{already}", file=self.file, flush=True)
+
+    def more(self, count: int) -> None:
+        self.total += count
 
     def started(self, job: Job) -> None:
         """Nothing to show: the end is shown."""
@@ -81,6 +84,11 @@ class LiveProgress(Observer):
         self.total, self.done = total, done
         self.bar = self.whole.add_task("measurements", total=total, completed=done, note="")
         self.live.start()
+
+    def more(self, count: int) -> None:
+        self.total += count
+        if self.bar is not None:
+            self.whole.update(self.bar, total=self.total)
 
     def started(self, job: Job) -> None:
         self.bars[job.name] = self.jobs.add_task(escape(_name(job)), total=1.0, note="")

@@ -84,7 +84,7 @@ class Asked:
 
     key = pytest.StashKey["Asked"]()
 
-    def __init__(self, params: dict[str, Any], *, first: bool, turns: str | None) -> None:
+    def __init__(self, params: dict[str, Any], *, first: bool, turns: dict[str, Any] | None) -> None:
         self.params = params
         self.first = first
         self.turns = turns
@@ -104,7 +104,7 @@ class Asked:
             self.skipped = str(report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr)
 
 
-def measure(params: dict[str, Any], *, first: bool = True, turns: str | None = None) -> dict[str, Any]:
+def measure(params: dict[str, Any], *, first: bool = True, turns: dict[str, Any] | None = None) -> dict[str, Any]:
     """Runs one test in this process; its fixture measures as `benchsuite.runs.speed` does. Raises NotMeasured as that
     does, Unsupported for a test that is skipped, and RuntimeError for one that fails or measures nothing."""
     os.chdir(params["folder"])

@@ -47,49 +47,63 @@ COOL_DOWN_S = (2.0, 10.0)  # pauses before a throttled measurement is taken agai
 
 
 def measure(
-    params: dict[str, Any], *, first: bool = True, turns: str | None = None, subject: subjects.Subject | None = None
+    params: dict[str, Any],
+    *,
+    first: bool = True,
+    turns: dict[str, Any] | None = None,
+    subject: subjects.Subject | None = None,
 ) -> dict[str, Any]:
     """Measures the speed case `params` and returns its result as the brief of `records.jsonl` gives it. Only the
-    `first` process of a case measures memory, which is the same in all. `turns` is the path of a turnstile
-    (`benchsuite.timing.turns`), at which another process waits too; `subject` what to time instead of what
+    `first` process of a case measures memory, which is the same in all. `turns` is the turnstile at which other
+    processes wait too, as the arguments of `benchsuite.timing.turns.Turns`; `subject` what to time instead of what
     `params` build.
 
     Times are seconds per call, memory bytes, rates per second; what is unknown is None. Raises Unsupported where this
     machine cannot run the case, Incorrect where the output is wrong or the figure impossible, Throttled where the
     device did not keep its clocks.
     """
-    phases = _Phases()
-    shared = turns is not None
+    at = Turns(**turns) if turns else None
+    phases = _Phases(at)
     device = fake.script(params) if fake.is_fake(params["device"]) else _Device(params, subject)
     clock = device.clock()
-    torch.set_num_threads(params["threads"])
+    compiled = params["implementation"] == "compile"
+    # Processes that wait for one another build side by side, on a core each; what is compiled depends on the threads.
+    torch.set_num_threads(1 if at and not compiled else params["threads"])
     subject = device.subject()
     phases.end("build")
+    if at and not compiled:
+        at.take()
+    torch.set_num_threads(params["threads"])
     subject.call()
     phases.end("first_call")
+    if at and compiled:
+        at.take()
 
     config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=2 * params["sample_s"])
     if params["device"] != "cpu":  # a block there costs a wait for the device before and after
         config = replace(config, block_s=ACCELERATOR_BLOCK_S)
     for pause_s in (*COOL_DOWN_S, None):
         graphs = _compiled_graphs()
-        samples, seen = _sampled(subject, clock, config, device.monitor(shared=turns is not None), turns)
+        monitor = device.monitor(shared=at.members - 1 if at else 0)
+        samples, seen = _sampled(subject, clock, config, monitor, at)
         if _compiled_graphs() != graphs:
             raise Incorrect("torch.compile compiled again while the case was timed")
-        if not seen["throttled"] or pause_s is None:
+        if at or not seen["throttled"] or pause_s is None:  # those that take turns go on in the same heat
             break
         clock.pause(pause_s)
-        turns = None  # the other process has had its own
     phases.end("timing")
+    if at:
+        torch.set_num_threads(1)  # all check side by side
     error = _check(subject.results(), subject.reference(), params["dtype"])
     phases.end("check")
 
     energy = energy_per_token(seen, clock.mode, samples.calls, subject.tokens)
-    if energy is None and first and not shared and seen.get("gpu_readings") and subject.tokens:
+    if energy is None and first and seen.get("gpu_readings") and subject.tokens and (at is None or at.take()):
         hot = accelerator.clock(params["device"], "wall")
-        monitor = Monitor(params["device"])
-        energy = energy_pass(subject.call, samples.calls_per_sample, hot, monitor, subject.tokens)
+        energy = energy_pass(subject.call, samples.calls_per_sample, hot, Monitor(params["device"]), subject.tokens)
         phases.end("energy")
+    if at:
+        at.close()
     subject.clear()
     memory = device.memory(subject) if first else None
     phases.end("memory")
@@ -118,7 +132,7 @@ def measure(
         "drift": samples.drift,
         "fusion": params["implementation"],
         "monitor": seen,
-        "context": {"threads": torch.get_num_threads()},
+        "context": {"threads": params["threads"]},
     }
     impossible = _impossible(params, samples.median_s, subject.flops, distance)
     if impossible:
@@ -142,15 +156,20 @@ def import_compiler() -> None:
 
 
 class _Phases:
-    """Seconds by what they were spent on, from one `end` to the next."""
+    """Seconds by what they were spent on, from one `end` to the next, and those of `waiting` for a turn."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, turns: Turns | None) -> None:
+        self.seconds: dict[str, float] = {"waiting": 0.0} if turns else {}
+        self._turns = turns
         self._last = time.perf_counter()
 
     def end(self, name: str) -> None:
+        """End a phase, which has a name of its own."""
         now = time.perf_counter()
-        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        waited_s = self._turns.waited_s - self.seconds["waiting"] if self._turns else 0.0
+        self.seconds[name] = now - self._last - waited_s
+        if self._turns:
+            self.seconds["waiting"] = self._turns.waited_s
         self._last = now
 
 
@@ -175,7 +194,7 @@ class _Device:
     def subject(self) -> subjects.Subject:
         return self._subject or subjects.build(self._params)
 
-    def monitor(self, *, shared: bool) -> Monitor:
+    def monitor(self, *, shared: int) -> Monitor:
         return Monitor(self._name, shared=shared)
 
     def memory(self, subject: subjects.Subject) -> Memory:
@@ -187,14 +206,14 @@ def _sampled(
     clock: Clock,
     config: SamplerConfig,
     monitor: Monitor | fake.FakeMonitor,
-    turns: str | None,
+    turns: Turns | None,
 ) -> tuple[Samples, dict[str, Any]]:
     """Samples, with garbage collection held off, and what the monitor saw meanwhile."""
     gc.collect()
     gc.disable()
     try:
         with monitor:
-            samples = sample(subject.call, clock, config, Turns(turns) if turns else None)
+            samples = sample(subject.call, clock, config, turns)
     finally:
         gc.enable()
     return samples, monitor.summary()

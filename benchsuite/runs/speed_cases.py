@@ -118,7 +118,7 @@ def _speed_case(
     }
     if unsupported is None and speed.call_limit_s is not None:
         unsupported = _too_long(params, speed.call_limit_s)
-    return builder.add("speed", label, params, range(speed.replicates), speed.timeout_s, unsupported, group)
+    return builder.add("speed", label, params, range(speed.rounds), speed.timeout_s, unsupported, group)
 
 
 def _mode(builder: Builder, scope: str) -> str:

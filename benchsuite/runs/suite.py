@@ -139,7 +139,9 @@ class SpeedCase(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Speed(Section):
-    """`replicates` processes for each case, each sampling for at most `sample_s`; `threads` defaults to all cores.
+    """`rounds` for each comparison, in each of which a case is a process that samples for about `sample_s`; further
+    rounds until half of the interval is within `resolve` of the ratio, at most `most_rounds` and until the part has
+    taken `budget_s`. `threads` defaults to all cores.
 
     A case whose one call is expected to take longer than `call_limit_s` on this device is planned as unsupported and
     says so: one suite then serves a laptop and a large GPU. `mode` says how time is taken (the module
@@ -147,7 +149,10 @@ class Speed(Section):
     """
 
     cases: tuple[SpeedCase, ...] = ()
-    replicates: Count = 5
+    rounds: Count = 5
+    most_rounds: Count = 20
+    resolve: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    budget_s: Seconds | None = None
     sample_s: Seconds = 1.0
     timeout_s: Seconds = 120.0
     threads: Count | None = None

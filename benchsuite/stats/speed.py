@@ -1,64 +1,139 @@
 """Speed of a variant against its baseline: a ratio with an interval and a verdict.
 
-The unit of replication is the process: replicate r of the variant ran right beside replicate r of the baseline, so
-their log-ratio is one observation, and the samples inside a process only serve to make it precise. Samples of one
-process share that process's offset; a test on them finds differences between identical programs.
+The unit of replication is the round: a set of fresh processes that were alive together and took turns. What a process
+has of its own, such as where its memory lies, is the same for all its turns, so a test on them finds differences
+between identical programs; each round gives one log-ratio, and the interval is taken over rounds.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from benchsuite.stats.intervals import t_interval
 
 MARGIN = 0.02
-FEWEST_PAIRS = 3
+FEWEST_ROUNDS = 3  # for an interval: t(0.975, 1) is 12.7, and nothing checks the noise of two rounds
+LEAST_ROUNDS = 5  # before the width of an interval may end the rounds
+STOPPING = 1.2  # widens Student's interval for rounds that end when it is narrow; `stopped_interval` says why
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedComparison:
-    """Variant over baseline in tokens/s: above 1 is faster. `low` and `high` are None below three pairs."""
+    """Variant over baseline in tokens/s: above 1 is faster. `low` and `high` are None below three rounds."""
 
     ratio: float | None
     low: float | None
     high: float | None
     verdict: str  # faster | same | slower | unclear | incomparable
-    pairs: int
+    rounds: int
+
+    @property
+    def half_width(self) -> float:
+        """Half of the interval's width over the ratio; infinite without an interval."""
+        if self.ratio is None or self.low is None or self.high is None:
+            return math.inf
+        return (self.high - self.low) / 2 / self.ratio
 
 
-def compare_speed(
-    variant: Mapping[int, float], baseline: Mapping[int, float], *, margin: float = MARGIN
-) -> SpeedComparison:
-    """Compares tokens/s by replicate number.
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """One process of a case in a round: seconds a call of each of its turns in order, or of the whole where it took
+    none (`in_turns` false), and tokens a call."""
 
-    Formula: d_r = log(variant_r / baseline_r) over the replicates that both have; the ratio is exp(mean d), its
-    interval exp(Student's 95% interval for the mean of d), so the coverage is 95% where log-ratios of process pairs are
-    normal and independent. Below three pairs (`FEWEST_PAIRS`) there is no interval: t(0.975, 1) is 12.7, and nothing
-    checks the noise. Values that are missing, not finite or not positive do not count.
+    round: int
+    times_s: Sequence[float]
+    in_turns: bool
+    tokens: float | None = None
 
-    Verdicts, with margin m (2% by default):
+
+def paired_logs(variant: Iterable[Timed], baseline: Iterable[Timed]) -> list[float]:
+    """Return the log of the variant's tokens/s over the baseline's for each round that both have, in the order of the
+    variant's. Without tokens it is the log of the times' ratio. What has no finite and positive time does not count."""
+    of_base = {timed.round: timed for timed in baseline}
+    logs = []
+    for mine in variant:
+        theirs = of_base.get(mine.round)
+        if theirs is None:
+            continue
+        turns = mine.in_turns and theirs.in_turns
+        times = [one.times_s if turns else [float(np.median(one.times_s))] for one in (mine, theirs)]
+        try:
+            log = log_ratio(*times)
+        except ValueError:
+            continue
+        logs.append(log + (math.log(mine.tokens / theirs.tokens) if mine.tokens and theirs.tokens else 0.0))
+    return logs
+
+
+def log_ratio(variant_s: Sequence[float], baseline_s: Sequence[float]) -> float:
+    """Return the log of the baseline's time over the variant's in one round, from the times of their turns in order.
+
+    In each cycle of turns (A B B A) both have two, whose mean cancels a drift. The result is the median over cycles of
+    the log-ratio of these means, so a cycle that something else disturbed does not move it. Raises ValueError where
+    there is no turn of both, or a time is not finite and positive.
+    """
+    turns = min(len(variant_s), len(baseline_s))
+    if turns == 0:
+        raise ValueError("there is no turn of both")
+    times = np.asarray([variant_s[:turns], baseline_s[:turns]], dtype=float)
+    if not (np.isfinite(times).all() and (times > 0).all()):
+        raise ValueError("a time is not finite and positive")
+    if turns > 1:
+        times = times[:, : turns // 2 * 2].reshape(2, -1, 2).mean(axis=2)
+    variant, baseline = np.log(times)
+    return float(np.median(baseline - variant))
+
+
+def stopped_interval(logs: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean of `logs`, one a round, and the ends of its 95% interval, which stays valid where rounds were
+    added until it was narrow.
+
+    Formula: mean -+ 1.2 t(0.975, n-1) s / sqrt(n). For normal log-ratios the mean is independent of all the standard
+    deviations before it, so a rule that looks at widths alone biases nothing; but it stops where s is by chance small,
+    and Student's own interval then covers 92%. Widened by a fifth, it covers at least 95% whatever the width asked for,
+    from `LEAST_ROUNDS` on (`tests/stats/test_speed.py` simulates it, with heavy tails too). The ends are infinite below
+    `FEWEST_ROUNDS`. Raises ValueError for no value, or one that is not finite.
+    """
+    found = t_interval(logs)
+    if len(logs) < FEWEST_ROUNDS or found.low is None or found.high is None:
+        return found.estimate, -math.inf, math.inf
+    half = STOPPING * (found.high - found.low) / 2
+    return found.estimate, found.estimate - half, found.estimate + half
+
+
+def compare_speed(logs: Sequence[float], *, margin: float = MARGIN) -> SpeedComparison:
+    """Compare a variant with its baseline by the log-ratios of their tokens/s, one a round (`log_ratio`).
+
+    The ratio is exp(mean), its interval that of `stopped_interval`. Verdicts, with margin m (2% by default):
+
     `faster` / `slower`  the interval excludes 1 on that side and the ratio lies beyond 1+m / 1/(1+m). The first half
              limits false alarms to 2.5% a side whatever the noise. The second keeps a difference too small to matter
-             from being called one however precisely it is known; where the noise is small against m it also makes false
-             alarms disappear. It is a claim about the direction, not that the true ratio is beyond the margin: that
-             stricter claim, for which the whole interval must clear the margin, belongs to a gate that blocks changes.
+             from being called one however precisely it is known. It is a claim about the direction, not that the true
+             ratio is beyond the margin: that stricter claim belongs to a gate that blocks changes.
     `same`   the interval lies inside [1/(1+m), 1+m]: equivalence, by two one-sided tests (Schuirmann 1987) at 2.5%.
-    `unclear`  neither: too noisy, too few pairs, or a real difference of about the margin.
-    `incomparable`  there is no pair.
+    `unclear`  neither: too noisy, too few rounds, or a real difference of about the margin.
+    `incomparable`  there is no round.
     """
-    shared = sorted(r for r in variant.keys() & baseline.keys() if _usable(variant[r]) and _usable(baseline[r]))
-    if not shared:
-        return SpeedComparison(ratio=None, low=None, high=None, verdict="incomparable", pairs=0)
-    logs = t_interval([math.log(variant[r] / baseline[r]) for r in shared])
-    ratio = math.exp(logs.estimate)
-    if len(shared) < FEWEST_PAIRS or logs.low is None or logs.high is None:
-        return SpeedComparison(ratio=ratio, low=None, high=None, verdict="unclear", pairs=len(shared))
-    low, high = math.exp(logs.low), _exp(logs.high)
+    if len(logs) == 0:
+        return SpeedComparison(ratio=None, low=None, high=None, verdict="incomparable", rounds=0)
+    estimate, low, high = stopped_interval(logs)
+    ratio = math.exp(estimate)
+    if math.isinf(low):
+        return SpeedComparison(ratio=ratio, low=None, high=None, verdict="unclear", rounds=len(logs))
+    ends = _exp(low), _exp(high)
     return SpeedComparison(
-        ratio=ratio, low=low, high=high, verdict=_verdict(ratio, low, high, margin), pairs=len(shared)
+        ratio=ratio, low=ends[0], high=ends[1], verdict=_verdict(ratio, *ends, margin), rounds=len(logs)
     )
+
+
+def resolved(logs: Sequence[float], width: float) -> bool:
+    """Return whether no more rounds are needed: there are `LEAST_ROUNDS`, and half of the interval is within `width`
+    of the ratio."""
+    return len(logs) >= LEAST_ROUNDS and compare_speed(logs).half_width <= width
 
 
 def _verdict(ratio: float, low: float, high: float, margin: float) -> str:
@@ -69,10 +144,6 @@ def _verdict(ratio: float, low: float, high: float, margin: float) -> str:
     if low >= 1 / (1 + margin) and high <= 1 + margin:
         return "same"
     return "unclear"
-
-
-def _usable(tokens_per_s: float) -> bool:
-    return math.isfinite(tokens_per_s) and tokens_per_s > 0
 
 
 def _exp(value: float) -> float:

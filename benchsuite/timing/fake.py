@@ -83,7 +83,7 @@ class Script:
 
         return Memory(self.entry.peak_bytes, None, None)
 
-    def monitor(self, *, shared: bool) -> FakeMonitor:
+    def monitor(self, *, shared: int) -> FakeMonitor:
         return FakeMonitor(self.entry)
 
     def _fail(self) -> None:

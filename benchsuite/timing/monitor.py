@@ -16,7 +16,7 @@ import resource
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,9 @@ class Counters:
 class Monitor:
     """Watches one device from `with` to its end; `summary()` afterwards."""
 
-    def __init__(self, device: str = "cpu", *, shared: bool = False) -> None:
-        """`shared`: another process of ours takes turns with this one; neither the load nor the energy can be told from
-        its own."""
+    def __init__(self, device: str = "cpu", *, shared: int = 0) -> None:
+        """`shared` other processes of ours take turns with this one, so that neither the load nor the energy is its
+        own; the turnstile knows what else ran."""
         self.device = device
         self.shared = shared
         self.readings: list[nvml.State] = []
@@ -86,24 +86,18 @@ class Monitor:
         """JSON-ready. `disturbed` and `throttled` are sentences for a reader; both empty for a quiet window."""
         before, after = self._before, self._after
         window_s = after.at_s - before.at_s
-        busy, steal = _change(before.busy_s, after.busy_s), _change(before.steal_s, after.steal_s)
-        cores = usable_cores()
-        foreign = None if busy is None or self.shared else max(0.0, busy - (after.own_s - before.own_s)) / window_s
+        own_s = None if self.shared else after.own_s - before.own_s
+        work = other_work(before, after, own_s)
         frequency = psutil.cpu_freq()
         found: dict[str, Any] = {
             "window_s": round(window_s, 4),
-            "steal_fraction": None if steal is None else round(steal / window_s / cores, 4),
-            "foreign_cores": None if foreign is None else round(foreign, 3),
+            **work,
             "load_1min": os.getloadavg()[0],
             "cpu_mhz": frequency.current if frequency else None,
             "cpu_energy_j": None if self.shared else _change(before.energy_j, after.energy_j),
         }
         gpu = self._gpu_summary(window_s) if self.device.startswith("cuda") else {}
-        disturbed = []
-        if (found["steal_fraction"] or 0) > STEAL_LIMIT:
-            disturbed.append(f"the host took away {found['steal_fraction']:.0%} of the cores' time")
-        if (foreign or 0) > FOREIGN_LIMIT:
-            disturbed.append(f"other processes used {foreign:.2f} cores")
+        disturbed = list(work["disturbed"])
         if (self.other_processes or 0) > self.shared:
             disturbed.append(f"{self.other_processes} other processes were on the GPU")
         if self.lost:
@@ -157,11 +151,26 @@ class Monitor:
         }
 
 
-def counters() -> Counters:
-    """The counters now."""
+def counters(cores: Collection[int] | None = None) -> Counters:
+    """The counters now, those of time over `cores` (None: those that this process may use)."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    busy, steal = _cpu_times()
+    busy, steal = _cpu_times(_own_cores() if cores is None else cores)
     return Counters(time.perf_counter(), busy, steal, usage.ru_utime + usage.ru_stime, _rapl())
+
+
+def other_work(before: Counters, after: Counters, own_s: float | None, cores: int | None = None) -> dict[str, Any]:
+    """Return `steal_fraction` of the cores' time, `foreign_cores` and the sentences of `disturbed` for the time from
+    `before` to `after`, of which `own_s` seconds of CPU were the measured work's (None: unknown)."""
+    window_s = max(after.at_s - before.at_s, 1e-9)
+    busy, steal = _change(before.busy_s, after.busy_s), _change(before.steal_s, after.steal_s)
+    stolen = None if steal is None else round(steal / window_s / (cores or usable_cores()), 4)
+    foreign = None if busy is None or own_s is None else round(max(0.0, busy - own_s) / window_s, 3)
+    disturbed = []
+    if (stolen or 0) > STEAL_LIMIT:
+        disturbed.append(f"the host took away {stolen:.0%} of the cores' time")
+    if (foreign or 0) > FOREIGN_LIMIT:
+        disturbed.append(f"other processes used {foreign:.2f} cores")
+    return {"steal_fraction": stolen, "foreign_cores": foreign, "disturbed": disturbed}
 
 
 def energy_per_token(summary: dict[str, Any], mode: str, calls: int, tokens: int | None) -> float | None:
@@ -188,9 +197,9 @@ def _own_cores() -> set[int]:
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
-def _cpu_times() -> tuple[float | None, float | None]:
-    """Seconds that our cores were busy for anyone, and that the host ran something else on them: proc(5), stat."""
-    own = {f"cpu{number}" for number in _own_cores()}
+def _cpu_times(cores: Collection[int]) -> tuple[float | None, float | None]:
+    """Seconds that `cores` were busy for anyone, and that the host ran something else on them: proc(5), stat."""
+    own = {f"cpu{number}" for number in cores}
     try:
         lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
     except OSError:

@@ -15,6 +15,7 @@ from benchsuite.timing.clock import Clock
 from benchsuite.timing.turns import TakesTurns
 
 TURN_S = 0.02  # filled with samples: long beside what it costs to hand a turn on
+FEWEST_SAMPLES = 3
 REFILL_S = 0.02  # a shorter call is made once untimed after another process's turn, which has emptied the caches
 
 
@@ -40,9 +41,9 @@ class SamplerConfig:
 
 @dataclass(frozen=True)
 class Samples:
-    """Seconds per call, one value a block; why sampling stopped (`interval`, `budget`, `turns`); how warm-up ended;
-    `calls`, all that were made, warm-up included; `drift`, the median of the second half over that of the first, less
-    1: a device that steps or heats up while it is sampled."""
+    """Seconds per call, one value a block, or one a turn where the process took turns with others; why sampling stopped
+    (`interval`, `budget`, `turns`); how warm-up ended; `calls`, all that were made, warm-up included; `drift`, the
+    median of the second half over that of the first, less 1: a device that steps or heats up while it is sampled."""
 
     samples_s: tuple[float, ...]
     calls_per_sample: int
@@ -64,10 +65,10 @@ class Samples:
 def sample(
     call: Callable[[], object], clock: Clock, config: SamplerConfig | None = None, turns: TakesTurns | None = None
 ) -> Samples:
-    """Warms `call` up and samples its time per call. What only a first call does should have been done before.
+    """Warm `call` up and sample its time per call. What only a first call does should have been done before.
 
-    With `turns` samples are taken at each of them, as long as there are any; those of the warm-up, in which the other
-    process had no turns, then do not count.
+    With `turns`, of which the first has been taken and is for warming up, each further one gives a sample, the median
+    of its blocks. Where the others have left before there were three, sampling goes on without them.
     """
     config = config or SamplerConfig()
     started = clock.now()
@@ -78,41 +79,43 @@ def sample(
         warm.append(clock.time_calls(call, calls) / calls)
         stable = _settled(warm, config)
     warmup_s = clock.now() - started
+    made = 2 * calls - 1 + len(warm) * calls
 
-    samples, refills, stop = _in_turns(call, clock, calls, config, turns) if turns else ([], 0, "budget")
-    kept = 0 if samples or not stable else config.window
-    samples = samples or warm[len(warm) - kept :]
-    started = clock.now()
-    while stop == "budget":
+    if turns:
+        samples, more = _in_turns(call, clock, calls, turns)
+        made += more
+        if len(samples) >= FEWEST_SAMPLES:
+            return Samples(tuple(samples), calls, "turns", warmup_s, stable, made)
+    samples = warm[len(warm) - config.window :] if stable else []
+    made -= len(samples) * calls
+    started, stop = clock.now(), ""
+    while not stop:
         if len(samples) >= config.min_samples and median_interval_width(samples) < config.precision:
             stop = "interval"
-        elif len(samples) >= 3 and (clock.now() - started >= config.budget_s or len(samples) >= config.max_samples):
-            break
+        elif len(samples) >= FEWEST_SAMPLES and (
+            clock.now() - started >= config.budget_s or len(samples) >= config.max_samples
+        ):
+            stop = "budget"
         else:
             samples.append(clock.time_calls(call, calls) / calls)
-    made = 2 * calls - 1 + (len(warm) + len(samples) - kept) * calls + refills
-    return Samples(tuple(samples), calls, stop, warmup_s, stable, made)
+    return Samples(tuple(samples), calls, stop, warmup_s, stable, made + len(samples) * calls)
 
 
-def _in_turns(
-    call: Callable[[], object], clock: Clock, calls: int, config: SamplerConfig, turns: TakesTurns
-) -> tuple[list[float], int, str]:
-    """Samples for `TURN_S` at each turn, the calls that were made untimed, and `turns`; `budget` where there were too
-    few turns, because the other process failed."""
+def _in_turns(call: Callable[[], object], clock: Clock, calls: int, turns: TakesTurns) -> tuple[list[float], int]:
+    """The median of the blocks of each turn, which lasts for `TURN_S`, and the number of calls that were made."""
     samples: list[float] = []
-    refills = 0
-    last_s = 0.0
-    while len(samples) < config.max_samples and turns.take():
+    made, last_s = 0, 0.0
+    while turns.take():
         if last_s < REFILL_S:
             last_s = clock.time_calls(call, 1)
-            refills += 1
+            made += 1
         until = clock.now() + TURN_S
-        while True:
-            samples.append(clock.time_calls(call, calls) / calls)
-            if clock.now() >= until:
-                break
-    turns.close()
-    return samples, refills, "turns" if len(samples) >= 3 else "budget"
+        blocks: list[float] = []
+        while not blocks or clock.now() < until:
+            blocks.append(clock.time_calls(call, calls) / calls)
+        made += len(blocks) * calls
+        samples.append(float(np.median(blocks)))
+    return samples, made
 
 
 def median_interval_width(samples: list[float]) -> float:

@@ -1,15 +1,17 @@
-"""Two processes timed in turns: a block of the one, a block of the other, so that whatever slows the machine down for
-a while slows both.
+"""Processes timed in turns: a block of the first, a block of the second, …, so that what slows the machine down for a
+while slows all of them.
 
-The gate's side:                                 a worker's side:
+The engine's side:                                a worker's side:
 
-    with Turnstile(expected=2, budget_s=1) as t:     turns = Turns(path)
-        ...  # start the two, with t.path            while turns.take():
-        t.left()  # where one of them has ended          ...  # one block
+    with Turnstile(3, budget_s=1) as turnstile:       turns = Turns(path, member)
+        ...  # start three, each with its number      while turns.take():
+        turnstile.left(0)  # where one has ended          ...  # one block
 
-Nobody gets a turn before all that are expected have asked for one, so building and warming up disturb no block. The
-order is A B B A A B B A: a drift within a pair of blocks falls on both alike. A process that dies or leaves hands its
-turn on, and so does one that keeps the other waiting for too long: the other goes on alone.
+Nobody gets a turn before all have asked for one or ended, so building disturbs no block. The first turn of each is for
+warming up. Then the order is A B C C B A, again and again: a drift within such a cycle falls on all alike. A process
+that dies or closes drops out, and so does one that keeps the others waiting for too long. When the budget is spent and
+each has had `FEWEST` turns, all are told to stop at the end of a cycle. Who asks once more gets a last turn, in which
+nobody else is timed.
 """
 
 from __future__ import annotations
@@ -18,17 +20,22 @@ import contextlib
 import selectors
 import shutil
 import socket
+import struct
 import tempfile
 import threading
 import time
+from collections import deque
+from collections.abc import Collection
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-ORDER = (0, 1, 1, 0)
-ASK, GO, STOP = b"?", b"+", b"-"
-FEWEST = 4  # turns of each, however long they take
+from benchsuite.timing.monitor import Counters, counters, other_work
+
+GO, STOP = b"+", b"-"
+ASK = struct.Struct("<id")  # member, seconds of CPU that its process has used
+FEWEST = 4  # turns of each beside the first, however long they take
 # A pool of threads goes on spinning after its last work (libgomp's for some milliseconds, Intel's for 200): it would
-# take its cores from the other's turn.
+# take its cores from the others' turns.
 STILL_S, STILL_CPU, STILL_AT_LATEST_S = 0.001, 0.1, 0.3
 
 
@@ -36,57 +43,71 @@ class TakesTurns(Protocol):
     """What the sampler needs."""
 
     def take(self) -> bool:
-        """Waits for a turn; False where there shall be no more."""
+        """Wait for a turn; return False where there will be no more."""
         ...
 
     def close(self) -> None:
-        """Wants no more turns."""
+        """Give up further turns."""
         ...
 
 
 class Turns:
     """A worker's end. Raises OSError where there is no turnstile at `path`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, member: int, members: int) -> None:
+        self.members = members
+        self.waited_s = 0.0
+        self._member = member
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.connect(path)
 
     def take(self) -> bool:
-        """Waits for a turn; the one before ends with this call. False where there shall be no more."""
+        """Wait for a turn; the one before ends with this call. Return False where there will be no more; what follows
+        then waits for nobody."""
         _wait_until_still()
+        began = time.perf_counter()
         try:
-            self._socket.sendall(ASK)
-            granted = self._socket.recv(1) == GO
-        except ConnectionError:
-            granted = False
-        if not granted:
-            self.close()
-        return granted
+            self._socket.sendall(ASK.pack(self._member, time.process_time()))
+            return self._socket.recv(1) == GO
+        except OSError:
+            return False
+        finally:
+            self.waited_s += time.perf_counter() - began
 
     def close(self) -> None:
-        """Hands the turn on for good."""
+        """End the turn and ask for no more."""
         self._socket.close()
 
 
 class Turnstile:
-    """Grants turns in a thread of its own to `expected` processes, for `budget_s` seconds in all. Who keeps the others
-    waiting for `patience_s` gets no more."""
+    """Grants turns in a thread of its own to `members` processes, numbered from 0, for `budget_s` seconds in all. Who
+    keeps the others waiting for `patience_s` gets no more. `cores` are those that the members run on (None: all)."""
 
-    def __init__(self, *, expected: int, budget_s: float, patience_s: float) -> None:
-        self._expected = expected
+    def __init__(
+        self, members: int, *, budget_s: float, patience_s: float, cores: Collection[int] | None = None
+    ) -> None:
         self._budget_s = budget_s
         self._patience_s = patience_s
+        self._cores = cores
         self._folder = tempfile.mkdtemp(prefix="turns")  # short: the path of a socket may have a hundred characters
         self.path = str(Path(self._folder) / "socket")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(self.path)
-        self._listener.listen()
+        self._listener.listen(members)
         self._wake, self._woken = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         for end in (self._listener, self._woken):
             self._selector.register(end, selectors.EVENT_READ)
+        self._awaited = set(range(members))  # have neither asked nor ended
         self._clients: list[socket.socket] = []
-        self._waiting: set[socket.socket] = set()
+        self._waiting: dict[socket.socket, int] = {}  # who wants a turn, and its number
+        self._holder: socket.socket | None = None
+        self._queue: deque[int] = deque()  # the rest of the cycle
+        self._cycles = 0
+        self._over = False
+        self._cpu_s: dict[int, float] = {}
+        self._before: tuple[Counters, dict[int, float]] | None = None
+        self._after: tuple[Counters, dict[int, float]] | None = None
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> Turnstile:
@@ -101,23 +122,26 @@ class Turnstile:
         self._selector.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def left(self) -> None:
-        """One of the expected has ended, whether it ever asked or not."""
+    def left(self, member: int) -> None:
+        """Tell that a member has ended, whether it ever asked or not."""
         with contextlib.suppress(OSError):
-            self._wake.send(ASK)
+            self._wake.send(bytes([member]))
+
+    def seen(self) -> dict[str, Any]:
+        """Return what else ran on the cores while turns were timed, in the words of `Monitor.summary`; empty where no
+        turn was timed to its end."""
+        if self._before is None or self._after is None:
+            return {}
+        (before, cpu_before), (after, cpu_after) = self._before, self._after
+        own_s = sum(used - cpu_before.get(member, used) for member, used in cpu_after.items())
+        cores = len(self._cores) if self._cores is not None else None
+        return other_work(before, after, own_s + after.own_s - before.own_s, cores)
 
     def _serve(self) -> None:
-        """Until the turnstile is closed: hears who asks, and who has gone, and grants the next turn when all wait."""
-        granted = came = gone = 0
-        started = time.monotonic()
-        everybody = False
         while True:
             events = self._selector.select(self._patience_s)
-            if not events and self._waiting:
-                everybody = True
-                for client in set(self._clients) - self._waiting:
-                    self._forget(client)
-                    client.close()
+            if not events:
+                self._lose_patience()
             for key, _ in events:
                 end = key.fileobj
                 assert isinstance(end, socket.socket)
@@ -125,52 +149,89 @@ class Turnstile:
                     client, _ = end.accept()
                     self._clients.append(client)
                     self._selector.register(client, selectors.EVENT_READ)
-                    came += 1
                 elif end is self._woken:
-                    if not end.recv(1):
+                    gone = end.recv(1)
+                    if not gone:
                         return
-                    gone += 1
-                elif _heard(end):
-                    self._waiting.add(end)
+                    self._awaited.discard(gone[0])
                 else:
-                    self._forget(end)
-            everybody = everybody or came >= self._expected or gone > came - len(self._clients)
-            if not everybody or not self._clients or len(self._waiting) < len(self._clients):
-                continue
-            if granted == 0:
-                started = time.monotonic()
-            over = time.monotonic() - started > self._budget_s and granted >= FEWEST * self._expected
-            if over and granted % len(ORDER) == 0:
-                for client in list(self._clients):
+                    self._hear(end)
+            while not self._awaited and self._holder is None and self._waiting:
+                self._grant()
+
+    def _hear(self, client: socket.socket) -> None:
+        try:
+            data = client.recv(ASK.size, socket.MSG_WAITALL)
+        except OSError:
+            data = b""
+        if client is self._holder:
+            self._holder = None
+        if len(data) < ASK.size:
+            self._forget(client)
+            return
+        member, cpu_s = ASK.unpack(data)
+        self._awaited.discard(member)
+        self._waiting[client] = member
+        self._cpu_s[member] = cpu_s
+
+    def _grant(self) -> None:
+        """Give the next turn to one of those that wait, or tell all of them to stop."""
+        members = sorted(self._waiting.values())
+        if self._over:
+            self._queue = deque(members[:1])
+        while self._queue and self._queue[0] not in members:
+            self._queue.popleft()
+        if not self._queue:
+            self._begin_cycle(members)
+            if self._over:
+                return
+        member = self._queue.popleft()
+        client = next(client for client, number in self._waiting.items() if number == member)
+        self._holder = client
+        self._send(client, GO)
+
+    def _begin_cycle(self, members: list[int]) -> None:
+        """Queue the first turns, or a cycle of two turns for each, or end the timing."""
+        now = counters(self._cores)
+        if self._cycles == 0:
+            self._queue.extend(members)
+        else:
+            if self._before is None:
+                self._before = now, dict(self._cpu_s)
+            spent_s = now.at_s - self._before[0].at_s
+            if spent_s >= self._budget_s and 2 * (self._cycles - 1) >= FEWEST:
+                self._after = now, dict(self._cpu_s)
+                self._over = True
+                for client in list(self._waiting):
                     self._send(client, STOP)
-                continue
-            client = self._clients[ORDER[granted % len(ORDER)] % len(self._clients)]
-            granted += 1
-            self._send(client, GO)
+                return
+            self._queue.extend([*members, *reversed(members)])
+        self._cycles += 1
+
+    def _lose_patience(self) -> None:
+        """Go on without those that never came, or without the one that sits on its turn."""
+        self._awaited.clear()
+        if self._holder is not None:
+            holder, self._holder = self._holder, None
+            self._forget(holder)
+            holder.close()
 
     def _forget(self, client: socket.socket) -> None:
         self._selector.unregister(client)
         self._clients.remove(client)
-        self._waiting.discard(client)
+        self._waiting.pop(client, None)
 
     def _send(self, client: socket.socket, word: bytes) -> None:
-        self._waiting.discard(client)
+        self._waiting.pop(client, None)
         with contextlib.suppress(OSError):  # it has gone: its end of file says so next
             client.sendall(word)
 
 
 def _wait_until_still() -> None:
-    """Until this process's threads sleep too."""
+    """Wait until this process's threads sleep too."""
     deadline = time.monotonic() + STILL_AT_LATEST_S
     while time.monotonic() < deadline:
         before = time.process_time()
         time.sleep(STILL_S)
         if time.process_time() - before < STILL_CPU * STILL_S:
             return
-
-
-def _heard(client: socket.socket) -> bool:
-    try:
-        return bool(client.recv(1))
-    except ConnectionError:
-        return False
