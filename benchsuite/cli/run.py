@@ -157,9 +157,6 @@ def _execute(
         cuda_ext.prepare()
     network = any('"hub:' in json.dumps(case.params) for case in resolved.cases)
 
-    def place() -> Workers:
-        return workers.make(preload, network=network, trainings=trainings(network) if trainings else None)
-
     speed = resolved.suite.speed
     resolution = Resolution(speed.resolve, speed.most_rounds, speed.budget_s) if speed else None
     display = progress.observer(console)
@@ -167,9 +164,10 @@ def _execute(
         Scheduler(
             resolved.cases,
             store,
-            place,
+            functools.partial(workers.make, preload, network=network),
             display,
             comparisons=resolved.comparisons,
+            trainings=trainings(network) if trainings else None,
             jobs=jobs,
             memory_limit_bytes=memory,
             stop=stop,

@@ -22,7 +22,7 @@ from benchsuite.runs.processes import LOST, POLL_S, Ended, Observer, Processes, 
 from benchsuite.runs.rounds import Rounds
 from benchsuite.runs.sampling import Resolution, Sampling
 from benchsuite.runs.store import Store
-from benchsuite.runs.workers import Workers
+from benchsuite.runs.workers import Routed, Workers
 
 MEMORY_FRACTION = 0.8
 
@@ -30,7 +30,7 @@ MEMORY_FRACTION = 0.8
 class Scheduler:
     """Runs what a store does not hold yet.
 
-    `workers` makes a place where jobs run: each device has its own. `jobs` is the number of quality jobs at a time,
+    `workers` makes a place where jobs run: each device has its own; with `trainings` models are trained there. `jobs` is the number of quality jobs at a time,
     `memory_limit_bytes` what one job may allocate (default: its share of 80 % of what is available), `stop` says
     whether to end early, `resolution` when speed comparisons have had enough rounds. With `budget_s` only so many
     rounds and seeds run as fit into that time, in any case as many as an interval needs; the speed phase has its share
@@ -45,6 +45,7 @@ class Scheduler:
         observer: Observer,
         *,
         comparisons: Iterable[Comparison] = (),
+        trainings: Workers | None = None,
         jobs: int = 1,
         memory_limit_bytes: int | None = None,
         stop: Callable[[], bool] = lambda: False,
@@ -55,6 +56,7 @@ class Scheduler:
         self.comparisons = list(comparisons)
         self.store = store
         self.workers = workers
+        self.trainings = trainings
         self.observer = observer
         self.jobs = max(1, jobs)
         self.memory_limit_bytes = memory_limit_bytes
@@ -123,7 +125,8 @@ class Scheduler:
         self.queue = queue
         rounds = Rounds(None if self._ends is None else self._ends - time.monotonic())
         memory = self.memory_limit_bytes or int(available_memory() * MEMORY_FRACTION / self.jobs)
-        processes = self._processes = Processes(self.store, self.workers(), self.observer)
+        workers = self.workers() if self.trainings is None else Routed(self.workers(), self.trainings)
+        processes = self._processes = Processes(self.store, workers, self.observer)
         try:
             while self.queue or processes.running:
                 if self.stop():

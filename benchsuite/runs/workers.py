@@ -85,17 +85,14 @@ def make(
     network: bool = False,
     python: str = sys.executable,
     variables: Mapping[str, str] = MappingProxyType({}),
-    trainings: Workers | None = None,
 ) -> Workers:
     """The best that this system has: a fork server on Linux, cold processes elsewhere. `python` is the interpreter that
-    the jobs run in, `variables` are laid over their environment. With `trainings` models are trained
-    there."""
+    the jobs run in, `variables` are laid over their environment."""
     options: dict[str, Any] = {"network": network, "python": python, "variables": variables}
-    place = ForkWorkers(preload, **options) if platform.system() == "Linux" else ColdWorkers(**options)
-    return place if trainings is None else _Routed(place, trainings)
+    return ForkWorkers(preload, **options) if platform.system() == "Linux" else ColdWorkers(**options)
 
 
-class _Routed:
+class Routed:
     """Trainings at one place, all other jobs at another."""
 
     def __init__(self, others: Workers, trainings: Workers) -> None:

@@ -17,7 +17,8 @@ name: paper
 model: {layers: 1, width: 8, heads: 2, vocab: 300, seq: 8}
 speed:
   sample_s: 0.02
-  replicates: 16
+  rounds: 16
+  most_rounds: 16
   cases:
     - component: activation
       variants: [swiglu]

@@ -16,7 +16,8 @@ SUITE = """
 name: paper
 model: {layers: 1, width: 8, heads: 2, vocab: 300, seq: 8}
 speed:
-  replicates: 3
+  rounds: 3
+  most_rounds: 3
   sample_s: 0.05
   timeout_s: 4
   cases:

@@ -31,7 +31,8 @@ SUITE = """
 name: small
 model: {layers: 1, width: 8, heads: 2, vocab: 300, seq: 8}
 speed:
-  replicates: 4
+  rounds: 4
+  most_rounds: 4
   sample_s: 0.03
   cases:
     - {component: activation, variants: [swiglu, relu], shape: {batch: 1}}
@@ -133,7 +134,7 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path, suite: Path, environme
 def test_four_bad_variants_leave_four_records_and_exit_5(
     tmp_path: Path, suite: Path, environment: dict[str, str]
 ) -> None:
-    overrides = ["speed.cases.0.variants=[raise, memory, hang, segfault]", "speed.replicates=1", "speed.timeout_s=2"]
+    overrides = ["speed.cases.0.variants=[raise, memory, hang, segfault]", "speed.rounds=1", "speed.timeout_s=2"]
     options = [part for override in overrides for part in ("--set", override)]
     folder = tmp_path / "run"
     code, out, err = run(
@@ -366,7 +367,8 @@ def test_bad_plug_in_variants_are_measured_as_any_other(tmp_path: Path, environm
 name: bad
 model: {layers: 1, width: 8, heads: 2, vocab: 300, seq: 8}
 speed:
-  replicates: 1
+  rounds: 1
+  most_rounds: 1
   sample_s: 0.05
   timeout_s: 6
   cases:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchsuite.runs.case import Incorrect, Unsupported
+from benchsuite.timing.turns import Turns
 
 
-def measure(params: dict[str, Any], *, first: bool) -> dict[str, Any]:
+def measure(params: dict[str, Any], *, first: bool, turns: dict[str, Any] | None = None) -> dict[str, Any]:
     """A speed case: `params["do"]`, or the name of the variant, says what happens."""
     do = params.get("do") or params.get("variant", "ok")
     time.sleep(params.get("sleep_s", params.get("sample_s", 0.0)))
@@ -64,7 +65,14 @@ def measure(params: dict[str, Any], *, first: bool) -> dict[str, Any]:
             Path(params["mark"]).write_text(str(pid))
         case "system_exit":
             raise SystemExit(0)
-    return {"time_s": 0.001, "pid": os.getpid()}
+    if turns is None:
+        return {"time_s": 0.001, "pid": os.getpid()}
+    samples_s, mine = [], Turns(**turns)
+    mine.take()
+    while mine.take():
+        samples_s.append(0.001)
+    mine.close()
+    return {"time_s": 0.001, "samples_s": samples_s, "stop": "turns", "pid": os.getpid()}
 
 
 def prepare(params: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import signal
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from benchsuite.errors import UserError
+from benchsuite.errors import Interrupted, UserError
 from benchsuite.runs import workers
 from benchsuite.runs.case import Case, Record, case_id
-from benchsuite.runs.scheduler import Interrupted, Scheduler
+from benchsuite.runs.scheduler import Scheduler
 from benchsuite.runs.slurm import SlurmWorkers
 from benchsuite.runs.store import Store
 
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("fake_kinds")
 
 class Quiet:
     def begin(self, total: int, done: int) -> None: ...
+    def more(self, count: int) -> None: ...
     def started(self, job: Any) -> None: ...
     def progressed(self, job: Any, fraction: float) -> None: ...
     def ended(self, job: Any, record: Record | None) -> None: ...
@@ -37,9 +39,9 @@ def case(kind: str, timeout_s: float = 60.0, replicates: int = 1, **params: Any)
 
 def run(folder: Path, trainings: workers.Workers, cases: list[Case], **options: Any) -> list[Record]:
     store = Store.create(folder, {})
-    place = workers.make(("run_fakes",), trainings=trainings)
+    place = functools.partial(workers.make, ("run_fakes",))
     try:
-        Scheduler(cases, store, place, Quiet(), **options).run()
+        Scheduler(cases, store, place, Quiet(), trainings=trainings, **options).run()
     finally:
         store.close()
     return store.records

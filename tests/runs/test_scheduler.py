@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from benchsuite.errors import UserError
-from benchsuite.runs import scheduler, workers
+from benchsuite.errors import Interrupted, UserError
+from benchsuite.runs import processes, scheduler, workers
 from benchsuite.runs.case import Case, Job, Record, case_id
-from benchsuite.runs.order import alone_order, together_order
-from benchsuite.runs.scheduler import Interrupted, Scheduler
+from benchsuite.runs.order import together_order
+from benchsuite.runs.scheduler import Scheduler
 from benchsuite.runs.store import Store
-from benchsuite.stats.speed import FEWEST_PAIRS
+from benchsuite.stats.speed import FEWEST_ROUNDS
 
 pytestmark = pytest.mark.usefixtures("fake_kinds")
 
@@ -41,6 +41,9 @@ class Quiet:
     def begin(self, total: int, done: int) -> None:
         self.total, self.done = total, done
 
+    def more(self, count: int) -> None:
+        self.total += count
+
     def started(self, job: Job) -> None:
         self.starts.append(job.name)
         self.now += 1
@@ -61,7 +64,10 @@ def run(
 ) -> tuple[list[Record], Quiet]:
     watcher = Quiet()
     store = Store.open(folder) if (folder / "manifest.json").exists() else Store.create(folder, {})
-    place: Any = workers.ColdWorkers() if cold else workers.ForkWorkers(("run_fakes",))
+
+    def place() -> Any:
+        return workers.ColdWorkers() if cold else workers.ForkWorkers(("run_fakes",))
+
     try:
         Scheduler(cases, store, place, watcher, stop=stop, **options).run()
     finally:
@@ -76,15 +82,15 @@ def test_what_a_budget_leaves_out_is_recorded_in_whole_rounds(tmp_path: Path) ->
     assert len(found) == len(records) == 10
     for case in cases:
         statuses = [found[case.id, replicate].status for replicate in range(5)]
-        assert statuses == ["ok"] * FEWEST_PAIRS + ["skipped", "skipped"]
-        assert "its round would have ended after" in (found[case.id, FEWEST_PAIRS].reason or "")
+        assert statuses == ["ok"] * FEWEST_ROUNDS + ["skipped", "skipped"]
+        assert "its round would have ended after" in (found[case.id, FEWEST_ROUNDS].reason or "")
     all_of_them, _ = run(tmp_path / "whole", cases, budget_s=600.0)
     assert {record.status for record in all_of_them} == {"ok"}
 
 
 def test_exclusive_jobs_of_two_devices_run_at_once_and_share_no_core(tmp_path: Path) -> None:
     cases = [
-        make_case(do="work", s=0.3, n=n, device=f"fake:{device}", threads=1, replicates=2, group=str(device))
+        make_case(do="work", s=0.3, n=n, device=f"fake:{device}", threads=1, replicates=2, group=f"{device}-{n}")
         for device in (0, 1)
         for n in (1, 2)
     ]
@@ -167,7 +173,7 @@ def _alive(pid: int) -> bool:
 
 
 def test_output_without_end_ends_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "LOG_BYTES", 10_000)
+    monkeypatch.setattr(processes, "LOG_BYTES", 10_000)
     [record], _ = run(tmp_path / "run", [make_case(do="chatter")])
     assert record.status == "error"
     assert "more than 10000 bytes of output" in (record.reason or "")
@@ -203,7 +209,7 @@ def test_a_dead_fork_server_is_started_once_more(tmp_path: Path) -> None:
 def test_a_server_that_cannot_import_says_why(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "run", {})
     with pytest.raises(UserError, match="No module named 'no_such_module'"):
-        Scheduler([make_case()], store, workers.ForkWorkers(("no_such_module",)), Quiet()).run()
+        Scheduler([make_case()], store, lambda: workers.ForkWorkers(("no_such_module",)), Quiet()).run()
 
 
 def test_what_failed_once_is_not_repeated(tmp_path: Path) -> None:
@@ -219,13 +225,6 @@ def test_planned_unsupported_cases_leave_records_and_start_nothing(tmp_path: Pat
     records, watcher = run(tmp_path / "run", [case])
     assert [(record.status, record.reason) for record in records] == [("unsupported", "no compiler")] * 2
     assert watcher.starts == []
-
-
-def test_alone_order_interleaves_and_alternates() -> None:
-    a, b, c = (make_case(do=name, replicates=2, group="one") for name in "abc")
-    x, y = (make_case(do=name, replicates=3, group="two") for name in "xy")
-    order = [(job.params["do"], job.replicate) for job in alone_order([a, b, c, x, y])]
-    assert order == [(name, 0) for name in "abcxy"] + [(name, 1) for name in "cbayx"] + [(name, 2) for name in "xy"]
 
 
 def test_together_order_prepares_first_and_takes_the_longest_first() -> None:
@@ -264,11 +263,10 @@ def test_a_failed_preparation_fails_the_cases_that_need_it(tmp_path: Path) -> No
 
 
 def test_a_stopped_run_keeps_its_records_and_resumes_with_the_rest(tmp_path: Path) -> None:
-    cases = [make_case(n=n, replicates=2, sleep_s=0.05) for n in range(3)]
+    cases = [make_case(n=n, replicates=2, sleep_s=0.05, group=str(n)) for n in range(3)]
     folder = tmp_path / "run"
-    asked = iter([False, False, False, True])
     with pytest.raises(Interrupted):
-        run(folder, cases, stop=lambda: next(asked))
+        run(folder, cases, stop=lambda: (folder / "records.jsonl").read_bytes().count(b"\n") >= 2)
     store = Store.open(folder)
     store.close()
     assert 0 < len(store.records) < 6
