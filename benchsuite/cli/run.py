@@ -143,7 +143,7 @@ def _execute(
 ) -> None:
     from benchsuite.runs import progress, workers
     from benchsuite.runs.case import KINDS
-    from benchsuite.runs.sampling import Resolution
+    from benchsuite.runs.rounds import Resolution
     from benchsuite.runs.scheduler import Scheduler
 
     if any(KINDS[case.kind].alone for case in resolved.cases) and (busy := _busy_percent()) > BUSY_PERCENT:

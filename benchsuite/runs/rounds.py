@@ -1,14 +1,25 @@
-"""Which replicates of a run fit into its time: whole rounds of all cases or none, so that what is compared stays
-paired."""
+"""How much is enough: rounds of speed comparisons, and seeds, of which whole rounds of all cases fit into the time or
+none, so that what is compared stays paired."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from benchsuite import format
 
 SEEDS = 2  # with one there is no interval
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """When a comparison has had enough rounds: half of its interval is within `resolve` of the ratio, or it had `most`.
+    `budget_s` ends the additions of the whole part (None: no limit)."""
+
+    resolve: float = 0.01
+    most: int = 20
+    budget_s: float | None = None
 
 
 class Rounds:

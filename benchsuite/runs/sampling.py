@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from benchsuite import format
 from benchsuite.runs import rings
@@ -21,22 +20,13 @@ from benchsuite.runs.cost import CostModel
 from benchsuite.runs.order import job_of, larger, size
 from benchsuite.runs.processes import Observer, Processes, now
 from benchsuite.runs.rings import Edge, Member
+from benchsuite.runs.rounds import Resolution
 from benchsuite.runs.store import Store
 from benchsuite.stats.speed import FEWEST_ROUNDS, Timed, paired_logs, resolved
 from benchsuite.timing import fake
 
 MEASURED = ("ok", "throttled", "unstable")
 SPEED_COMPARISONS = ("speed", "implementation", "twin")
-
-
-@dataclass(frozen=True)
-class Resolution:
-    """When a comparison has had enough rounds: half of its interval is within `resolve` of the ratio, or it had `most`.
-    `budget_s` ends the additions of the whole part (None: no limit)."""
-
-    resolve: float = 0.01
-    most: int = 20
-    budget_s: float | None = None
 
 
 class Sampling:
@@ -108,12 +98,14 @@ class Sampling:
                 edges.setdefault((case.id, base.id), (case, base))
         return sorted(edges.values(), key=lambda edge: size(edge[0]))
 
+    def _is_open(self, edge: Edge) -> bool:
+        """Whether neither end has failed or was left out."""
+        return not any(case is not None and case.id in self._closed for case in edge)
+
     def _alive(self) -> list[Edge]:
-        """The edges of which neither end has failed, and the other cases that have not, each by itself."""
-        for case in self.cases.values():
-            self._give_up(case)
+        """The edges that are open, and the other cases that have not failed, each by itself."""
         alive = {case.id for case in self.cases.values() if case.id not in self._closed}
-        edges = [edge for edge in self.edges if all(case is None or case.id in alive for case in edge)]
+        edges = [edge for edge in self.edges if self._is_open(edge)]
         compared = {case.id for edge in edges for case in edge if case is not None}
         return edges + [(self.cases[one], None) for one in self.cases if one in alive - compared]
 
@@ -173,34 +165,43 @@ class Sampling:
         if not fake.is_fake(device):  # what a server hands down to its children is another in each round
             processes.workers.close()
         for ring in rings.pack(edges, lambda edge: self._largest[edge[0].group]):
-            self._measure(processes, ring)
+            for case in rings.cases_of(ring):
+                self._give_up(case)
+            if open_ := [edge for edge in ring if self._is_open(edge)]:
+                self._measure(processes, open_)
 
     def _measure(self, processes: Processes, ring: list[Edge]) -> None:
-        """One round of one ring. What does not fit into memory together is measured in smaller rings, at last one after
-        the other."""
+        """One round of one ring. What does not fit into memory with the others is measured in smaller rings, at last
+        one after the other."""
         cases = rings.cases_of(ring)
+        group = cases[0].group
         with self._lock:
             self._round += 1
             number = self._round
         place = self._devices.index(_device(cases[0]))
         members = [Member(case, self._next_replicate(case), processes, place) for case in cases]
-        limit = self.memory_limit_bytes if self.each_has_limit else self.memory_limit_bytes // len(members)
+        together = self._largest[group] > 1
+        shared = together and not self.each_has_limit
+        limit = self.memory_limit_bytes // len(members) if shared else self.memory_limit_bytes
         began = time.monotonic()
-        together = self._largest[cases[0].group] > 1
-        records = rings.measure(members, number, limit if together else self.memory_limit_bytes, self._look, together)
+        records = rings.measure(members, number, limit, self._look, together)
         wall_s = time.monotonic() - began
-        if together and len(members) > 1 and any(record.status == "oom" for record in records):
-            self._largest[cases[0].group] = len(members) // 2 if len(members) > 2 else 1
-            self.store.log(f"{len(members)} processes did not fit into memory together; smaller rings follow")
-            for member in members:
-                processes.observer.ended(member.job, None)
-            for part in rings.pack(ring, lambda edge: self._largest[edge[0].group]):
-                self._measure(processes, part)
-            return
+        short: set[str] = set()
+        if shared and len(members) > 1:
+            short = {record.case_id for record in records if record.status == "oom"}
         with self._lock:
             self._spent_s += wall_s
             for member, record in zip(members, records, strict=True):
-                self._record(processes, member, record, wall_s / len(members))
+                if member.case.id in short:
+                    processes.observer.ended(member.job, None)
+                else:
+                    self._record(processes, member, record, wall_s / len(members))
+        if short:
+            self._largest[group] = len(members) // 2 if len(members) > 2 else 1
+            self.store.log(f"{len(short)} of {len(members)} processes did not fit into memory; smaller rings follow")
+            again = [edge for edge in ring if any(case is not None and case.id in short for case in edge)]
+            for part in rings.pack(filter(self._is_open, again), lambda edge: self._largest[edge[0].group]):
+                self._measure(processes, part)
 
     def _record(self, processes: Processes, member: Member, record: Record, share_s: float) -> None:
         self.store.append(record)

@@ -19,8 +19,7 @@ from benchsuite.runs.case import KINDS, Case, Comparison, Job, Record
 from benchsuite.runs.cost import CostModel, makespan
 from benchsuite.runs.order import job_of, together_order
 from benchsuite.runs.processes import LOST, POLL_S, Ended, Observer, Processes, Running, now
-from benchsuite.runs.rounds import Rounds
-from benchsuite.runs.sampling import Resolution, Sampling
+from benchsuite.runs.rounds import Resolution, Rounds
 from benchsuite.runs.store import Store
 from benchsuite.runs.workers import Routed, Workers
 
@@ -30,11 +29,12 @@ MEMORY_FRACTION = 0.8
 class Scheduler:
     """Runs what a store does not hold yet.
 
-    `workers` makes a place where jobs run: each device has its own; with `trainings` models are trained there. `jobs` is the number of quality jobs at a time,
-    `memory_limit_bytes` what one job may allocate (default: its share of 80 % of what is available), `stop` says
-    whether to end early, `resolution` when speed comparisons have had enough rounds. With `budget_s` only so many
-    rounds and seeds run as fit into that time, in any case as many as an interval needs; the speed phase has its share
-    of it by the estimates. Raises Interrupted where `stop` says so, UserError where the disk or the workers refuse.
+    `workers` makes a place where jobs run: each device has its own. With `trainings` models are trained there. `jobs`
+    is the number of quality jobs at a time, `memory_limit_bytes` what one job may allocate (default: its share of 80 %
+    of what is available), `stop` says whether to end early, `resolution` when speed comparisons have had enough rounds.
+    With `budget_s` only so many rounds and seeds run as fit into that time, in any case as many as an interval needs;
+    the speed phase has its share of it by the estimates. Raises Interrupted where `stop` says so, UserError where the
+    disk or the workers refuse.
     """
 
     def __init__(
@@ -94,6 +94,8 @@ class Scheduler:
 
     def _sample(self, cases: list[Case], later: list[Job]) -> None:
         """Measure the speed cases; `later` are the jobs of the other phase, for the estimates."""
+        from benchsuite.runs.sampling import Sampling  # and with it scipy, which a refusal need not wait for
+
         later_s = makespan(map(self._estimate_s, later), self.jobs)
         share_s = None
         if self.budget_s is not None:

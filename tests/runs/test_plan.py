@@ -22,7 +22,7 @@ TEXT = b"""
 name: small
 model: {layers: 2, width: 8, heads: 2, vocab: 300, seq: 8}
 speed:
-  replicates: 3
+  rounds: 3
   cases:
     - {component: activation, variants: [swiglu, relu], implementations: [eager, compile, sdpa], shape: {batch: 1}}
     - {component: [activation, position], variants: macro, scope: step, shape: model}

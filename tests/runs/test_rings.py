@@ -14,7 +14,7 @@ from benchsuite.runs import rings, sampling, workers
 from benchsuite.runs.case import Case, Comparison, Record, case_id
 from benchsuite.runs.processes import Processes, Silent
 from benchsuite.runs.rings import Edge, pack
-from benchsuite.runs.sampling import Resolution
+from benchsuite.runs.rounds import Resolution
 from benchsuite.runs.scheduler import Scheduler
 from benchsuite.runs.store import Store
 

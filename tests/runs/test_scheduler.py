@@ -122,7 +122,7 @@ def test_four_bad_jobs_leave_four_records_and_a_finished_run(tmp_path: Path, col
     reasons = [record.reason or "" for record in records]
     assert "ValueError: a variant that raises (run_fakes.py:" in reasons[0]
     assert "MemoryError" in reasons[1]
-    assert "1.5 s" in reasons[2]
+    assert "no result within 3.75 s" in reasons[2] or "no result within 7.5 s" in reasons[2], "five share the cores"
     assert "now I hang" in reasons[2]
     assert "SIGSEGV" in reasons[3]
     assert "run_fakes.py" in reasons[3], "the Python stack of the crash is missing"

@@ -173,6 +173,7 @@ def test_a_figure_that_no_cpu_can_reach_is_incorrect(monkeypatch: pytest.MonkeyP
             return super().time_calls(lambda: None, calls)
 
     monkeypatch.setattr(accelerator, "CPUClock", lambda: Hasty([1e-6]))
+    monkeypatch.setattr(speed, "cpu_flags", lambda: ["avx2"])
     with pytest.raises(Incorrect, match="cannot do more than") as caught:
         speed.measure(params())
     assert caught.value.result is not None
