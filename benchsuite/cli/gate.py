@@ -186,8 +186,8 @@ def _tell_github(document: dict[str, Any]) -> None:
 
 
 def _place(folder: Path, side: Any, plan: dict[str, Any], pairs: int, stop: Any) -> Any:
-    from benchsuite.cli.run import KERNELS, preloads
     from benchsuite.runs import places, workers
+    from benchsuite.runs.preloads import KERNELS, preloads
     from benchsuite.runs.store import Store, read_records
 
     cases = places.speed_cases(plan, pairs)

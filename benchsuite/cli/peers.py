@@ -8,20 +8,24 @@ import typer
 
 
 def command(
-    pairs: Annotated[int, typer.Option(min=3, help="Alternating pairs of processes.")] = 5,
+    rounds: Annotated[int, typer.Option(min=3, max=1000, help="Rounds of fresh processes that take turns.")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of every process.")] = 1,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Compare our training step and evaluation with transformers, nanoGPT's style and lm-eval's HFLM."""
     from rich.console import Console
 
+    from benchsuite.runs import progress
     from benchsuite.runs.against_peers import evaluation_row, training_rows
 
-    progress = Console(stderr=True)
-    with progress.status("measuring") as status:
-        rows = training_rows(pairs, threads, lambda text: status.update(text))
-        status.update("evaluation")
-        rows.append(evaluation_row(pairs, threads))
+    console = Console(stderr=True)
+    display = progress.observer(console)
+    try:
+        rows = training_rows(rounds, threads, display)
+    finally:
+        display.close()
+    with console.status("evaluation"):
+        rows.append(evaluation_row(rounds, threads))
     if json_:
         import json
         from dataclasses import asdict

@@ -10,7 +10,7 @@ import shlex
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,13 +22,11 @@ from benchsuite.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchsuite.runs.case import Case
     from benchsuite.runs.plan import Machine, Plan
     from benchsuite.runs.store import Store
     from benchsuite.runs.workers import Workers
     from benchsuite.schema import Manifest
 
-KERNELS = "benchsuite.cuda_ext:load"
 LAUNCHERS = ("local", "torchrun", "slurm")
 EXIT_FAILED = 5
 EXIT_INTERRUPTED = 130
@@ -143,6 +141,7 @@ def _execute(
 ) -> None:
     from benchsuite.runs import progress, workers
     from benchsuite.runs.case import KINDS
+    from benchsuite.runs.preloads import KERNELS, preloads
     from benchsuite.runs.rounds import Resolution
     from benchsuite.runs.scheduler import Scheduler
 
@@ -195,33 +194,6 @@ def _trainings(launcher: str, ranks: int, slurm: list[str], folder: Path) -> Cal
         place = SlurmWorkers(folder.absolute() / "work" / "slurm", ranks, options)
         return lambda network: place
     return (lambda network: workers.ColdWorkers(network=network, ranks=ranks)) if launcher == "torchrun" else None
-
-
-def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
-    """What the workers of these cases import before they fork. Where KERNELS is among it, the caller builds them."""
-    from benchsuite.runs.case import KINDS
-
-    cases = list(cases)
-    kinds = {case.kind for case in cases}
-    used = set().union(*(_implementations(case.params) for case in cases if case.unsupported is None))
-    wanted = list(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
-    if "speed" in kinds:
-        wanted.append("benchsuite.runs.subjects:normals")
-    if any(case.params.get("scope") == "step" for case in cases):
-        wanted.append("torch._dynamo")  # torch's optimizers import it with their first step
-    if any(name.startswith("transformers") for name in used):
-        wanted.append("benchsuite.model.bridge")
-    if "test" in kinds:
-        wanted.append("benchsuite.runs.pytest_cases:import_plugins")
-    if "compile" in used:
-        wanted.append("benchsuite.runs.speed:import_compiler")
-    if "fused" in used:
-        wanted.append(KERNELS)
-    return tuple(wanted)
-
-
-def _implementations(params: dict[str, Any]) -> set[str]:
-    return {params.get("implementation", ""), params.get("train", {}).get("implementation", "")}
 
 
 def _busy_percent() -> float:

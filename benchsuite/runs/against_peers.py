@@ -1,24 +1,31 @@
-"""Our training step and our evaluation beside other people's, in alternating processes: `benchsuite peers`.
+"""Our training step and our evaluation beside other people's: `benchsuite peers`.
 
 Training: the baseline of `quick` by our loop, by a loop in nanoGPT's style and by transformers' GPT-2 in a plain loop,
-eager against eager, compiled against compiled, and ours with its own kernels against both. Evaluation: lm-eval's own
-HFLM on the exported model, same requests.
+eager against eager, compiled against compiled, and ours with its own kernels against both: cases of the engine, in
+turns. Evaluation: lm-eval's own HFLM on the exported model, same requests.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import functools
+import math
+import statistics
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from benchsuite.errors import UserError
-from benchsuite.runs.case import KINDS
-from benchsuite.stats.speed import SpeedComparison, compare_speed
+from benchsuite.runs import workers
+from benchsuite.runs.case import Case, Comparison, Record, case_id
+from benchsuite.runs.preloads import preloads
+from benchsuite.runs.processes import Observer
+from benchsuite.runs.rounds import Resolution
+from benchsuite.runs.sampling import timed
+from benchsuite.runs.scheduler import Scheduler
+from benchsuite.runs.store import Store
+from benchsuite.stats.speed import SpeedComparison, compare_speed, paired_logs
 
 STEPS = {
     "sdpa": ("nanogpt", "transformers"),
@@ -28,6 +35,7 @@ STEPS = {
 NAMES = {"sdpa": "eager", "compile": "compiled"}
 SHAPE: dict[str, Any] = {"batch": 32, "seq": 96, "width": 96, "heads": 4, "layers": 3, "vocab": 512}
 TASK_DOCUMENTS = 100
+TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -44,28 +52,54 @@ class Row:
     note: str = ""
 
 
-def training_rows(pairs: int, threads: int, say: Callable[[str], None]) -> list[Row]:
-    """Tokens/s of one training step, each measurement in a process of its own, orders reversed in every other pair."""
-    rates: dict[
-        tuple[str, str], dict[int, float]
-    ] = {}  # measured anew for each of ours, so that pairs are near in time
-    for pair in range(pairs):
-        for mine, others in STEPS.items():
-            order = (mine, *others) if pair % 2 == 0 else (*reversed(others), mine)
-            for implementation in order:
-                say(f"pair {pair + 1} of {pairs}: training step, {implementation}")
-                rates.setdefault((mine, implementation), {})[pair] = _step_tokens_per_s(implementation, threads)
+def training_rows(rounds: int, threads: int, observer: Observer) -> list[Row]:
+    """Tokens/s of one training step, ours and each rival's measured together, in turns. Raises UserError where one
+    cannot be measured."""
+    cases = {name: _case(name, rounds, threads) for name in dict.fromkeys(chain(STEPS, *STEPS.values()))}
+    pairs = [(mine, other) for mine, others in STEPS.items() for other in others]
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store.create(Path(folder) / "run", {})
+        Scheduler(
+            cases.values(),
+            store,
+            functools.partial(workers.make, preloads(cases.values())),
+            observer,
+            comparisons=[Comparison("implementation", cases[mine].id, cases[other].id, {}) for mine, other in pairs],
+            resolution=Resolution(most=rounds),
+        ).run()
+        store.close()
+    records = {name: [r for r in store.records if r.case_id == case.id] for name, case in cases.items()}
+    for name, own in records.items():
+        if failed := next((record for record in own if record.status != "ok"), None):
+            raise UserError(f"the training step {name} ended as {failed.status}: {failed.reason}")
     return [
         Row(
             f"training step, {NAMES.get(mine, mine)}, against {_peer(mine, other)}",
-            _median(rates[mine, mine]),
-            _median(rates[mine, other]),
+            *_rates(records[mine], records[other], found := compare_speed(_logs(records[mine], records[other]))),
             "tokens/s",
-            compare_speed(rates[mine, mine], rates[mine, other]),
+            found,
         )
-        for mine, others in STEPS.items()
-        for other in others
+        for mine, other in pairs
     ]
+
+
+def _case(implementation: str, rounds: int, threads: int) -> Case:
+    params = {
+        "component": "position", "variant": "learned", "implementation": implementation, "scope": "step",
+        "direction": "step", "shape": SHAPE, "dtype": "float32", "device": "cpu", "mode": "wall", "threads": threads,
+        "matching": "iso-parameter", "sample_s": 0.5,
+    }  # fmt: skip
+    return Case(case_id("speed", params), "speed", implementation, params, tuple(range(rounds)), TIMEOUT_S, "steps")
+
+
+def _logs(mine: list[Record], theirs: list[Record]) -> list[float]:
+    return paired_logs(timed(mine), timed(theirs))
+
+
+def _rates(mine: list[Record], theirs: list[Record], found: SpeedComparison) -> tuple[float, float]:
+    """Median tokens/s of theirs, and ours by the ratio, so that the two agree with it."""
+    rate = statistics.median(record.result["tokens_per_s"] for record in theirs if record.result)
+    return rate * (found.ratio or math.nan), rate
 
 
 def _peer(mine: str, other: str) -> str:
@@ -89,35 +123,9 @@ def evaluation_row(pairs: int, threads: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         tasks.write_tasks(Path(folder), limit=TASK_DOCUMENTS)
         found = compare_with_hflm(model, vocabulary, Path(folder), pairs=pairs, threads=threads)
-    ours, theirs = dict(enumerate(found.ours)), dict(enumerate(found.theirs))
+    logs = [math.log(mine / theirs) for mine, theirs in zip(found.ours, found.theirs, strict=True)]
     note = (
         f"HFLM at batch size {found.batch_size}, the best of three; log-likelihoods within {found.difference_nats:.0e}"
     )
-    return Row(
-        "evaluation, against HFLM", _median(ours), _median(theirs), "requests/s", compare_speed(ours, theirs), note
-    )
-
-
-def _step_tokens_per_s(implementation: str, threads: int) -> float:
-    params = {
-        "component": "position", "variant": "learned", "implementation": implementation, "scope": "step",
-        "direction": "step", "shape": SHAPE, "dtype": "float32", "device": "cpu", "mode": "wall", "threads": threads,
-        "matching": "iso-parameter", "sample_s": 2.0,
-    }  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        job: dict[str, Any] = {"name": implementation, "measure": KINDS["speed"].measure, "seeded": False}
-        job |= {"params": params, "replicate": 0, "threads": threads, "memory_limit_bytes": None, "workdir": folder}
-        job |= {"log": f"{folder}/log.txt", "result": f"{folder}/result.json", "progress_fd": None, "parent": None}
-        file = Path(folder) / "job.json"
-        file.write_text(json.dumps(job))
-        subprocess.run([sys.executable, "-m", "benchsuite.worker", str(file)], check=False)
-        outcome = json.loads((Path(folder) / "result.json").read_text())
-    if outcome["status"] != "ok":
-        raise UserError(f"the training step {implementation} ended as {outcome['status']}: {outcome['reason']}")
-    return float(outcome["result"]["tokens_per_s"])
-
-
-def _median(rates: dict[int, float]) -> float:
-    ordered = sorted(rates.values())
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    ours, theirs = statistics.median(found.ours), statistics.median(found.theirs)
+    return Row("evaluation, against HFLM", ours, theirs, "requests/s", compare_speed(logs), note)
