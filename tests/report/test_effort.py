@@ -29,7 +29,7 @@ def test_what_is_not_timed_work_is_overhead_and_a_break_is_neither(small, edit):
     starts = ["2026-01-01T00:00:02+00:00", "2026-01-01T00:00:03.500+00:00", "2026-01-01T09:00:00+00:00"]
     run = timed(edit, small, phases=phases, starts=starts)
     found = effort(load(run))
-    assert found.wall_s == pytest.approx(2 + 1 + 0.5 + 1 + 1)  # start-up, a process, a gap, two more, and a night between
+    assert found.wall_s == pytest.approx(2 + 1 + 0.5 + 1 + 1)  # start-up, a process, a gap, two more, a night
     assert (found.sampled_s, found.first_s, found.compiled_s) == (3 * 0.6, 3 * 0.2, 0)
     assert found.timed == pytest.approx(2.4 / 5.5)
     assert "44% of 5.5" in sentence(join([run])["runs"][0]["effort"])
