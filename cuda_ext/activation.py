@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import cuda_ext
+from benchsuite.cuda_ext.autograd import differentiable, mutating, widest
 
 ACT_KINDS = ("gelu", "gelu_erf", "relu", "relu2", "silu")
 GLU_KINDS = ("swiglu", "geglu", "reglu")
@@ -59,11 +60,10 @@ def register() -> None:
         "benchsuite::glu_separate_backward",
         lambda grad, gate, up, kind: (gate.new_empty(gate.shape), up.new_empty(up.shape)),
     )
-    from benchsuite.cuda_ext.autograd import differentiable
-
-    _calls["act"] = differentiable("act", _save, _backward_of("act_backward"))
-    _calls["glu"] = differentiable("glu", _save, _backward_of("glu_backward"))
-    _calls["glu_separate"] = differentiable("glu_separate", _save_separate, _separate_backward)
+    _calls["act"] = differentiable("act", _save, _backward_of("act_backward"), autocast=widest(2))
+    _calls["glu"] = differentiable("glu", _save, _backward_of("glu_backward"), autocast=widest(2))
+    _calls["glu_separate"] = differentiable("glu_separate", _save_separate, _separate_backward, autocast=widest(2))
+    mutating("act_out", "glu_out")
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -14,7 +14,9 @@ EPS = 1e-5
 SHAPES = [(1, 1, False), (3, 37, False), (2, 64, True), (5, 768, True), (1, 700, False)]
 
 
-def rows_of(x: Array, table: bool = False, second: bool = False, rows: int | None = None) -> Struct:
+def rows_of(
+    x: Array, table: bool = False, second: bool = False, rows: int | None = None, second_rows: int = 0
+) -> Struct:
     """NormRows of x (rows, columns), or of the rows of one or two tables."""
     columns, element = x.shape[1], {"float32": 0, "uint16": 1, "float16": 2}[x.dtype.name]
     return Struct(
@@ -28,6 +30,8 @@ def rows_of(x: Array, table: bool = False, second: bool = False, rows: int | Non
             columns if second else 0,
             len(x) if rows is None else rows,
             columns,
+            len(x),
+            second_rows,
         )
     )
 
