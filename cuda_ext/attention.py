@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import cuda_ext
-from benchsuite.cuda_ext.autograd import differentiable, no_gradient, product
+from benchsuite.cuda_ext.autograd import differentiable, fake, fits, no_gradient, product
 from benchsuite.cuda_ext.rotary import rotary_angles
 
 _calls: dict[str, Callable[..., Any]] = {}
@@ -81,8 +81,7 @@ def _angles(
 
 def register() -> None:
     """Fake implementations and gradients; called once, when the library is loaded."""
-    fake = torch.library.register_fake
-    fake("benchsuite::attention", lambda q, k, v, *_: _outputs(q, q.shape[0], q.shape[1], q.shape[2], q.shape[3]))
+    fake("benchsuite::attention", _fake_attention)
     fake(
         "benchsuite::attention_backward",
         lambda grad, q, k, v, *_: (q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)),
@@ -96,6 +95,14 @@ def register() -> None:
     _calls["attention_qkv"] = differentiable(
         "attention_qkv", _save_packed, _backward_packed, kept=1, autocast=product(1)
     )
+
+
+def _fake_attention(q: Tensor, k: Tensor, v: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    (B, H, Tq, D), (_, shared, Tk, _) = q.shape, k.shape
+    fits("attention", q, (B, shared, Tk, D), k=k, v=v)
+    if shared != H and (shared == 0 or H % shared):
+        raise RuntimeError(f"attention: {H} heads of q are no multiple of {shared} heads of k")
+    return _outputs(q, B, H, Tq, D)
 
 
 def _outputs(like: Tensor, B: int, H: int, T: int, D: int) -> tuple[Tensor, Tensor]:

@@ -2,17 +2,18 @@
 is told of operators that write into their arguments.
 
 torch.library's own autograd wrapper is Python that costs tens of µs a call, more than a small operator takes. Eager
-code therefore goes through a torch.autograd.Function with the same two functions; torch.compile, torch.func, and
-whoever calls torch.ops.benchsuite directly, gets torch.library's.
+code therefore goes through a torch.autograd.Function with the same two functions, and torch.func's transforms through
+one of the form that they ask for; torch.compile, and whoever calls torch.ops.benchsuite directly, gets torch.library's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 TWICE = "benchsuite's kernels cannot be differentiated twice"
 
@@ -76,14 +77,17 @@ def differentiable(
             raise RuntimeError(f"{name}: {TWICE}")
         return backward(ctx, *grads)
 
-    members = {"forward": staticmethod(forward), "backward": staticmethod(once)}
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        raise RuntimeError(f"{name}: benchsuite's kernels have no derivative in forward mode")
+
+    members = {"forward": staticmethod(forward), "backward": staticmethod(once), "jvp": staticmethod(jvp)}
     function: Any = type(name, (torch.autograd.Function,), members)
     apply = super(torch.autograd.Function, function).apply  # without the search for a setup_context, which it has not
-    compiling, grad_enabled, transformed = (
-        torch.compiler.is_compiling,
-        torch.is_grad_enabled,
-        torch._C._are_functorch_transforms_active,
-    )
+    members = {"forward": staticmethod(op), "setup_context": staticmethod(traced_setup)}
+    members |= {"backward": staticmethod(traced_backward), "jvp": staticmethod(jvp), "generate_vmap_rule": True}
+    functional: Any = type(name, (torch.autograd.Function,), members)
+    compiling, grad_enabled = torch.compiler.is_compiling, torch.is_grad_enabled
+    transformed = torch._C._are_functorch_transforms_active
     below_autograd, any_autocast = torch._C._AutoDispatchBelowAutograd, torch._C._is_any_autocast_enabled
 
     def call(*args: Any) -> Any:
@@ -91,9 +95,11 @@ def differentiable(
             return shown(op(*(_under_autocast(autocast, args) if autocast else args)))
         if autocast and any_autocast():
             args = _under_autocast(autocast, args)
-        if not grad_enabled():
-            return shown(below(*args))
-        return shown(op(*args)) if transformed() else apply(*args)
+        if transformed():
+            return shown(functional.apply(*args))
+        if grad_enabled() or forward_ad._current_level >= 0:  # which it has not, and says so
+            return apply(*args)
+        return shown(below(*args))
 
     return call
 
@@ -122,6 +128,29 @@ def _once(name: str, found: Any, inputs: list[Any]) -> tuple[Any, ...]:
     gradients = [one for one in every if one is not None]
     done = iter(_Once.apply(name, len(gradients), *gradients, *(one for one in inputs if one is not None)))
     return tuple(None if one is None else next(done) for one in every)
+
+
+def fake(name: str, implementation: Callable[..., Any]) -> None:
+    """Gives the operator its outputs for meta and fake tensors, of which all or none are."""
+
+    def checked(*args: Any) -> Any:
+        if len({one.device for one in args if isinstance(one, Tensor)}) > 1:
+            raise RuntimeError(f"{name.partition('::')[2]}: the tensors are on different devices")
+        return implementation(*args)
+
+    torch.library.register_fake(name, checked)
+
+
+def fits(name: str, like: Tensor, shape: Sequence[int], **tensors: Tensor | None) -> None:
+    """Raises RuntimeError unless each of `tensors` has this shape and the type of `like`. For meta and fake
+    tensors, which the kernels and their checks never see."""
+    for argument, tensor in tensors.items():
+        if tensor is None:
+            continue
+        if tuple(tensor.shape) != tuple(shape):
+            raise RuntimeError(f"{name}: {argument} has shape {tuple(tensor.shape)}, not {tuple(shape)}")
+        if tensor.dtype != like.dtype:
+            raise RuntimeError(f"{name}: the tensors have different types, {like.dtype} and {tensor.dtype}")
 
 
 def no_gradient(name: str, **tensors: Tensor | None) -> None:

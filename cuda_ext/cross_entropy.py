@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import cuda_ext
-from benchsuite.cuda_ext.autograd import differentiable, mutating, product
+from benchsuite.cuda_ext.autograd import differentiable, fake, mutating, product
 
 # Bytes of a chunk's logits: large enough that a product's own passes over the weight, and one over its gradient, are
 # cheap for each chunk, small beside that gradient itself. At 2048 x 768 and 50,257 words 64 MiB takes 9% longer.
@@ -39,7 +39,6 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, ignore_inde
 
 def register() -> None:
     """The chunked operator itself, fake implementations and gradients; called once, when the library is loaded."""
-    fake = torch.library.register_fake
     fake(
         "benchsuite::cross_entropy_rows_",
         lambda logits, targets, ignore, scale, gradient: logits.new_empty(targets.shape, dtype=_arithmetic(logits)),
@@ -134,6 +133,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tenso
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     dx, dweight, x, weight = ctx.saved_tensors
     # A factor of 1 is seen on the CPU, where it costs nothing to look; not when traced, where there is no number.
-    if grad.device.type != "cpu" or type(grad) is not Tensor or float(grad) != 1:
+    plain = grad.device.type == "cpu" and type(grad) is Tensor and not torch._C._are_functorch_transforms_active()
+    if not plain or float(grad) != 1:
         dx, dweight = dx * grad.to(dx.dtype), dweight * grad.to(dweight.dtype)
     return dx.to(x.dtype), dweight.to(weight.dtype), None, None, None

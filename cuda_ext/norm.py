@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import cuda_ext
-from benchsuite.cuda_ext.autograd import differentiable, mutating, reduction
+from benchsuite.cuda_ext.autograd import differentiable, fake, fits, mutating, reduction
 
 _calls: dict[str, Callable[..., Any]] = {}
 
@@ -84,20 +84,13 @@ def embedding(tokens: Tensor, table: Tensor) -> Tensor:
 
 def register() -> None:
     """Fake implementations and gradients; called once, when the library is loaded."""
-    fake = torch.library.register_fake
-    fake("benchsuite::layer_norm", lambda x, weight, bias, eps: (x.new_empty(x.shape), *_statistics(x, _rows(x))))
+    fake("benchsuite::layer_norm", _fake_layer_norm)
     fake("benchsuite::layer_norm_out", lambda x, weight, bias, eps, out, mean, rstd: None)
     fake(
         "benchsuite::layer_norm_backward",
         lambda grad, x, weight, mean, rstd: (x.new_empty(x.shape), *_affine(weight)),
     )
-    fake(
-        "benchsuite::embedding_layer_norm",
-        lambda tokens, table, positions, position_table, weight, bias, eps: (
-            table.new_empty((*tokens.shape, table.shape[1])),
-            *_statistics(table, tokens.numel()),
-        ),
-    )
+    fake("benchsuite::embedding_layer_norm", _fake_embedding_layer_norm)
     fake(
         "benchsuite::embedding_layer_norm_rows_backward",
         lambda grad, tokens, table, positions, position_table, weight, mean, rstd: (
@@ -130,6 +123,28 @@ def register() -> None:
         autocast=reduction(6),
     )
     mutating("layer_norm_out")
+
+
+def _fake_layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> tuple[Tensor, ...]:
+    fits("layer_norm", x, x.shape[-1:], weight=weight, bias=bias)
+    return x.new_empty(x.shape), *_statistics(x, _rows(x))
+
+
+def _fake_embedding_layer_norm(
+    tokens: Tensor,
+    table: Tensor,
+    positions: Tensor | None,
+    position_table: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    eps: float,
+) -> tuple[Tensor, ...]:
+    name, C = "embedding_layer_norm", table.shape[-1]
+    fits(name, table, (C,), weight=weight, bias=bias)
+    fits(name, tokens, tokens.shape, positions=positions)
+    if position_table is not None:
+        fits(name, table, (position_table.shape[0], C), position_table=position_table)
+    return table.new_empty((*tokens.shape, C)), *_statistics(table, tokens.numel())
 
 
 def _affine(weight: Tensor) -> tuple[Tensor, Tensor]:

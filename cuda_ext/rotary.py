@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import cuda_ext
-from benchsuite.cuda_ext.autograd import differentiable, mutating, no_gradient, widest
+from benchsuite.cuda_ext.autograd import differentiable, fake, fits, mutating, no_gradient, widest
 
 _calls: dict[str, Callable[..., Any]] = {}
 
@@ -76,12 +76,13 @@ def _angles(q: Tensor, positions: Tensor, base: float, rotary_dim: int | None) -
 def register() -> None:
     """Fake implementations and gradients; called once, when the library is loaded."""
 
-    def outputs(q: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    def outputs(q: Tensor, k: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
         B, H, T, D = q.shape
+        fits("rotary", q, q.shape, k=k)
         return q.new_empty((B, T, H, D)), q.new_empty((B, T, H, D))
 
-    torch.library.register_fake("benchsuite::rotary", outputs)
-    torch.library.register_fake("benchsuite::rotary_", lambda q, k, cos, sin, interleaved, sign: None)
+    fake("benchsuite::rotary", outputs)
+    fake("benchsuite::rotary_", lambda q, k, cos, sin, interleaved, sign: None)
     _calls["rotary"] = differentiable("rotary", _save, _backward, autocast=widest(2))
     mutating("rotary_")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import cuda_ext
-from benchsuite.cuda_ext.autograd import differentiable, mutating, no_gradient, reduction
+from benchsuite.cuda_ext.autograd import differentiable, fake, mutating, no_gradient, reduction
 
 _calls: dict[str, Callable[..., Any]] = {}
 
@@ -27,7 +27,6 @@ def alibi_softmax(scores: Tensor, slopes: Tensor | None = None, scale: float = 1
 
 def register() -> None:
     """Fake implementations and gradients; called once, when the library is loaded."""
-    fake = torch.library.register_fake
     fake("benchsuite::alibi_softmax", lambda scores, slopes, scale, causal: scores.new_empty(scores.shape))
     fake("benchsuite::alibi_softmax_out", lambda scores, slopes, scale, causal, out: None)
     fake("benchsuite::alibi_softmax_backward", lambda grad, p, scale, causal: p.new_empty(p.shape))
