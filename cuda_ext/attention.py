@@ -98,7 +98,8 @@ def register() -> None:
 
 
 def _fake_attention(q: Tensor, k: Tensor, v: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    (B, H, Tq, D), (_, shared, Tk, _) = q.shape, k.shape
+    B, H, Tq, D = q.shape
+    shared, Tk = k.shape[1:3]
     fits("attention", q, (B, shared, Tk, D), k=k, v=v)
     if shared != H and (shared == 0 or H % shared):
         raise RuntimeError(f"attention: {H} heads of q are no multiple of {shared} heads of k")

@@ -80,7 +80,11 @@ def differentiable(
     def jvp(ctx: Any, *tangents: Any) -> Any:
         raise RuntimeError(f"{name}: benchsuite's kernels have no derivative in forward mode")
 
-    members = {"forward": staticmethod(forward), "backward": staticmethod(once), "jvp": staticmethod(jvp)}
+    members: dict[str, Any] = {
+        "forward": staticmethod(forward),
+        "backward": staticmethod(once),
+        "jvp": staticmethod(jvp),
+    }
     function: Any = type(name, (torch.autograd.Function,), members)
     apply = super(torch.autograd.Function, function).apply  # without the search for a setup_context, which it has not
     members = {"forward": staticmethod(op), "setup_context": staticmethod(traced_setup)}

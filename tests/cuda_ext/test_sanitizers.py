@@ -1,5 +1,5 @@
-"""All CPU operators under AddressSanitizer and UndefinedBehaviorSanitizer, in a process of their own: in their tests, and
-with arguments that do not fit."""
+"""All CPU operators under AddressSanitizer and UndefinedBehaviorSanitizer, in a process of their own: their tests, and
+arguments that do not fit."""
 
 from __future__ import annotations
 
