@@ -97,6 +97,13 @@ def spoiled(x: Tensor) -> Iterator[tuple[str, Tensor]]:
         yield f"transposed in {d}", x.transpose(d, -1).contiguous().transpose(d, -1)
 
 
+def test_every_operator_is_tried() -> None:
+    known = {
+        name.partition("::")[2] for name in torch._C._dispatch_get_all_op_names() if name.startswith("benchsuite::")
+    }
+    assert known - {"cpu_isa", "set_cpu_isa", "has_cuda"} == set(NAMES)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_whatever_an_operator_is_given_it_computes_or_refuses(name: str) -> None:
     """Where it computes, the result is that of the same values laid out plainly."""
