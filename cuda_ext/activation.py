@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import cuda_ext
+from benchsuite.cuda_ext.autograd import differentiable, fake, fits, mutating, widest
 
 ACT_KINDS = ("gelu", "gelu_erf", "relu", "relu2", "silu")
 GLU_KINDS = ("swiglu", "geglu", "reglu")
@@ -47,23 +48,38 @@ def glu_separate(gate: Tensor, up: Tensor, kind: str) -> Tensor:
 
 def register() -> None:
     """Fake implementations and gradients; called once, when the library is loaded."""
-    fake = torch.library.register_fake
-    fake("benchsuite::act", lambda x, bias, kind: x.new_empty(x.shape))
+    fake("benchsuite::act", _fake_act)
     fake("benchsuite::act_backward", lambda grad, x, bias, kind: x.new_empty(x.shape))
     fake("benchsuite::act_out", lambda x, bias, kind, out: None)
-    fake("benchsuite::glu", lambda x, bias, kind: x.new_empty((*x.shape[:-1], x.shape[-1] // 2)))
+    fake("benchsuite::glu", _fake_glu)
     fake("benchsuite::glu_backward", lambda grad, x, bias, kind: x.new_empty(x.shape))
     fake("benchsuite::glu_out", lambda x, bias, kind, out: None)
-    fake("benchsuite::glu_separate", lambda gate, up, kind: gate.new_empty(gate.shape))
+    fake("benchsuite::glu_separate", _fake_separate)
     fake(
         "benchsuite::glu_separate_backward",
         lambda grad, gate, up, kind: (gate.new_empty(gate.shape), up.new_empty(up.shape)),
     )
-    from benchsuite.cuda_ext.autograd import differentiable
+    _calls["act"] = differentiable("act", _save, _backward_of("act_backward"), autocast=widest(2))
+    _calls["glu"] = differentiable("glu", _save, _backward_of("glu_backward"), autocast=widest(2))
+    _calls["glu_separate"] = differentiable("glu_separate", _save_separate, _separate_backward, autocast=widest(2))
+    mutating("act_out", "glu_out")
 
-    _calls["act"] = differentiable("act", _save, _backward_of("act_backward"))
-    _calls["glu"] = differentiable("glu", _save, _backward_of("glu_backward"))
-    _calls["glu_separate"] = differentiable("glu_separate", _save_separate, _separate_backward)
+
+def _fake_act(x: Tensor, bias: Tensor | None, kind: str) -> Tensor:
+    fits("act", x, x.shape[-1:], bias=bias)
+    return x.new_empty(x.shape)
+
+
+def _fake_glu(x: Tensor, bias: Tensor | None, kind: str) -> Tensor:
+    fits("glu", x, x.shape[-1:], bias=bias)
+    if x.dim() == 0 or x.shape[-1] % 2:
+        raise RuntimeError(f"glu: the last dimension of x {tuple(x.shape)} has no halves")
+    return x.new_empty((*x.shape[:-1], x.shape[-1] // 2))
+
+
+def _fake_separate(gate: Tensor, up: Tensor, kind: str) -> Tensor:
+    fits("glu_separate", gate, gate.shape, up=up)
+    return gate.new_empty(gate.shape)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

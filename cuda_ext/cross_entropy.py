@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import cuda_ext
+from benchsuite.cuda_ext.autograd import differentiable, fake, mutating, product
 
 # Bytes of a chunk's logits: large enough that a product's own passes over the weight, and one over its gradient, are
 # cheap for each chunk, small beside that gradient itself. At 2048 x 768 and 50,257 words 64 MiB takes 9% longer.
@@ -27,8 +28,9 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, ignore_inde
     """The mean cross-entropy in nats of softmax(x · weightᵀ) for targets (N) int64; x (N, C), weight (V, C); a scalar.
 
     Targets of `ignore_index` do not count; without any other the mean is NaN, as torch's. float32, bfloat16, float16
-    (the weight's gradient is summed in float32), and float64 on the CPU. The result is float32 or float64. Raises
-    RuntimeError for a target that is no class (checked on the CPU) and for what does not fit.
+    (the weight's gradient is summed in float32), and float64 on the CPU. The result is float32 or float64. In float16
+    the gradients wait in float32 for the loss's scale, so that torch.amp.GradScaler finds them as torch's own. Raises
+    RuntimeError for a target that is no class (on CUDA its loss is NaN instead) and for what does not fit.
     """
     cuda_ext.load()
     gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
@@ -37,7 +39,6 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, ignore_inde
 
 def register() -> None:
     """The chunked operator itself, fake implementations and gradients; called once, when the library is loaded."""
-    fake = torch.library.register_fake
     fake(
         "benchsuite::cross_entropy_rows_",
         lambda logits, targets, ignore, scale, gradient: logits.new_empty(targets.shape, dtype=_arithmetic(logits)),
@@ -47,17 +48,31 @@ def register() -> None:
         "benchsuite::linear_cross_entropy",
         lambda x, weight, targets, ignore, gradient: (
             x.new_empty((), dtype=_arithmetic(x)),
-            x.new_empty(x.shape if gradient else (0,)),
-            weight.new_empty(weight.shape if gradient else (0,)),
+            x.new_empty(x.shape if gradient else (0,), dtype=_saved(x)),
+            weight.new_empty(weight.shape if gradient else (0,), dtype=_saved(x)),
         ),
     )
-    from benchsuite.cuda_ext.autograd import differentiable
-
-    _calls["linear_cross_entropy"] = differentiable("linear_cross_entropy", _save, _backward, kept=2)
+    call = differentiable("linear_cross_entropy", _save, _backward, kept=2, autocast=product(2))
+    _calls["linear_cross_entropy"] = call
+    mutating("cross_entropy_rows_")
 
 
 def _arithmetic(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def _saved(x: Tensor) -> torch.dtype:
+    """The type in which gradients wait for the scale of the loss. float16 has no room for those of a mean."""
+    return torch.float32 if x.dtype == torch.float16 else x.dtype
+
+
+# What a row's gradient is multiplied by in float16, between 0 and 1 before: as large as it can be.
+HALF_SCALE = 2.0**14
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """a · b for float16 in float32, to which the sums of many rows are bound."""
+    return torch.mm(a, b, out_dtype=torch.float32) if a.device.type == "cuda" else a.float() @ b.float()
 
 
 def _chunked(x: Tensor, weight: Tensor, targets: Tensor, ignore: int, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -65,6 +80,10 @@ def _chunked(x: Tensor, weight: Tensor, targets: Tensor, ignore: int, gradient: 
     if x.dim() != 2 or weight.dim() != 2 or x.shape[1] != weight.shape[1] or targets.shape != x.shape[:1]:
         shapes = f"{tuple(x.shape)}, {tuple(weight.shape)} and {tuple(targets.shape)}"
         raise RuntimeError(f"linear_cross_entropy: x (N, C), weight (V, C) and targets (N) have shapes {shapes}")
+    if x.dtype != weight.dtype or not x.is_floating_point():
+        raise RuntimeError(f"linear_cross_entropy: x and weight have the types {x.dtype} and {weight.dtype}, not one")
+    if not x.device == weight.device == targets.device:
+        raise RuntimeError("linear_cross_entropy: the tensors are on different devices")
     N, V = x.shape[0], weight.shape[0]
     most = max(1, CHUNK_BYTES // max(1, V * x.element_size()))
     chunks = max(1, math.ceil(N / most))
@@ -72,17 +91,22 @@ def _chunked(x: Tensor, weight: Tensor, targets: Tensor, ignore: int, gradient: 
     targets = targets.contiguous()
     count = (targets != ignore).sum()
     # On the CPU the mean's factor goes into the gradient at once; on CUDA reading it would wait for the device.
-    scale = 1 / max(1, int(count)) if x.device.type == "cpu" else 1.0
+    half = x.dtype == torch.float16
+    scale = HALF_SCALE if half else 1 / max(1, int(count)) if x.device.type == "cpu" else 1.0
     logits = x.new_empty((rows, V))
     losses = x.new_empty((N,), dtype=_arithmetic(x))
-    dx = x.new_empty(x.shape if gradient else (0,))
+    dx = x.new_empty(x.shape if gradient else (0,), dtype=_saved(x))
     dweight = weight.new_empty(weight.shape if gradient else (0,), dtype=_arithmetic(x))
     for first in range(0, N, rows):
         chunk = slice(first, min(first + rows, N))
         part = logits[: chunk.stop - first]
         torch.mm(x[chunk], weight.t(), out=part)
         losses[chunk] = torch.ops.benchsuite.cross_entropy_rows_(part, targets[chunk], ignore, scale, gradient)
-        if gradient:
+        if gradient and half:
+            dx[chunk] = _product(part, weight)
+            product = _product(part.t(), x[chunk])
+            dweight.copy_(product) if first == 0 else dweight.add_(product)
+        elif gradient:
             torch.mm(part, weight, out=dx[chunk])
             if dweight.dtype != part.dtype:
                 product = part.t() @ x[chunk]
@@ -93,19 +117,23 @@ def _chunked(x: Tensor, weight: Tensor, targets: Tensor, ignore: int, gradient: 
                 dweight.addmm_(part.t(), x[chunk])
     if gradient and N == 0:
         dweight.zero_()
-    if gradient and x.device.type != "cpu":
+    if gradient and half:
+        dx, dweight = dx.div_(count * HALF_SCALE), dweight.div_(count * HALF_SCALE)
+    elif gradient and x.device.type != "cpu":
         dx, dweight = dx / count, dweight / count
-    return losses.sum() / count, dx, dweight.to(weight.dtype)
+    return losses.sum() / count, dx, dweight.to(_saved(x))
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, weight, *_ = inputs
     _, dx, dweight = output
-    ctx.save_for_backward(dx, dweight)
+    ctx.save_for_backward(dx, dweight, x, weight)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    dx, dweight = ctx.saved_tensors
+    dx, dweight, x, weight = ctx.saved_tensors
     # A factor of 1 is seen on the CPU, where it costs nothing to look; not when traced, where there is no number.
-    if grad.device.type != "cpu" or type(grad) is not Tensor or float(grad) != 1:
+    plain = grad.device.type == "cpu" and type(grad) is Tensor and not torch._C._are_functorch_transforms_active()
+    if not plain or float(grad) != 1:
         dx, dweight = dx * grad.to(dx.dtype), dweight * grad.to(dweight.dtype)
-    return dx, dweight, None, None, None
+    return dx.to(x.dtype), dweight.to(weight.dtype), None, None, None

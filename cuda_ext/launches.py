@@ -150,7 +150,8 @@ def _norms(model: Model, dtype: str) -> Iterator[Work]:
     index = np.arange(rows)[::-1].copy()
     mean, rstd = np.zeros(rows, np.float32), np.ones(rows, np.float32)
     for operator, table in (("layer_norm", False), ("embedding_layer_norm", True)):
-        struct = Struct((element, View("x"), None, View("index") if table else None, None, columns, 0, rows, columns))
+        at = View("index") if table else None
+        struct = Struct((element, View("x"), None, at, None, columns, 0, rows, columns, rows, 0))
         buffers: dict[str, Buffer] = {"x": x} | ({"index": index} if table else {})
         outputs = (_empty((rows, columns), dtype), *[Uninitialised((rows,), np.float32)] * 2)
         name = (f"norm_forward_kernelI{mangled}Li{lanes}ELb0E",)
@@ -243,7 +244,7 @@ class _Tiles:
             return View(name) if name in given else None, T * D, D, D
 
         members = (
-            list(TYPES).index(self.dtype), 1, 1, T, T, D, *heads("q"), *heads("k"), *heads("v"), *heads("out"),
+            list(TYPES).index(self.dtype), 1, 1, T, T, D, 1, *heads("q"), *heads("k"), *heads("v"), *heads("out"),
             View("lse"), View("slopes"), None, None, 1, D**-0.5,
             *heads("dout"), *heads("dq"), *heads("dk"), *heads("dv"),
         )  # fmt: skip

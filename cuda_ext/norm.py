@@ -13,25 +13,31 @@ import torch
 from torch import Tensor
 
 from benchsuite import cuda_ext
+from benchsuite.cuda_ext.autograd import differentiable, fake, fits, mutating, reduction
 
 _calls: dict[str, Callable[..., Any]] = {}
 
 
-def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """(x - mean) / √(variance + eps) · weight + bias over the last dimension; (..., C), contiguous. arXiv:1607.06450.
 
-    weight, bias: (C). float32, bfloat16, float16, and float64 on the CPU; arithmetic in float32, the variance about the
-    mean. The result and its gradients have the same bits for any number of threads. Raises RuntimeError for what does
-    not fit.
+    weight, bias: (C), a weight of None being ones. float32, bfloat16, float16, and float64 on the CPU; arithmetic in
+    float32, the variance about the mean. As torch's, it takes x in 16 bits with weights in float32, and under autocast
+    on CUDA it computes and returns float32. The result and its gradients have the same bits for any number of threads.
+    Raises RuntimeError for what does not fit.
     """
     cuda_ext.load()
+    if weight is None:
+        weight = (x if bias is None else bias).new_ones(x.shape[-1:])
+    if x.dtype is not weight.dtype and _mixed(x, weight):
+        return _calls["layer_norm"](x.float(), weight, bias, eps).to(x.dtype)
     return _calls["layer_norm"](x, weight, bias, eps)
 
 
 def embedding_layer_norm(
     tokens: Tensor,
     table: Tensor,
-    weight: Tensor,
+    weight: Tensor | None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
     *,
@@ -42,13 +48,26 @@ def embedding_layer_norm(
 
     table: (V, C); positions, broadcastable to the shape of tokens, and position_table (P, C) come together. Types as
     for `layer_norm`. Gradients of the tables are dense, and deterministic: on the CPU always, on CUDA after
-    torch.use_deterministic_algorithms(True). Raises RuntimeError for an index outside its table (checked on the CPU
-    only) and for what does not fit.
+    torch.use_deterministic_algorithms(True). Raises RuntimeError for what does not fit, on the CPU also for an
+    index outside its table; on CUDA such an index stops the process's kernels, as with torch's.
     """
     cuda_ext.load()
     if positions is not None:
         positions = positions.expand(tokens.shape).contiguous()
-    return _calls["embedding_layer_norm"](tokens.contiguous(), table, positions, position_table, weight, bias, eps)
+    if weight is None:
+        weight = (table if bias is None else bias).new_ones(table.shape[-1:])
+    tokens = tokens.contiguous()
+    if table.dtype is not weight.dtype and _mixed(table, weight):
+        places = None if position_table is None else position_table.float()
+        y = _calls["embedding_layer_norm"](tokens, table.float(), positions, places, weight, bias, eps)
+        return y.to(table.dtype)
+    return _calls["embedding_layer_norm"](tokens, table, positions, position_table, weight, bias, eps)
+
+
+def _mixed(x: Tensor, weight: Tensor) -> bool:
+    """Whether x is of 16 bits and the weights of 32, where autocast on CUDA does not make all of it float32."""
+    low = x.dtype in (torch.bfloat16, torch.float16) and weight.dtype == torch.float32
+    return low and (x.device.type == "cpu" or not torch.is_autocast_enabled(x.device.type))
 
 
 def embedding(tokens: Tensor, table: Tensor) -> Tensor:
@@ -65,20 +84,13 @@ def embedding(tokens: Tensor, table: Tensor) -> Tensor:
 
 def register() -> None:
     """Fake implementations and gradients; called once, when the library is loaded."""
-    fake = torch.library.register_fake
-    fake("benchsuite::layer_norm", lambda x, weight, bias, eps: (x.new_empty(x.shape), *_statistics(x, _rows(x))))
+    fake("benchsuite::layer_norm", _fake_layer_norm)
     fake("benchsuite::layer_norm_out", lambda x, weight, bias, eps, out, mean, rstd: None)
     fake(
         "benchsuite::layer_norm_backward",
         lambda grad, x, weight, mean, rstd: (x.new_empty(x.shape), *_affine(weight)),
     )
-    fake(
-        "benchsuite::embedding_layer_norm",
-        lambda tokens, table, positions, position_table, weight, bias, eps: (
-            table.new_empty((*tokens.shape, table.shape[1])),
-            *_statistics(table, tokens.numel()),
-        ),
-    )
+    fake("benchsuite::embedding_layer_norm", _fake_embedding_layer_norm)
     fake(
         "benchsuite::embedding_layer_norm_rows_backward",
         lambda grad, tokens, table, positions, position_table, weight, mean, rstd: (
@@ -96,11 +108,11 @@ def register() -> None:
     )
     fake("benchsuite::embedding", lambda tokens, table: table.new_empty((*tokens.shape, table.shape[1])))
     fake("benchsuite::embedding_backward", lambda grad, tokens, count: grad.new_empty((count, grad.shape[-1])))
-    from benchsuite.cuda_ext.autograd import differentiable
-
     ops = torch.ops.benchsuite
     _calls["embedding"] = differentiable("embedding", _save_tokens, _lookup_backward_of(ops.embedding_backward.default))
-    _calls["layer_norm"] = differentiable("layer_norm", _save, _backward_of(ops.layer_norm_backward.default), kept=2)
+    _calls["layer_norm"] = differentiable(
+        "layer_norm", _save, _backward_of(ops.layer_norm_backward.default), kept=2, autocast=reduction(3)
+    )
     _calls["embedding_layer_norm"] = differentiable(
         "embedding_layer_norm",
         _save_embedding,
@@ -108,7 +120,31 @@ def register() -> None:
             ops.embedding_layer_norm_backward.default, ops.embedding_layer_norm_rows_backward.default
         ),
         kept=2,
+        autocast=reduction(6),
     )
+    mutating("layer_norm_out")
+
+
+def _fake_layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> tuple[Tensor, ...]:
+    fits("layer_norm", x, x.shape[-1:], weight=weight, bias=bias)
+    return x.new_empty(x.shape), *_statistics(x, _rows(x))
+
+
+def _fake_embedding_layer_norm(
+    tokens: Tensor,
+    table: Tensor,
+    positions: Tensor | None,
+    position_table: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    eps: float,
+) -> tuple[Tensor, ...]:
+    name, C = "embedding_layer_norm", table.shape[-1]
+    fits(name, table, (C,), weight=weight, bias=bias)
+    fits(name, tokens, tokens.shape, positions=positions)
+    if position_table is not None:
+        fits(name, table, (position_table.shape[0], C), position_table=position_table)
+    return table.new_empty((*tokens.shape, C)), *_statistics(table, tokens.numel())
 
 
 def _affine(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from benchsuite import cuda_ext
+from benchsuite.cuda_ext.autograd import differentiable, fake, mutating, no_gradient, reduction
 
 _calls: dict[str, Callable[..., Any]] = {}
 
@@ -26,17 +27,16 @@ def alibi_softmax(scores: Tensor, slopes: Tensor | None = None, scale: float = 1
 
 def register() -> None:
     """Fake implementations and gradients; called once, when the library is loaded."""
-    fake = torch.library.register_fake
     fake("benchsuite::alibi_softmax", lambda scores, slopes, scale, causal: scores.new_empty(scores.shape))
     fake("benchsuite::alibi_softmax_out", lambda scores, slopes, scale, causal, out: None)
     fake("benchsuite::alibi_softmax_backward", lambda grad, p, scale, causal: p.new_empty(p.shape))
-    from benchsuite.cuda_ext.autograd import differentiable
-
-    _calls["alibi_softmax"] = differentiable("alibi_softmax", _save, _backward)
+    _calls["alibi_softmax"] = differentiable("alibi_softmax", _save, _backward, autocast=reduction(1))
+    mutating("alibi_softmax_out")
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, _, ctx.scale, ctx.causal = inputs
+    _, slopes, ctx.scale, ctx.causal = inputs
+    no_gradient("alibi_softmax", slopes=slopes)
     ctx.save_for_backward(output)
 
 

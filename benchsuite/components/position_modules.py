@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchsuite.cuda_ext.rotary import rotary_angles
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -30,6 +32,9 @@ class Position(nn.Module):
 
     `positions` is an int64 tensor, (T) or (B, T): the place of each token, 0 for the first of its document.
     `max_length` is the longest input in tokens that the scheme can take, None for any.
+
+    What a scheme computes from places is float32 whatever the type of the model, and made where it is used: a buffer
+    would be cast with the model, and 16 bits hold neither an angle of many turns nor the distance of far tokens.
     """
 
     max_length: int | None = None
@@ -50,9 +55,9 @@ class Position(nn.Module):
         """What is added to the attention scores before the softmax, (..., heads, T, T); None for nothing."""
         return None
 
-    def inside(self) -> dict[str, Any] | None:
-        """The arguments by which benchsuite's attention kernel computes this scheme inside (`slopes`, `rotary_base`);
-        None if it cannot. `embed` is applied in any case."""
+    def inside(self, positions: Tensor) -> dict[str, Any] | None:
+        """The arguments by which benchsuite's attention kernel computes this scheme inside (`slopes`, `angles`) for the
+        positions 0..T-1; None if it cannot. `embed` is applied in any case."""
         plain = type(self).rotation is Position.rotation and type(self).bias is Position.bias
         return {} if plain else None
 
@@ -78,15 +83,11 @@ class Sinusoidal(Position):
 
     SCALE = 0.02
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape)
-        frequencies = torch.exp(torch.arange(0, shape.width, 2) * (-math.log(10_000.0) / shape.width))
-        self.register_buffer("frequencies", frequencies, persistent=False)
-        self.frequencies: Tensor
-
     def embed(self, x: Tensor, positions: Tensor) -> Tensor:
-        angles = positions.unsqueeze(-1) * self.frequencies
-        table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)[..., : self.shape.width]
+        width = self.shape.width
+        channels = torch.arange(0, width, 2, dtype=torch.float32, device=positions.device)
+        angles = positions.unsqueeze(-1) * torch.exp(channels * (-math.log(10_000.0) / width))
+        table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)[..., :width]
         return x + (self.SCALE * table).to(x.dtype)
 
 
@@ -101,17 +102,13 @@ class Rotary(Position):
             raise ValueError(
                 f"rotary positions need an even head size; width {shape.width} / {shape.heads} heads is odd"
             )
-        frequencies = self.BASE ** (-torch.arange(0, shape.head_dim, 2) / shape.head_dim)
-        self.register_buffer("frequencies", frequencies, persistent=False)
-        self.frequencies: Tensor
 
     def rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        angles = positions.unsqueeze(-1) * self.frequencies
-        angles = torch.cat((angles, angles), dim=-1)
-        return angles.cos(), angles.sin()
+        cos, sin = rotary_angles(positions, self.shape.head_dim, self.BASE)
+        return torch.cat((cos, cos), dim=-1), torch.cat((sin, sin), dim=-1)
 
-    def inside(self) -> dict[str, Any]:
-        return {"rotary_base": self.BASE}
+    def inside(self, positions: Tensor) -> dict[str, Any]:
+        return {"angles": rotary_angles(positions, self.shape.head_dim, self.BASE)}
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -124,31 +121,28 @@ class ALiBi(Position):
     """Attention to a token d places back loses slope · d, with a slope for each head (arXiv:2108.12409); to one d
     places ahead, where it may look there, as much."""
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape)
-        self.register_buffer("slopes", alibi_slopes(shape.heads), persistent=False)
-        self.slopes: Tensor
-
     def bias(self, positions: Tensor) -> Tensor:
         distance = positions.unsqueeze(-2) - positions.unsqueeze(-1)  # (..., T, T): key place minus query place
         if self.shape.bidirectional:
             distance = -distance.abs()
-        return self.slopes[:, None, None] * distance.unsqueeze(-3)
+        return alibi_slopes(self.shape.heads, positions.device)[:, None, None] * distance.unsqueeze(-3)
 
-    def inside(self) -> dict[str, Any]:
-        return {"slopes": self.slopes}
+    def inside(self, positions: Tensor) -> dict[str, Any]:
+        return {"slopes": alibi_slopes(self.shape.heads, positions.device)}
 
 
-def alibi_slopes(heads: int) -> Tensor:
+def alibi_slopes(heads: int, device: torch.device | None = None) -> Tensor:
     """The slopes 2^(-8i/n), i = 1..n (heads,), float32.
 
     For a head count that is no power of two: those of the next smaller power, then every other one of the next larger,
     as in the authors' code and in transformers' BLOOM.
     """
     power = 2 ** math.floor(math.log2(heads))
-    slopes = [2 ** (-8 * i / power) for i in range(1, power + 1)]
-    slopes += [2 ** (-4 * i / power) for i in range(1, 2 * (heads - power), 2)]
-    return torch.tensor(slopes)
+    first = torch.arange(1, power + 1, dtype=torch.float32, device=device) * (-8 / power)
+    if heads == power:
+        return first.exp2()
+    others = torch.arange(1, 2 * (heads - power), 2, dtype=torch.float32, device=device) * (-4 / power)
+    return torch.cat((first, others)).exp2()
 
 
 class T5Relative(Position):
@@ -180,6 +174,6 @@ class T5Relative(Position):
 
     def _one_way(self, distance: Tensor, buckets: int) -> Tensor:
         exact = buckets // 2
-        share = (distance.clamp(min=1) / exact).log() / math.log(self.FARTHEST / exact)
+        share = (distance.clamp(min=1).float() / exact).log() / math.log(self.FARTHEST / exact)
         far = (exact + (share * (buckets - exact)).long()).clamp(max=buckets - 1)
         return torch.where(distance < exact, distance, far)

@@ -81,7 +81,7 @@ class FeedForward(nn.Module):
 class Attention(nn.Module):
     """Causal self-attention, (B, T, C) to itself; rotation and bias are those of `position_inputs`.
 
-    `inside`, a position scheme's own `Position.inside()`, stands for both where the positions are 0..T-1 and the mask
+    `inside`, a position scheme's own `Position.inside`, stands for both where the positions are 0..T-1 and the mask
     is causal: `fused` and `folded` compute the scheme from it. Without it they are `sdpa`.
     """
 
@@ -108,7 +108,7 @@ class Attention(nn.Module):
         if self.implementation in other_kernels.ATTENTION and bias is None:
             if rotation is not None:
                 q, k = rotate(q, *rotation), rotate(k, *rotation)
-            y = peer_kernels.attention(self.implementation)(q, k, v, (inside or {}).get("slopes"))
+            y = peer_kernels.attention(self.implementation)(q, k, v, **(inside or {}))
             return self.out(y.transpose(1, 2).reshape(B, T, C))
         if inside is not None:
             return self.out(folded_attention(q, k, v, **inside).transpose(1, 2).reshape(B, T, C))
@@ -156,12 +156,18 @@ def position_inputs(
     return rotation, bias
 
 
-def attention_inside(position: Position, implementation: str) -> dict[str, Any] | None:
-    """What the attention of this implementation computes inside instead of taking rotation and bias; see Attention."""
-    inside = position.inside() if implementation in ("fused", "folded", *other_kernels.ATTENTION) else None
+def attention_inputs(
+    position: Position, implementation: str, positions: Tensor, x: Tensor
+) -> tuple[tuple[Tensor, Tensor] | None, Tensor | None, dict[str, Any] | None]:
+    """Rotation, bias and `inside` (see Attention) for the positions 0..T-1 under a causal mask: what the attention of
+    this implementation computes inside it does not get as rotation or bias."""
+    inside = position.inside(positions) if implementation in ("fused", "folded", *other_kernels.ATTENTION) else None
     if implementation != "fused" and "slopes" not in (inside or ()):
-        return None  # nothing to fold: plain causal attention, and rotation outside of it
-    return inside
+        inside = None  # nothing to fold: plain causal attention, and rotation outside of it
+    rotation, bias = (None, None) if inside is not None else position_inputs(position, positions, x)
+    if implementation == "flex" and bias is None:  # one mask for all layers
+        inside = {**(inside or {}), "blocks": peer_kernels.causal_blocks(x.shape[1], x.device)}
+    return rotation, bias, inside
 
 
 class Block(nn.Module):
@@ -267,13 +273,15 @@ class GPT(nn.Module):
         self, tokens: Tensor, positions: Tensor | None, mask: Tensor | None, at: Tensor | None, *more: Tensor
     ) -> Tensor:
         """The decoder's part of `hidden`; its blocks get `more`."""
-        inside = None
-        if positions is None and mask is None:
-            inside = attention_inside(self.position, self.implementation)
+        plain = positions is None and mask is None
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)
         x = self.embed(tokens, positions)
-        rotation, bias = (None, None) if inside is not None else position_inputs(self.position, positions, x, mask)
+        inside = None
+        if plain:
+            rotation, bias, inside = attention_inputs(self.position, self.implementation, positions, x)
+        else:
+            rotation, bias = position_inputs(self.position, positions, x, mask)
         *earlier, last = self.blocks
         for block in earlier:
             x = self.run(block, x, rotation, bias, inside, None, *more)
@@ -325,13 +333,7 @@ class GPT(nn.Module):
                 return linear_cross_entropy(hidden, self.unembedding.weight, wanted)
             return functional.cross_entropy(self.head(hidden), wanted)
         if self.implementation == "fused":
-            hidden, weight = self.hidden(tokens).flatten(0, 1), self.unembedding.weight
-            # Autocast knows products by their names. float16 stays out of this one: the operator takes the gradient at
-            # once, before the loss is scaled.
-            kind = hidden.device.type
-            if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.bfloat16:
-                hidden, weight = hidden.bfloat16(), weight.bfloat16()
-            return linear_cross_entropy(hidden, weight, targets.flatten())
+            return linear_cross_entropy(self.hidden(tokens).flatten(0, 1), self.unembedding.weight, targets.flatten())
         return functional.cross_entropy(self(tokens).flatten(0, 1), targets.flatten())
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def attention(name: str) -> Callable[..., Tensor]:
-    """Causal attention of q, k, v (B, H, T, D) with ALiBi `slopes` (H) or None, by the kernel of that name."""
+    """Causal attention of q, k, v (B, H, T, D), with ALiBi where it gets `slopes` (H), by the kernel of that name."""
     return {"flex": _flex, "flash_attn": _flash_attn, "xformers": _xformers}[name]
 
 
@@ -26,10 +26,9 @@ def gated(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
     return LigerGELUMulFunction.apply
 
 
-def _flex(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor | None) -> Tensor:
-    T, device = q.shape[2], q.device
-    call = _compiled_flex() if device.type == "cuda" else _flex_attention()
-    return call(q, k, v, score_mod=_alibi(slopes), block_mask=_causal_blocks(T, str(device)))
+def _flex(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor | None = None, blocks: Any = None) -> Tensor:
+    call = _compiled_flex() if q.is_cuda else _flex_attention()
+    return call(q, k, v, score_mod=_alibi(slopes), block_mask=blocks or causal_blocks(q.shape[2], q.device))
 
 
 def _alibi(slopes: Tensor | None) -> Callable[..., Tensor] | None:
@@ -49,21 +48,22 @@ def _compiled_flex() -> Callable[..., Any]:
     return torch.compile(_flex_attention(), dynamic=False)
 
 
-@cache
-def _causal_blocks(T: int, device: str) -> Any:
+def causal_blocks(T: int, device: torch.device) -> Any:
+    """FlexAttention's causal mask of T tokens. It holds tensors, so a model makes one for each pass and keeps none: one
+    made in inference mode could not be used in training."""
     from torch.nn.attention.flex_attention import create_block_mask
 
-    return create_block_mask(lambda b, h, query, key: query >= key, None, None, T, T, device=device)
+    return create_block_mask(lambda b, h, query, key: query >= key, None, None, T, T, device=str(device))
 
 
-def _flash_attn(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor | None) -> Tensor:
+def _flash_attn(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor | None = None) -> Tensor:
     from flash_attn import flash_attn_func
 
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, T, H, D)
     return flash_attn_func(q, k, v, causal=True, alibi_slopes=slopes).transpose(1, 2)
 
 
-def _xformers(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor | None) -> Tensor:
+def _xformers(q: Tensor, k: Tensor, v: Tensor, slopes: Tensor | None = None) -> Tensor:
     from xformers.ops import LowerTriangularMask, memory_efficient_attention
 
     mask: Any = LowerTriangularMask()

@@ -66,12 +66,7 @@ class BenchsuiteForCausalLM(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:
-        """Computes the buffers that no file holds (frequencies, slopes); transformers loads into an empty shell."""
-        if not any(True for _ in module.buffers(recurse=False)):
-            return
-        fresh = dict(GPT(self.config.model_spec).named_buffers())
-        for name, buffer in self.gpt.named_buffers():
-            buffer.copy_(fresh[name])
+        """Nothing: a GPT begins with weights of its own, and no file lacks any."""
 
     def get_input_embeddings(self) -> torch.nn.Module:
         return self.gpt.embedding

@@ -202,7 +202,7 @@ def lookup_and_norm(rows: int, columns: int, vocab: int) -> Operator:
 
 def _angles(T: int, like: Tensor) -> tuple[Tensor, Tensor]:
     positions = torch.arange(T, device=like.device)
-    cos, sin = Rotary(Shape(HEADS * HEAD_DIM, HEADS, T)).to(like.device).rotation(positions)
+    cos, sin = Rotary(Shape(HEADS * HEAD_DIM, HEADS, T)).rotation(positions)
     return cos.to(like.dtype), sin.to(like.dtype)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from benchsuite.model import flops
-from benchsuite.model.gpt import GPT, Attention, FeedForward, attention_inside, position_inputs
+from benchsuite.model.gpt import GPT, Attention, FeedForward, attention_inputs
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain.step import Objective, TrainConfig, adamw, train_step
 from benchsuite.runs import references
@@ -42,8 +42,7 @@ class AttentionLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         positions = torch.arange(x.shape[1], device=x.device)
         x = self.position.embed(x, positions)
-        inside = attention_inside(self.position, self.attention.implementation)
-        rotation, bias = (None, None) if inside is not None else position_inputs(self.position, positions, x)
+        rotation, bias, inside = attention_inputs(self.position, self.attention.implementation, positions, x)
         return self.attention(x, rotation, bias, inside)
 
 

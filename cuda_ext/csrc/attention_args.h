@@ -11,12 +11,13 @@ struct Heads {
   int64_t b, h, t;
 };
 
-// softmax(scale q·k + slope (key place - query place)) v. The queries are the last Tq of Tk places. slopes (H, float32)
+// softmax(scale q·k + slope (key place - query place)) v. The queries are the last Tq of Tk places; `group` heads of them
+// share one of keys and values, H / group in number, while dk and dv have H. slopes (H, float32)
 // and cos, sin (Tk, D / 2; the type of the arithmetic; halves rotated against each other, as GPT-NeoX does) may be null.
 // lse (B, H, Tq), in the type of the arithmetic, is the logarithm of each row's sum of exponentials.
 struct AttentionArgs {
   Type type;
-  int64_t B, H, Tq, Tk, D;
+  int64_t B, H, Tq, Tk, D, group;
   Heads q, k, v, out;
   void* lse;
   const float* slopes;

@@ -68,6 +68,18 @@ inline std::string shape(const Tensor& t) {
   return text.str();
 }
 
+// As Python calls it.
+inline std::string type_name(ScalarType type) {
+  switch (type) {
+    case ScalarType::Float: return "float32";
+    case ScalarType::Double: return "float64";
+    case ScalarType::BFloat16: return "bfloat16";
+    case ScalarType::Half: return "float16";
+    case ScalarType::Long: return "int64";
+    default: return torch::headeronly::toString(type);
+  }
+}
+
 inline Type type_of(const Tensor& t, const char* op) {
   switch (t.scalar_type()) {
     case ScalarType::Float: return Type::f32;
@@ -76,9 +88,14 @@ inline Type type_of(const Tensor& t, const char* op) {
     case ScalarType::Double:
       require(t.is_cpu(), op, ": float64 works on the CPU only");
       return Type::f64;
-    default: fail(op, ": ", torch::headeronly::toString(t.scalar_type()),
+    default: fail(op, ": ", type_name(t.scalar_type()),
                   " is not among float32, bfloat16, float16 and float64");
   }
+}
+
+// The type of the arithmetic on elements of t, and of what is kept of a row.
+inline ScalarType arithmetic(const Tensor& t) {
+  return t.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }
 
 inline void require_same_device(const Tensor& a, const Tensor& b, const char* op) {
@@ -90,7 +107,7 @@ inline void require_same_device(const Tensor& a, const Tensor& b, const char* op
 inline void require_alike(const Tensor& a, const Tensor& b, const char* op) {
   require_same_device(a, b, op);
   require(a.scalar_type() == b.scalar_type(), op, ": the tensors have different types, ",
-          torch::headeronly::toString(a.scalar_type()), " and ", torch::headeronly::toString(b.scalar_type()));
+          type_name(a.scalar_type()), " and ", type_name(b.scalar_type()));
 }
 
 inline void require_shape(const Tensor& t, std::initializer_list<int64_t> sizes, const char* op, const char* name) {
@@ -112,10 +129,43 @@ inline void require_same_shape(const Tensor& a, const Tensor& b, const char* op)
   require(same, op, ": shapes differ, ", shape(a), " and ", shape(b));
 }
 
-// Elements along the last dimension lie side by side (nothing is asked of a dimension of size 1).
-inline bool last_dim_contiguous(const Tensor& t) {
-  return t.dim() > 0 && (t.size(t.dim() - 1) <= 1 || t.stride(t.dim() - 1) == 1);
+// What a kernel takes by its pointer alone: everything about it is asked.
+inline void require_exactly(const Tensor& t, const Tensor& device_of, ScalarType type, std::initializer_list<int64_t> sizes,
+                            const char* op, const char* name) {
+  require_same_device(device_of, t, op);
+  require_shape(t, sizes, op, name);
+  if (t.scalar_type() != type) fail(op, ": ", name, " are not ", type_name(type));
+  require(t.is_contiguous(), op, ": ", name, " are not contiguous");
 }
+
+// Indices within a row are 32-bit on CUDA.
+inline void require_row(const Tensor& like, int64_t columns, const char* op) {
+  require(like.is_cpu() || columns <= int64_t(1) << 30, op, ": rows of ", columns, " elements are too long for CUDA");
+}
+
+// Elements along the last dimension lie side by side (nothing is asked of a dimension of size 1, nor of no elements).
+inline bool last_dim_contiguous(const Tensor& t) {
+  return t.dim() > 0 && (t.size(t.dim() - 1) <= 1 || t.stride(t.dim() - 1) == 1 || t.numel() == 0);
+}
+
+// The bytes from the first element of t to the end of its last.
+struct Span {
+  const char *begin, *end;
+  explicit Span(const Tensor& t) : begin(static_cast<const char*>(t.const_data_ptr())), end(begin) {
+    if (t.numel() == 0) return;
+    int64_t last = 0;
+    for (int64_t d = 0; d < t.dim(); ++d) last += (t.size(d) - 1) * t.stride(d);
+    end += (last + 1) * int64_t(t.element_size());
+  }
+  bool touches(const Span& other) const { return begin < other.end && other.begin < end; }
+};
+
+// No byte of `out`, which is written, is one of an operand's.
+inline void require_apart(const Tensor& out, std::initializer_list<const Tensor*> others, const char* op, const char* name) {
+  for (const Tensor* other : others)
+    require(!other || !Span(out).touches(Span(*other)), op, ": ", name, " shares memory with another argument");
+}
+inline const Tensor* pointer(const MaybeTensor& t) { return t ? &*t : nullptr; }
 
 // All dimensions but the last taken as one number of rows with one stride between them.
 struct Rows {

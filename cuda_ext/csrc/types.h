@@ -23,11 +23,12 @@ constexpr int64_t size_of(Type type) { return type == Type::f64 ? 8 : type == Ty
 enum class Act : int32_t { gelu, gelu_erf, relu, relu2, silu };
 
 // The rows of a norm: row r is a[ai[r]] + b[bi[r]] (columns), without b where it is null, and r itself where an index is.
+// An index is below the number of its table's rows.
 struct NormRows {
   Type type;
   const void *a, *b;
   const int64_t *ai, *bi;
-  int64_t a_stride, b_stride, rows, columns;
+  int64_t a_stride, b_stride, rows, columns, a_rows, b_rows;
 };
 
 // What was taken from a table, by the row that it was taken from: row t of `count` by order[starts[t]] to

@@ -24,7 +24,11 @@ Array = NDArray[Any]
 Step = Callable[[NDArray[np.int64]], None]
 RUNNING, WAITING, DONE = 0, 1, 2
 # What does more than to compute registers from registers.
-ACTS = {"ret", "exit", "bra", "bar", "barrier", "ld", "st", "cp", "shfl", "vote", "ldmatrix", "mma"}
+ACTS = {"ret", "exit", "trap", "bra", "bar", "barrier", "ld", "st", "cp", "shfl", "vote", "ldmatrix", "mma"}
+
+
+def _trap(active: NDArray[np.int64]) -> None:
+    raise PTXFault("the kernel stops itself")
 
 
 class Machine:
@@ -161,6 +165,8 @@ class Machine:
         match op[0]:
             case "ret" | "exit":
                 return lambda active: self.state.__setitem__(active, DONE)
+            case "trap":
+                return _trap
             case "bra":
                 target = self.kernel.labels[operands[0]]
                 return lambda active: self.pc.__setitem__(active, target)

@@ -139,7 +139,7 @@ def test_torch_compile_takes_them_whole() -> None:
         (lambda: act(torch.randn(3), "gleu"), "unknown kind 'gleu'; choose from gelu"),
         (lambda: glu(torch.randn(3), "swiglu"), "has no halves"),
         (lambda: glu(torch.randn(4), "gelu"), "choose from swiglu"),
-        (lambda: act(torch.arange(3), "relu"), "Long is not among float32"),
+        (lambda: act(torch.arange(3), "relu"), "int64 is not among float32"),
         (lambda: act(torch.randn(3), "relu", torch.randn(4)), r"bias has shape \(4\), not \(3\)"),
         (lambda: act(torch.randn(3), "relu", torch.randn(3).double()), "different types"),
         (lambda: act(torch.tensor(1.0), "relu"), "no dimension"),

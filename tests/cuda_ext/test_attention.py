@@ -179,7 +179,10 @@ def test_torch_compile_takes_it_whole(scheme: str) -> None:
     [
         (lambda: attention(torch.randn(2, 3, 4), *[torch.randn(1, 2, 3, 4)] * 2), r"not \(2, 3, 4\)|dimension|index"),
         (lambda: attention(torch.randn(1, 2, 9, 4), *[torch.randn(1, 2, 3, 4)] * 2), "9 queries to only 3 keys"),
-        (lambda: attention(torch.randn(1, 2, 3, 4), *[torch.randn(1, 1, 3, 4)] * 2), "k has shape"),
+        (
+            lambda: attention(torch.randn(1, 2, 3, 4), *[torch.randn(1, 3, 3, 4)] * 2),
+            "2 heads of q are no multiple of 3",
+        ),
         (lambda: attention(*draw(1, 2, 3, 4), alibi_slopes(3)), "slopes has shape"),
         (lambda: attention(*draw(1, 2, 3, 4), alibi_slopes(2).double()), "slopes are not float32"),
         (lambda: attention(*draw(1, 2, 3, 5), rotary_base=1e4), "even head size"),

@@ -256,7 +256,7 @@ for isa in ("v4", "v3", "v1"):
         for n in (0, 1, 17, 1001):
             x = torch.randn(n).to(dtype)
             assert torch.equal(ops.twice(x), 2 * x), (isa, dtype, n)
-for bad, why in ((torch.arange(3), "Long is not among"), (torch.randn(4)[::2], "twice: x has gaps, shape (2)")):
+for bad, why in ((torch.arange(3), "int64 is not among"), (torch.randn(4)[::2], "twice: x has gaps, shape (2)")):
     try:
         ops.twice(bad)
     except RuntimeError as error:

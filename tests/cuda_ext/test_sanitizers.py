@@ -1,4 +1,5 @@
-"""All CPU operators under AddressSanitizer and UndefinedBehaviorSanitizer, in a process of their own."""
+"""All CPU operators under AddressSanitizer and UndefinedBehaviorSanitizer, in a process of their own: their tests, and
+arguments that do not fit."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def build(env: dict[str, str]) -> None:
 def test_the_operators_are_clean() -> None:
     env = environment()
     build(env)
-    tests = [str(HERE / f"test_{family}.py") for family in FAMILIES]
+    tests = [str(HERE / f"test_{name}.py") for name in (*FAMILIES, "arguments")]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     command += ["-k", "not compile and not opcheck", *tests]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)

@@ -33,6 +33,7 @@ class Problem:
     causal: bool = True
     alibi: bool = False
     rotary: bool = False
+    group: int = 1  # heads of queries that share one of keys and values
 
     @property
     def head_size(self) -> int:
@@ -47,8 +48,13 @@ PROBLEMS = [
     Problem((2, 1, 9, 33, 20), causal=False, alibi=True, rotary=True),  # 20 channels are no whole packs of 16 bits
     Problem((1, 1, 17, 17, 80), rotary=True),
     Problem((1, 1, 12, 40, 128), alibi=True, rotary=True),
+    Problem((2, 4, 5, 19, 32), rotary=True, group=2),
+    Problem((1, 3, 33, 33, 24), causal=False, alibi=True, group=3),
 ]
-NAMES = [f"{p.shape}{'' if p.causal else '-all'}{'-alibi' * p.alibi}{'-rotary' * p.rotary}" for p in PROBLEMS]
+NAMES = [
+    f"{p.shape}{'' if p.causal else '-all'}{'-alibi' * p.alibi}{'-rotary' * p.rotary}{f'-by {p.group}' * (p.group > 1)}"
+    for p in PROBLEMS
+]
 
 
 class Case:
@@ -59,7 +65,8 @@ class Case:
         B, H, Tq, Tk, D = problem.shape
         # (B, T, H, D), as a projection leaves them
         self.q, self.dout = draw((B, Tq, H, D), dtype, 1), draw((B, Tq, H, D), dtype, 2)
-        self.k, self.v = draw((B, Tk, H, D), dtype, 3), draw((B, Tk, H, D), dtype, 4)
+        shared = H // problem.group
+        self.k, self.v = draw((B, Tk, shared, D), dtype, 3), draw((B, Tk, shared, D), dtype, 4)
         self.scale = D**-0.5 / 2
         self.slopes = np.array([0.5, 0.25, 0.125][:H], np.float32) if problem.alibi else None
         angles = np.arange(Tk)[:, None] * 100.0 ** -(np.arange(D // 2) / max(1, D // 2))
@@ -79,6 +86,7 @@ class Case:
         last = slice(Tk - Tq, Tk)
         q, k = self._turn(values(self.q, self.dtype), last, 1), self._turn(values(self.k, self.dtype), slice(None), 1)
         v, g = values(self.v, self.dtype), values(self.dout, self.dtype)
+        k, v = (np.repeat(x, self.problem.group, axis=2) for x in (k, v))
         distance = np.arange(Tk)[None, :] - np.arange(Tk - Tq, Tk)[:, None]
         scores = np.einsum("bihd,bjhd->bhij", q, k) * self.scale
         if self.slopes is not None:
@@ -101,7 +109,8 @@ class Case:
 
         def heads(name: str) -> tuple[Any, ...]:
             T = Tk if name in ("k", "v", "dk", "dv") else Tq
-            return View(name) if name in given else None, T * H * D, D, H * D
+            count = H // self.problem.group if name in ("k", "v") else H
+            return View(name) if name in given else None, T * count * D, D, count * D
 
         position: list[Any] = [None, None, None]
         for number, (there, name) in enumerate(
@@ -111,7 +120,7 @@ class Case:
                 given[name] = getattr(self, name)
                 position[number] = View(name)
         members = (
-            list(TYPES).index(self.dtype), B, H, Tq, Tk, D,
+            list(TYPES).index(self.dtype), B, H, Tq, Tk, D, self.problem.group,
             *heads("q"), *heads("k"), *heads("v"), *heads("out"),
             View("lse") if "lse" in given else None, *position, int(self.problem.causal), self.scale,
             *heads("dout"), *heads("dq"), *heads("dk"), *heads("dv"),
@@ -193,8 +202,8 @@ def test_the_backward_pass(attention_backward: Program, problem: Problem, dtype:
         for name in {"dq", "dk", "dv"} & set(result.arrays):
             close(result.arrays[name], getattr(case, name), dtype, 6)
             assert result.counters.written(name) == result.arrays[name].nbytes
-        own = ("k", "v") if sums != DQ else ("q", "dout")
-        assert [result.counters.read(name) for name in own] == [getattr(case, name).nbytes for name in own]
+        own, times = (("k", "v"), problem.group) if sums != DQ else (("q", "dout"), 1)
+        assert [result.counters.read(name) for name in own] == [getattr(case, name).nbytes * times for name in own]
         no_conflicts(result, dtype)
         if problem.shape[4] % 32 == 0:
             assert result.counters.efficiency("q", "k", "v", "dout") >= 0.9

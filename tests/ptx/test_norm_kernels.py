@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchsuite.cuda_ext.launches import row_threads
-from benchsuite.cuda_ext.ptx import Buffer, Program, Result, Struct, Uninitialised, View
+from benchsuite.cuda_ext.ptx import Buffer, Program, PTXFault, Result, Struct, Uninitialised, View
 from tests.ptx.kernels import TYPES, Array, close, draw, values
 
 EPS = 1e-5
@@ -14,7 +14,9 @@ EPS = 1e-5
 SHAPES = [(1, 1, False), (3, 37, False), (2, 64, True), (5, 768, True), (1, 700, False)]
 
 
-def rows_of(x: Array, table: bool = False, second: bool = False, rows: int | None = None) -> Struct:
+def rows_of(
+    x: Array, table: bool = False, second: bool = False, rows: int | None = None, second_rows: int = 0
+) -> Struct:
     """NormRows of x (rows, columns), or of the rows of one or two tables."""
     columns, element = x.shape[1], {"float32": 0, "uint16": 1, "float16": 2}[x.dtype.name]
     return Struct(
@@ -28,6 +30,8 @@ def rows_of(x: Array, table: bool = False, second: bool = False, rows: int | Non
             columns if second else 0,
             len(x) if rows is None else rows,
             columns,
+            len(x),
+            second_rows,
         )
     )
 
@@ -39,7 +43,7 @@ def forward(program: Program, x: Array, dtype: str, wide: bool, w: Array, b: Arr
     packs = 4 if lanes == 1 else (8 if second else 16) // lanes
     threads = row_threads(x.shape[1], lanes, packs, 1024 if lanes > 1 else 512)
     name = f"norm_forward_kernelI{mangled}Li{lanes}ELb{int(second)}E"
-    struct = rows_of(x, "index" in more, second, rows)
+    struct = rows_of(x, "index" in more, second, rows, len(more["y"]) if second else 0)
     outputs = [Uninitialised((rows, x.shape[1]), x.dtype), *[Uninitialised((rows,), np.float32)] * 2]
     return program.launch(name, (min(rows, 3),), (threads,), [struct, w, b, EPS, *outputs], buffers={"x": x, **more})
 
@@ -90,6 +94,13 @@ def test_rows_of_two_tables(norm: Program, dtype: str) -> None:
     one = forward(norm, table, dtype, True, w, None, index=index)
     centred, rstd = exact(values(table, dtype)[index])
     close(one.arrays[4], centred * rstd * values(w, dtype), dtype, 2)
+
+
+@pytest.mark.parametrize("outside", [-1, 9, 2**40])
+def test_an_index_outside_its_table_stops_the_kernel_before_it_reads(norm: Program, outside: int) -> None:
+    table, w = draw((9, 64), "float32"), draw((64,), "float32", 2)
+    with pytest.raises(PTXFault, match=r"trap.*the kernel stops itself"):
+        forward(norm, table, "float32", True, w, None, index=np.array([3, outside]))
 
 
 def backward(

@@ -43,8 +43,8 @@ template <class T> void forward_head(const AttentionArgs& a, int64_t b, int64_t 
   S *kt = scratch.take<S>(blocks * D * kKeys), *q = scratch.take<S>(kQueries * W);
   S *s = scratch.take<S>(kQueries * kKeys), *o = scratch.take<S>(kQueries * W);
   for (int64_t t = 0; t < keys; ++t) {
-    read(a, row_of<T>(a.k, b, h, t), k + t * W, W, t, true, S(1));
-    read(a, row_of<T>(a.v, b, h, t), v + t * W, W, t, false, S(1));
+    read(a, row_of<T>(a.k, b, h / a.group, t), k + t * W, W, t, true, S(1));
+    read(a, row_of<T>(a.v, b, h / a.group, t), v + t * W, W, t, false, S(1));
   }
   transpose(k, keys, W, D, kt);
   const S slope = a.slopes ? S(a.slopes[h]) : S(0);

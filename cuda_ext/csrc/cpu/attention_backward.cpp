@@ -21,8 +21,8 @@ template <class T> void backward_head(const AttentionArgs& a, int64_t b, int64_t
   S *delta = scratch.take<S>(a.Tq), *dk = scratch.take<S>(kKeys * W), *dv = scratch.take<S>(kKeys * W);
   S *p = scratch.take<S>(kQueries * kKeys), *dp = scratch.take<S>(kQueries * kKeys);
   for (int64_t t = 0; t < a.Tk; ++t) {
-    read(a, row_of<T>(a.k, b, h, t), k + t * W, W, t, true, S(1));
-    read(a, row_of<T>(a.v, b, h, t), v + t * W, W, t, false, S(1));
+    read(a, row_of<T>(a.k, b, h / a.group, t), k + t * W, W, t, true, S(1));
+    read(a, row_of<T>(a.v, b, h / a.group, t), v + t * W, W, t, false, S(1));
   }
   transpose(k, a.Tk, W, D, kt);
   transpose(v, a.Tk, W, D, vt);

@@ -25,8 +25,8 @@ __global__ void __launch_bounds__(kWarps<T> * 32, 2) attention_forward_kernel(At
   extern __shared__ __align__(16) char memory[];
   T *q_tile = reinterpret_cast<T*>(memory), *k_tile = q_tile + Q * S, *v_tile = k_tile + K * S;
   const Task task(a, Q);
-  const Head<T> q(a.q, task.b, task.h, a.Tq, a.D, wide.q), k(a.k, task.b, task.h, a.Tk, a.D, wide.k);
-  const Head<T> v(a.v, task.b, task.h, a.Tk, a.D, wide.v), out(a.out, task.b, task.h, a.Tq, a.D, wide.out);
+  const Head<T> q(a.q, task.b, task.h, a.Tq, a.D, wide.q), k(a.k, task.b, int(task.h) / int(a.group), a.Tk, a.D, wide.k);
+  const Head<T> v(a.v, task.b, int(task.h) / int(a.group), a.Tk, a.D, wide.v), out(a.out, task.b, task.h, a.Tq, a.D, wide.out);
   const Scores score(a, task.h);
   const float *cos = as<float>(a.cos), *sin = as<float>(a.sin);
   const int q0 = task.tile * Q, keys = score.last_key(q0 + Q - 1) + 1;

@@ -38,8 +38,8 @@ __global__ void __launch_bounds__(kWarps<T> * 32, blocks<HD, SUMS>())
   extern __shared__ __align__(16) char memory[];
   T *own1 = reinterpret_cast<T*>(memory), *own2 = own1 + OWN * S, *others = own2 + OWN * S;  // 2 × (N, N) rows
   const Task task = Keys ? Task(a, int((a.Tk + OWN - 1) / OWN), std::true_type{}) : Task(a, OWN);
-  const Head<T> q(a.q, task.b, task.h, a.Tq, a.D, wide.q), k(a.k, task.b, task.h, a.Tk, a.D, wide.k);
-  const Head<T> v(a.v, task.b, task.h, a.Tk, a.D, wide.v), g(a.dout, task.b, task.h, a.Tq, a.D, wide.dout);
+  const Head<T> q(a.q, task.b, task.h, a.Tq, a.D, wide.q), k(a.k, task.b, int(task.h) / int(a.group), a.Tk, a.D, wide.k);
+  const Head<T> v(a.v, task.b, int(task.h) / int(a.group), a.Tk, a.D, wide.v), g(a.dout, task.b, task.h, a.Tq, a.D, wide.dout);
   const Scores score(a, task.h);
   const float *cos = as<float>(a.cos), *sin = as<float>(a.sin);
   const int64_t rows = (task.b * a.H + task.h) * a.Tq;

@@ -71,8 +71,10 @@ template <class Body> void with_head_size(const AttentionArgs& a, const Body& bo
 
 template <class Kernel, class... More>
 void launch(Kernel kernel, const AttentionArgs& a, int64_t tiles, int threads, int bytes, void* stream, const More&... more) {
+  const int64_t blocks = a.B * a.H * tiles;
+  if (blocks > INT32_MAX) throw std::runtime_error("attention: more than 2^31 - 1 blocks of queries or keys for one launch");
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-  kernel<<<unsigned(a.B * a.H * tiles), threads, bytes, cudaStream_t(stream)>>>(a, more...);
+  kernel<<<unsigned(blocks), threads, bytes, cudaStream_t(stream)>>>(a, more...);
   check_launch();
 }
 

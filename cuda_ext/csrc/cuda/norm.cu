@@ -14,8 +14,13 @@ template <int N, bool Two> constexpr int kForward = N == 1 ? 4 : (Two ? 8 : 16) 
 constexpr int kBackwardThreads = 512, kNarrow = 8 * kBackwardThreads;
 template <int N> constexpr int kForwardThreads = N > 1 ? kMaxThreads : 512;
 
-template <class T> __device__ __forceinline__ const T* start(const void* table, const int64_t* index, int64_t stride, int64_t r) {
-  return as<T>(table) + (index ? index[r] : r) * stride;
+// Where a row begins. An index outside the table stops the kernel, and with it the process's CUDA, as torch's embedding does.
+template <class T>
+__device__ __forceinline__ const T* start(const void* table, const int64_t* index, int64_t stride, int64_t count, int64_t r) {
+  if (!index) return as<T>(table) + r * stride;
+  const int64_t at = index[r];
+  if (uint64_t(at) >= uint64_t(count)) __trap();
+  return as<T>(table) + at * stride;
 }
 
 // Bytes: reads rows * columns (twice with a second table) and the weights a block needs, writes rows * columns and 8 rows.
@@ -25,7 +30,8 @@ __global__ void __launch_bounds__(kForwardThreads<N>)
   constexpr int P = kForward<N, Two>;
   const int n = int(x.columns);
   for (int64_t r = blockIdx.x; r < x.rows; r += gridDim.x) {
-    const T *a = start<T>(x.a, x.ai, x.a_stride, r), *b = Two ? start<T>(x.b, x.bi, x.b_stride, r) : nullptr;
+    const T* a = start<T>(x.a, x.ai, x.a_stride, x.a_rows, r);
+    const T* b = Two ? start<T>(x.b, x.bi, x.b_stride, x.b_rows, r) : nullptr;
     auto load = [&](int i, float(&v)[N]) {
       read(a + i, N, v);
       if (Two) {
@@ -88,7 +94,8 @@ __global__ void __launch_bounds__(kBackwardThreads)
   });
   for (int64_t r = first; r < last; ++r) {
     const float m = mean[r], s = rstd[r];
-    const T *a = start<T>(x.a, x.ai, x.a_stride, r), *b = Two ? start<T>(x.b, x.bi, x.b_stride, r) : nullptr;
+    const T* a = start<T>(x.a, x.ai, x.a_stride, x.a_rows, r);
+    const T* b = Two ? start<T>(x.b, x.bi, x.b_stride, x.b_rows, r) : nullptr;
     auto load = [&](int i, float(&h)[N]) {  // the normalised values
       read(a + i, N, h);
       if (Two) {

@@ -27,8 +27,7 @@ Act glu_kind(const std::string& kind, const char* op) {
 void check_bias(const Tensor& x, const MaybeTensor& bias, int64_t columns, const char* op) {
   if (!bias) return;
   require_alike(x, *bias, op);
-  require_shape(*bias, {columns}, op, "bias");
-  require(bias->is_contiguous(), op, ": bias is not contiguous");
+  require_exactly(*bias, x, x.scalar_type(), {columns}, op, "bias");
 }
 
 const void* offset(const void* p, int64_t elements, Type type) {
@@ -45,9 +44,6 @@ void run_act(const Tensor& x, const MaybeTensor& bias, const std::string& kind, 
   require_alike(x, out, op);
   require_same_shape(x, out, op);
   require(out.is_contiguous(), op, ": out is not contiguous");
-  Tensor in = with_rows(x);
-  Rows rows = *rows_of(in);
-  if (in.numel() == 0) return;
   const void* given = nullptr;
   Tensor g;
   if (grad) {
@@ -56,6 +52,9 @@ void run_act(const Tensor& x, const MaybeTensor& bias, const std::string& kind, 
     g = contiguous(*grad);
     given = g.const_data_ptr();
   }
+  Tensor in = with_rows(x);
+  Rows rows = *rows_of(in);
+  if (in.numel() == 0) return;
   if (x.is_cpu()) {
     if (grad)
       BENCHSUITE_CPU(act_backward)(type, act, given, in.const_data_ptr(), rows.stride, data(bias), out.mutable_data_ptr(),
@@ -83,6 +82,7 @@ Tensor act(const Tensor& x, const MaybeTensor& bias, const std::string& kind) {
 }
 
 void act_out(const Tensor& x, const MaybeTensor& bias, const std::string& kind, Tensor out) {
+  require_apart(out, {&x, pointer(bias)}, "act_out", "out");
   run_act(x, bias, kind, std::nullopt, out, "act_out");
 }
 
@@ -131,6 +131,7 @@ void glu_run_backward(const Tensor& like, Act act, const Gated& a, const void* g
 // `in` is x with single-stride rows and lives as long as the result.
 Gated packed(const Tensor& x, const Tensor& in, const MaybeTensor& bias, const char* op) {
   Type type = type_of(x, op);
+  require(x.dim() > 0, op, ": x has no dimension");
   Rows rows = *rows_of(in);
   require(rows.columns % 2 == 0, op, ": the last dimension of x is ", rows.columns, ", which has no halves");
   check_bias(x, bias, rows.columns, op);
@@ -167,6 +168,7 @@ void glu_out(const Tensor& x, const MaybeTensor& bias, const std::string& kind, 
   Gated a = packed(x, in, bias, "glu_out");
   check_grad(out, x, a.rows, a.columns, "glu_out");
   require(out.is_contiguous(), "glu_out: out is not contiguous");
+  require_apart(out, {&x, pointer(bias)}, "glu_out", "out");
   glu_run(x, act, a, out.mutable_data_ptr());
 }
 

@@ -1,4 +1,4 @@
-// attention: q (B, H, Tq, D), k and v (B, H, Tk, D), any strides but a contiguous last dimension; the result is laid out
+// attention: q (B, H, Tq, D), k and v (B, H or a divisor of it, Tk, D), any strides but a contiguous last dimension; the result is laid out
 // as (B, Tq, H, D), which a projection takes without a copy. attention_qkv: the packed projection (B, T, 3, H, D).
 #include "../cuda/attention.h"
 #include "../tensor.h"
@@ -10,10 +10,6 @@ namespace benchsuite {
 namespace {
 
 Tensor with_channels(const Tensor& x) { return last_dim_contiguous(x) ? x : torch::stable::contiguous(x); }
-
-ScalarType arithmetic(const Tensor& x) {
-  return x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-}
 
 Heads heads_of(const Tensor& x) {
   return {const_cast<void*>(x.const_data_ptr()), x.stride(0), x.stride(1), x.stride(2)};
@@ -30,20 +26,27 @@ void check_position(const AttentionArgs& a, const Tensor& like, const MaybeTenso
                     const MaybeTensor& sin, const char* op) {
   require(!a.causal || a.Tq <= a.Tk, op, ": causal attention of ", a.Tq, " queries to only ", a.Tk, " keys");
   require(a.Tk > 0 || a.Tq == 0, op, ": there are no keys");
-  if (slopes) {
-    require_same_device(like, *slopes, op);
-    require(slopes->scalar_type() == ScalarType::Float && slopes->is_contiguous(), op, ": slopes are not float32");
-    require_shape(*slopes, {a.H}, op, "slopes");
-  }
+  require_row(like, a.Tq, op);
+  require_row(like, a.Tk, op);
+  require(like.is_cpu() || a.D <= 128, op, ": head sizes above 128, such as ", a.D, ", are not there on CUDA");
+  if (slopes) require_exactly(*slopes, like, ScalarType::Float, {a.H}, op, "slopes");
   require(cos.has_value() == sin.has_value(), op, ": cos and sin come together");
   if (!cos) return;
   require(a.D % 2 == 0, op, ": rotary positions need an even head size, not ", a.D);
-  for (const Tensor& t : {*cos, *sin}) {
-    require_same_device(like, t, op);
-    require_shape(t, {a.Tk, a.D / 2}, op, "cos or sin");
-    require(t.scalar_type() == arithmetic(like) && t.is_contiguous(), op, ": cos and sin are not contiguous ",
-            torch::headeronly::toString(arithmetic(like)));
-  }
+  require(a.Tq <= a.Tk, op, ": with rotary positions, ", a.Tq, " queries are more than the ", a.Tk,
+          " keys, and the first have no place");
+  for (const Tensor* t : {&*cos, &*sin}) require_exactly(*t, like, arithmetic(like), {a.Tk, a.D / 2}, op, "cos and sin");
+}
+
+// What the forward pass has left for the backward pass, and the gradient of its result.
+void check_saved(const AttentionArgs& a, const Tensor& like, const Tensor& grad, const Tensor& out, const Tensor& lse,
+                 const char* op) {
+  require_alike(like, grad, op);
+  require_shape(grad, {a.B, a.Tq, a.H, a.D}, op, "grad");
+  require_alike(like, out, op);
+  require_shape(out, {a.B, a.Tq, a.H, a.D}, op, "out");
+  require(last_dim_contiguous(out), op, ": the last dimension of out is not contiguous");
+  require_exactly(lse, like, arithmetic(like), {a.B, a.H, a.Tq}, op, "lse");
 }
 
 AttentionArgs arguments(const Tensor& like, int64_t B, int64_t H, int64_t Tq, int64_t Tk, int64_t D,
@@ -51,7 +54,7 @@ AttentionArgs arguments(const Tensor& like, int64_t B, int64_t H, int64_t Tq, in
                         double scale, const char* op) {
   AttentionArgs a{};
   a.type = type_of(like, op);
-  a.B = B, a.H = H, a.Tq = Tq, a.Tk = Tk, a.D = D;
+  a.B = B, a.H = H, a.Tq = Tq, a.Tk = Tk, a.D = D, a.group = 1;
   a.causal = causal;
   a.scale = scale;
   check_position(a, like, slopes, cos, sin, op);
@@ -88,12 +91,16 @@ void backward(const AttentionArgs& a, const Tensor& like) {
 
 AttentionArgs separate(const Tensor& q, const Tensor& k, const Tensor& v, const MaybeTensor& slopes,
                        const MaybeTensor& cos, const MaybeTensor& sin, bool causal, double scale, const char* op) {
-  require(q.dim() == 4 && k.dim() == 4, op, ": q, k and v are (batch, heads, time, channels), not ", shape(q));
+  for (const Tensor* t : {&q, &k, &v})
+    require(t->dim() == 4, op, ": q, k and v are (batch, heads, time, channels), not ", shape(*t));
   require_alike(q, k, op);
   require_alike(q, v, op);
-  require_shape(k, {q.size(0), q.size(1), k.size(2), q.size(3)}, op, "k");
+  int64_t H = q.size(1), shared = k.size(1);
+  require_shape(k, {q.size(0), shared, k.size(2), q.size(3)}, op, "k");
+  require(shared == H || (shared > 0 && H % shared == 0), op, ": ", H, " heads of q are no multiple of ", shared, " heads of k");
   require_same_shape(k, v, op);
   AttentionArgs a = arguments(q, q.size(0), q.size(1), q.size(2), k.size(2), q.size(3), slopes, cos, sin, causal, scale, op);
+  if (shared) a.group = H / shared;
   a.q = heads_of(q), a.k = heads_of(k), a.v = heads_of(v);
   return a;
 }
@@ -110,6 +117,14 @@ std::tuple<Tensor, Tensor> attention(const Tensor& q, const Tensor& k, const Ten
   return {out, lse};
 }
 
+// The gradients (B, H, Tk, D) of keys or values that heads share, added up.
+Tensor over_group(const Tensor& d, const AttentionArgs& a) {
+  if (a.group == 1) return d;
+  std::vector<int64_t> grouped{a.B, a.H / a.group, a.group, a.Tk, a.D}, dims{2};
+  return torch::stable::sum(torch::stable::view(d, {grouped.data(), grouped.size()}),
+                            torch::headeronly::IntHeaderOnlyArrayRef(dims.data(), dims.size()));
+}
+
 std::tuple<Tensor, Tensor, Tensor> attention_backward(const Tensor& grad, const Tensor& q, const Tensor& k, const Tensor& v,
                                                       const Tensor& out, const Tensor& lse, const MaybeTensor& slopes,
                                                       const MaybeTensor& cos, const MaybeTensor& sin, bool causal,
@@ -117,16 +132,13 @@ std::tuple<Tensor, Tensor, Tensor> attention_backward(const Tensor& grad, const 
   const char* op = "attention_backward";
   Tensor qc = with_channels(q), kc = with_channels(k), vc = with_channels(v), g = with_channels(grad);
   AttentionArgs a = separate(qc, kc, vc, slopes, cos, sin, causal, scale, op);
-  require_alike(q, grad, op);
-  require_shape(grad, {a.B, a.Tq, a.H, a.D}, op, "grad");
-  require_shape(out, {a.B, a.Tq, a.H, a.D}, op, "out");
-  require_shape(lse, {a.B, a.H, a.Tq}, op, "lse");
-  Tensor dq = new_like(q), dk = new_like(k), dv = new_like(v);
+  check_saved(a, q, grad, out, lse, op);
+  Tensor dq = new_like(q), dk = empty({a.B, a.H, a.Tk, a.D}, k), dv = empty({a.B, a.H, a.Tk, a.D}, v);
   a.out = heads_of_out(out), a.dout = heads_of_out(g);
   a.lse = lse.mutable_data_ptr();
   a.dq = heads_of(dq), a.dk = heads_of(dk), a.dv = heads_of(dv);
   backward(a, q);
-  return {dq, dk, dv};
+  return {dq, over_group(dk, a), over_group(dv, a)};
 }
 
 AttentionArgs packed(const Tensor& qkv, const MaybeTensor& slopes, const MaybeTensor& cos, const MaybeTensor& sin,
@@ -155,10 +167,7 @@ Tensor attention_qkv_backward(const Tensor& grad, const Tensor& qkv, const Tenso
   const char* op = "attention_qkv_backward";
   Tensor x = with_channels(qkv), g = with_channels(grad);
   AttentionArgs a = packed(x, slopes, cos, sin, causal, scale, op);
-  require_alike(qkv, grad, op);
-  require_shape(grad, {a.B, a.Tq, a.H, a.D}, op, "grad");
-  require_shape(out, {a.B, a.Tq, a.H, a.D}, op, "out");
-  require_shape(lse, {a.B, a.H, a.Tq}, op, "lse");
+  check_saved(a, qkv, grad, out, lse, op);
   Tensor d = new_like(qkv);
   a.out = heads_of_out(out), a.dout = heads_of_out(g);
   a.lse = lse.mutable_data_ptr();

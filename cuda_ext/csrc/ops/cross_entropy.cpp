@@ -13,10 +13,9 @@ Tensor cross_entropy_rows(Tensor logits, const Tensor& targets, int64_t ignore, 
   Type type = type_of(logits, op);
   require(logits.dim() == 2 && logits.is_contiguous(), op, ": logits are not a contiguous matrix");
   int64_t rows = logits.size(0), columns = logits.size(1);
-  require_same_device(logits, targets, op);
-  require_shape(targets, {rows}, op, "targets");
-  require(targets.scalar_type() == ScalarType::Long && targets.is_contiguous(), op, ": targets are not int64");
-  Tensor losses = empty({rows}, logits, type == Type::f64 ? ScalarType::Double : ScalarType::Float);
+  require_exactly(targets, logits, ScalarType::Long, {rows}, op, "targets");
+  require_apart(logits, {&targets}, op, "logits");
+  Tensor losses = empty({rows}, logits, arithmetic(logits));
   if (rows == 0) return losses;
   require(columns > 0, op, ": there are no classes");
   const int64_t* at = static_cast<const int64_t*>(targets.const_data_ptr());

@@ -17,23 +17,23 @@ int64_t blocks_for(const Tensor& like, int64_t rows) {
   return like.is_cpu() ? std::clamp<int64_t>(rows / 32, 1, 64) : std::clamp<int64_t>(rows / 16, 1, 528);
 }
 
-ScalarType arithmetic(const Tensor& x) {
-  return x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
-}
-
 void check_affine(const Tensor& x, const Tensor& weight, const MaybeTensor& bias, int64_t columns, const char* op) {
+  require_row(x, columns, op);
   require_alike(x, weight, op);
-  require_shape(weight, {columns}, op, "weight");
-  require(weight.is_contiguous(), op, ": weight is not contiguous");
+  require_exactly(weight, x, x.scalar_type(), {columns}, op, "weight");
   if (!bias) return;
   require_alike(x, *bias, op);
-  require_shape(*bias, {columns}, op, "bias");
-  require(bias->is_contiguous(), op, ": bias is not contiguous");
+  require_exactly(*bias, x, x.scalar_type(), {columns}, op, "bias");
+}
+
+void check_statistics(const Tensor& x, const Tensor& mean, const Tensor& rstd, int64_t rows, const char* op) {
+  require_exactly(mean, x, arithmetic(x), {rows}, op, "mean");
+  require_exactly(rstd, x, arithmetic(x), {rows}, op, "rstd");
 }
 
 NormRows plain_rows(const Tensor& x, const Tensor& in, const char* op) {
   Rows rows = *rows_of(in);
-  return {type_of(x, op), in.const_data_ptr(), nullptr, nullptr, nullptr, rows.stride, 0, rows.count, rows.columns};
+  return {type_of(x, op), in.const_data_ptr(), nullptr, nullptr, nullptr, rows.stride, 0, rows.count, rows.columns, 0, 0};
 }
 
 void forward(const Tensor& like, const NormRows& x, const Tensor& weight, const MaybeTensor& bias, double eps, Tensor& y,
@@ -106,33 +106,32 @@ void layer_norm_out(const Tensor& x, const Tensor& weight, const MaybeTensor& bi
   require_same_shape(x, out, op);
   Tensor in = with_rows(x);
   NormRows rows = plain_rows(x, in, op);
-  for (const Tensor& t : {mean, rstd}) {
-    require_same_device(x, t, op);
-    require_shape(t, {rows.rows}, op, "mean or rstd");
-    require(t.scalar_type() == arithmetic(x) && t.is_contiguous(), op, ": mean and rstd are not float32 and contiguous");
-  }
+  check_statistics(x, mean, rstd, rows.rows, op);
   require(out.is_contiguous(), op, ": out is not contiguous");
+  require_apart(out, {&x, &weight, pointer(bias), &mean, &rstd}, op, "out");
+  require_apart(mean, {&x, &weight, pointer(bias), &rstd}, op, "mean");
+  require_apart(rstd, {&x, &weight, pointer(bias)}, op, "rstd");
   forward(x, rows, weight, bias, eps, out, mean, rstd);
 }
 
 std::tuple<Tensor, Tensor, Tensor> layer_norm_backward(const Tensor& grad, const Tensor& x, const Tensor& weight,
                                                        const Tensor& mean, const Tensor& rstd) {
   const char* op = "layer_norm_backward";
+  require(x.dim() > 0, op, ": x has no dimension");
   require_alike(x, grad, op);
   require_same_shape(x, grad, op);
   check_affine(x, weight, std::nullopt, x.size(x.dim() - 1), op);
   Tensor in = with_rows(x), g = contiguous(grad), dx = new_like(x);
   NormRows rows = plain_rows(x, in, op);
-  require_shape(mean, {rows.rows}, op, "mean");
-  require_shape(rstd, {rows.rows}, op, "rstd");
+  check_statistics(x, mean, rstd, rows.rows, op);
   auto [dw, db] = backward(x, rows, g, weight, mean, rstd, dx, false);
   return {dx, dw, db};
 }
 
 // --- after an embedding ---------------------------------------------------------------------------------------------
 
-// int64 indices, contiguous; on the CPU each is checked against the table, as torch's embedding does. On CUDA an index
-// outside makes the kernel read foreign memory, which torch's own device-side assert would name: check them before.
+// int64 indices, contiguous; each is checked against the table, as torch's embedding does: here on the CPU, and by the
+// kernel on CUDA, which an index outside stops for good, as torch's device-side assert would.
 const int64_t* indices(const Tensor& index, const Tensor& table, const char* op, const char* name) {
   require(index.scalar_type() == ScalarType::Long, op, ": ", name, " are not int64");
   require(index.is_contiguous(), op, ": ", name, " are not contiguous");
@@ -149,7 +148,7 @@ NormRows embedded_rows(const Tensor& tokens, const Tensor& table, const MaybeTen
   require(table.dim() == 2 && table.is_contiguous(), op, ": the table is not a contiguous matrix");
   int64_t columns = table.size(1);
   NormRows rows{type_of(table, op), table.const_data_ptr(), nullptr, indices(tokens, table, op, "tokens"), nullptr,
-                columns,            columns,                tokens.numel(), columns};
+                columns,            columns,                tokens.numel(), columns, table.size(0), 0};
   require(positions.has_value() == position_table.has_value(), op, ": positions and their table come together");
   if (!positions) return rows;
   require_alike(table, *position_table, op);
@@ -158,6 +157,7 @@ NormRows embedded_rows(const Tensor& tokens, const Tensor& table, const MaybeTen
   require_same_shape(tokens, *positions, op);
   rows.b = position_table->const_data_ptr();
   rows.bi = indices(*positions, *position_table, op, "positions");
+  rows.b_rows = position_table->size(0);
   return rows;
 }
 
@@ -188,8 +188,7 @@ NormRows checked_rows(const Tensor& grad, const Tensor& tokens, const Tensor& ta
   check_affine(table, weight, std::nullopt, rows.columns, op);
   require_alike(table, grad, op);
   require(grad.numel() == rows.rows * rows.columns, op, ": grad has shape ", shape(grad));
-  require_shape(mean, {rows.rows}, op, "mean");
-  require_shape(rstd, {rows.rows}, op, "rstd");
+  check_statistics(table, mean, rstd, rows.rows, op);
   return rows;
 }
 
@@ -258,6 +257,7 @@ Tensor embedding_backward(const Tensor& grad, const Tensor& tokens, int64_t coun
   const char* op = "embedding_backward";
   require(grad.is_cpu(), op, ": works on the CPU only");
   require(grad.dim() > 0, op, ": grad has no dimension");
+  require(count >= 0, op, ": a table of ", count, " rows");
   int64_t columns = grad.size(grad.dim() - 1);
   require(grad.numel() == tokens.numel() * columns, op, ": grad has shape ", shape(grad));
   Tensor g = contiguous(grad), dtable = empty({count, columns}, grad);

@@ -12,16 +12,14 @@ void check(const Tensor& scores, bool causal, const char* op) {
   require(scores.dim() == 4, op, ": scores are (batch, heads, queries, keys), not ", shape(scores));
   require(!causal || scores.size(2) <= scores.size(3), op, ": causal, with ", scores.size(2), " queries and only ",
           scores.size(3), " keys");
+  require_row(scores, scores.size(3), op);
+  require_row(scores, scores.size(2), op);
 }
 
 void forward(const Tensor& scores, const MaybeTensor& slopes, double scale, bool causal, Tensor& out, const char* op) {
   Type type = type_of(scores, op);
   check(scores, causal, op);
-  if (slopes) {
-    require_same_device(scores, *slopes, op);
-    require(slopes->scalar_type() == ScalarType::Float && slopes->is_contiguous(), op, ": slopes are not float32");
-    require_shape(*slopes, {scores.size(1)}, op, "slopes");
-  }
+  if (slopes) require_exactly(*slopes, scores, ScalarType::Float, {scores.size(1)}, op, "slopes");
   require_alike(scores, out, op);
   require_same_shape(scores, out, op);
   require(out.is_contiguous(), op, ": out is not contiguous");
@@ -48,6 +46,7 @@ Tensor alibi_softmax(const Tensor& scores, const MaybeTensor& slopes, double sca
 }
 
 void alibi_softmax_out(const Tensor& scores, const MaybeTensor& slopes, double scale, bool causal, Tensor out) {
+  require_apart(out, {&scores, pointer(slopes)}, "alibi_softmax_out", "out");
   forward(scores, slopes, scale, causal, out, "alibi_softmax_out");
 }
 
