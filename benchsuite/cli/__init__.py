@@ -21,6 +21,7 @@ def build_app() -> typer.Typer:
     from benchsuite.cli import (
         baseline,
         calibrate,
+        compare,
         doctor,
         evaluate,
         export,
@@ -62,6 +63,7 @@ def build_app() -> typer.Typer:
     for name, command in (
         ("run", run.command),
         ("report", report.command),
+        ("compare", compare.command),
         ("gate", gate.command),
         ("calibrate", calibrate.command),
         ("history", history.command),

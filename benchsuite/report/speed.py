@@ -22,7 +22,7 @@ def speed_and_memory(run: Run, comparison: Comparison, margin: float = MARGIN) -
     no pair is left the verdict is `incomparable` and `reason` says why.
     """
     variant, baseline = run.records.get(comparison.case, {}), run.records.get(comparison.base_case, {})
-    result = compare_speed(paired_logs(_timed(variant), _timed(baseline)), margin=margin)
+    result = compare_speed(paired_logs(timed(variant), timed(baseline)), margin=margin)
     rate = _rate_in_shared_rounds(baseline, variant)
     flags = Counter(r.status for r in (*variant.values(), *baseline.values()) if r.status in MEASURED - {"ok"})
     speed: Fields = {
@@ -125,7 +125,7 @@ def _reason(run: Run, comparison: Comparison, result: SpeedComparison) -> str | 
     return found or "no replicate has a usable tokens/s on both sides"
 
 
-def _timed(records: Mapping[int, Record]) -> list[Timed]:
+def timed(records: Mapping[int, Record]) -> list[Timed]:
     """What the records have to say of time. Runs from before there were rounds pair replicates."""
     return [
         Timed(
@@ -141,7 +141,7 @@ def _timed(records: Mapping[int, Record]) -> list[Timed]:
 
 def _rate_in_shared_rounds(records: Mapping[int, Record], others: Mapping[int, Record]) -> float | None:
     """Median tokens/s over the rounds that both have."""
-    rounds = {timed.round for timed in _timed(others)}
+    rounds = {one.round for one in timed(others)}
     shared = {number: one for number, one in records.items() if (number if one.round is None else one.round) in rounds}
     return _median(shared, "tokens_per_s")
 

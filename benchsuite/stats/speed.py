@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchsuite.stats.intervals import t_interval
+from benchsuite.stats.intervals import student, t_interval
 
 MARGIN = 0.02
 FEWEST_ROUNDS = 3  # for an interval: t(0.975, 1) is 12.7, and nothing checks the noise of two rounds
@@ -127,6 +127,34 @@ def compare_speed(logs: Sequence[float], *, margin: float = MARGIN) -> SpeedComp
     ends = _exp(low), _exp(high)
     return SpeedComparison(
         ratio=ratio, low=ends[0], high=ends[1], verdict=_verdict(ratio, *ends, margin), rounds=len(logs)
+    )
+
+
+def compare_apart(variant: Sequence[float], baseline: Sequence[float], *, margin: float = MARGIN) -> SpeedComparison:
+    """Compare two cases that were not measured together, by the logs of their rates, one a process.
+
+    The ratio is exp(difference of means), its interval Welch's (1947): the processes of one run are alike, but nothing
+    pairs them with those of another. What changed in the machine between two runs counts as the difference of the
+    cases. Verdicts as in `compare_speed`; `rounds` is the smaller number of processes.
+    """
+    counts = len(variant), len(baseline)
+    if 0 in counts:
+        return SpeedComparison(ratio=None, low=None, high=None, verdict="incomparable", rounds=0)
+    x, y = (np.asarray(values, dtype=float) for values in (variant, baseline))
+    shift = float(x.mean() - y.mean())
+    if min(counts) < FEWEST_ROUNDS:
+        return SpeedComparison(ratio=math.exp(shift), low=None, high=None, verdict="unclear", rounds=min(counts))
+    a, b = x.var(ddof=1) / len(x), y.var(ddof=1) / len(y)
+    if a + b == 0:
+        low = high = shift
+    else:
+        found = student(shift, math.sqrt(a + b), (a + b) ** 2 / (a**2 / (len(x) - 1) + b**2 / (len(y) - 1)))
+        assert found.low is not None
+        assert found.high is not None
+        low, high = found.low, found.high
+    ratio, ends = math.exp(shift), (_exp(low), _exp(high))
+    return SpeedComparison(
+        ratio=ratio, low=ends[0], high=ends[1], verdict=_verdict(ratio, *ends, margin), rounds=min(counts)
     )
 
 

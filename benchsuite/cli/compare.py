@@ -1,0 +1,51 @@
+"""`benchsuite compare A B …`: finished runs beside each other, case by case."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchsuite.errors import UserError, did_you_mean
+
+
+def command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run directories; the first is the baseline.")],
+    by: Annotated[
+        str, typer.Option(help="What the columns are: run, commit, machine, or the implementations of one run.")
+    ] = "run",
+    margin: Annotated[str, typer.Option(help="Differences up to this are called the same.")] = "2%",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Compare finished runs case by case. Nothing is measured.
+
+    Exit codes: 0 compared, whatever came out; 2 usage; 4 the runs cannot be compared.
+    """
+    from benchsuite import compare, load
+    from benchsuite.cli.gate import fraction
+    from benchsuite.report.compare import BY, table
+
+    if by not in BY:
+        raise UserError(f"--by {by!r} is unknown", hint=did_you_mean(by, list(BY)))
+    found = compare([load(run) for run in runs], by=by, margin=fraction("--margin", margin))
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    head, *rows = table(found)
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for cell in head:
+        shown.add_column(Text(cell), no_wrap=True)
+    for row in rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    console = Console()
+    if not console.is_terminal:  # a file has no width
+        console = Console(width=10_000)
+    console.print(shown)
+    for note in found.notes:
+        console.print(Text(f"* {note}"), soft_wrap=True)
