@@ -76,7 +76,15 @@ def plan(arguments: list[str]) -> dict[str, Any]:
         "device": "cpu",
         "cases": [case.to_json() for case in collected.cases],
         "comparisons": [],
+        # From where this session imports, and what it has: the other end makes sure that it is the right code.
+        "session": {"path": sys.path, "files": sorted(_loaded())},
     }
+
+
+def _loaded() -> set[str]:
+    """The files of all modules that this process has imported."""
+    found = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return {file for file in found if isinstance(file, str)}
 
 
 class Asked:

@@ -1,0 +1,164 @@
+"""Proof that each side of a gate measures its own code.
+
+Where a module is imported from depends on the build tool, the way of installing, the order of path files and finders,
+PYTHONPATH, conftest files and more. So it is not reasoned about but asked: a process that is started as the workers are
+says where it finds every module of the project, and a collection of tests says what it has loaded and from where.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchsuite import git
+from benchsuite.errors import UserError
+from benchsuite.runs import checkouts, environments, resolution
+from benchsuite.runs.environments import Commit
+
+SHOWN = 3  # modules in a message
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An interpreter, started as a side's workers are. `said` is what a collection of tests there told of itself:
+    its search `path` and the `files` of what it has loaded; None for a suite, whose modules the workers import."""
+
+    name: str
+    python: str
+    variables: Mapping[str, str]
+    said: Mapping[str, Any] | None = None
+
+    def resolve(self, names: Sequence[str], distributions: Sequence[str], inside: Sequence[Path]) -> dict[str, Any]:
+        """What `benchsuite.runs.resolution` prints there. Raises UserError where it cannot be asked."""
+        question = {
+            "names": sorted(names),
+            "distributions": sorted(distributions),
+            "inside": [str(folder) for folder in inside],
+            "path": self.said["path"] if self.said else None,
+        }
+        done = subprocess.run(
+            [self.python, resolution.__file__, json.dumps(question)],
+            env={**git.environment(), **self.variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise UserError(f"{self.name}: it cannot be told where its modules come from: {last}")
+        return dict(json.loads(done.stdout))
+
+
+def of_commit(asked: Asked, made: Commit, *, own_python: bool) -> None:
+    """Raise UserError unless the modules of the project come from the checkout or the environment of the commit, and
+    nothing that is loaded comes from the caller's checkout. With `own_python` the environment is another than the
+    commit's own, and stands for it."""
+    names: set[str] = set()
+    known = [project.name for project in environments.projects(made.root) if project.name]
+    if not own_python:
+        for distribution in made.distributions():
+            names |= resolution.modules(distribution)
+    found = asked.resolve(sorted(names), known if own_python else [], [made.home])
+    inside = [made.home, *(Path(found["prefix"]) for _ in range(own_python))]
+    outside = {name: file for name, file in found["modules"].items() if not _within(file, inside)}
+    outside |= _of_caller(asked, made.root, [made.home])
+    if outside:
+        raise UserError(
+            f"{asked.name}: {_told(outside)}, not from this commit: both sides would measure the same code",
+            hint="take that copy off PYTHONPATH and out of conftest.py, sitecustomize and path files, or give an "
+            "environment in which the commit is installed as python:PATH",
+        )
+
+
+def of_interpreter(asked: Asked, root: Path | None) -> None:
+    """Raise UserError where the project is installed in the interpreter's environment, but would be imported from
+    elsewhere: from the folder in which the gate is called, most often."""
+    known = [project.name for project in environments.projects(root) if project.name] if root else []
+    if not known:
+        return
+    found = asked.resolve([], known, [])
+    inside = [Path(found["prefix"]), *map(Path, found["sources"])]
+    outside = {name: file for name, file in found["modules"].items() if not _within(file, inside)}
+    if outside:
+        raise UserError(
+            f"{asked.name}: {_told(outside)}, not from the copy that is installed there",
+            hint="run the gate in a folder from which tests do not import the project (pytest adds the folder of a "
+            "conftest.py to the path), or give a commit as ref:NAME",
+        )
+
+
+def of_here(asked: Asked, root: Path | None) -> None:
+    """Raise UserError where the project is installed here as a copy that is not what the working tree has: what was
+    changed since would not be measured."""
+    known = [project for project in environments.projects(root) if project.installed] if root else []
+    if root is None or not known:
+        return
+    names = {
+        name: project
+        for project in known
+        for distribution in _installed(project.name)
+        for name in resolution.modules(distribution)
+    }
+    found = asked.resolve(sorted(names), [], [root])["modules"]
+    kept = [Path(folder) for folder in environments.folders()]
+    copies = {name: Path(file) for name, file in found.items() if not _within(file, [root]) or _within(file, kept)}
+    tracked = checkouts.tracked(root) if copies else frozenset()
+    for name, file in copies.items():
+        stale = _stale(name, file, names.get(name), root, tracked)
+        if stale is not None:
+            raise UserError(
+                f"{asked.name}: {name} is imported from {file}, a copy of the project in which {stale} is not as in "
+                "this folder: what was changed since it was installed would not be measured",
+                hint="install it anew (pip install .), or so that it follows the folder (pip install --editable .)",
+            )
+
+
+def _stale(
+    name: str, file: Path, project: environments.Project | None, root: Path, tracked: frozenset[str]
+) -> str | None:
+    """The first source file of a module that git tracks and of which the installed copy differs."""
+    if project is None:
+        return None
+    package = file.name == "__init__.py"
+    copied = sorted(file.parent.rglob("*.py")) if package else [file]
+    top = file.parent if package else file
+    where = Path(*name.split(".")) if package else Path(*name.split(".")[:-1], file.name)
+    first = where / "__init__.py" if package else where
+    places = [Path(project.folder, layout) for layout in ("", "src", "lib", "python")]
+    place = next((place for place in places if str(place / first) in tracked), None)
+    if place is None:
+        return None
+    for one in copied:
+        ours = place / where / one.relative_to(top) if package else place / where
+        if str(ours) in tracked and (root / ours).is_file() and (root / ours).read_bytes() != one.read_bytes():
+            return str(ours)
+    return None
+
+
+def _installed(name: str | None) -> list[Any]:
+    found = resolution.metadata.distributions(path=environments.folders())
+    return [distribution for distribution in found if resolution.name_of(distribution) == name]
+
+
+def _of_caller(asked: Asked, root: Path, inside: Sequence[Path]) -> dict[str, str]:
+    """What a collection has loaded from files of the caller's checkout."""
+    loaded = [file for file in (asked.said or {}).get("files", ()) if _within(file, [root])]
+    loaded = [file for file in loaded if not _within(file, inside)]
+    if not loaded:
+        return {}
+    folders = {str(root / Path(file).parent) for file in checkouts.tracked(root)}
+    return {Path(file).stem: file for file in loaded if str(Path(file).parent.resolve()) in folders}
+
+
+def _within(file: str, folders: Sequence[Path]) -> bool:
+    return any(resolution.within(file, str(folder)) for folder in folders)
+
+
+def _told(outside: Mapping[str, str]) -> str:
+    shown = [f"{name} is imported from {file}" for name, file in list(outside.items())[:SHOWN]]
+    more = len(outside) - len(shown)
+    return ", ".join(shown) + (f", and {more} more so" if more else "")

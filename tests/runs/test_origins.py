@@ -1,0 +1,185 @@
+"""Each side of a gate imports its own code, however the project is laid out, built and installed; or it is refused."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import repository
+from repository import FAST_S, SETUPTOOLS, SLOW_S, TESTS, WORK
+
+# Prints where the base and what is here import the module from, as a gate would start and collect them.
+ASK = """
+import json, sys
+from benchsuite.errors import UserError
+from benchsuite.runs import origins, sides
+targets, module, base, head = json.loads(sys.argv[1])
+try:
+    found = []
+    for words in (base, head):
+        side = sides.parse(words, lambda text: print(text, file=sys.stderr))
+        side.plan(targets, "cpu", [], [])
+        asked = origins.Asked(side.name, side.python, side.variables)
+        found.append(asked.resolve([module], [], [])["modules"].get(module))
+    print(json.dumps(found))
+except UserError as error:
+    print(json.dumps([error.exit_code, error.message, error.hint]))
+"""
+
+
+@dataclass
+class Layout:
+    """How a project is built: what it is made of beside the module that does the work."""
+
+    files: dict[str, str]
+    work: str  # the file of the module
+    module: str
+    needs: str = "setuptools"
+
+
+def setuptools(name: str, more: str = "") -> dict[str, str]:
+    return {"pyproject.toml": f'{SETUPTOOLS}[project]\nname = "{name}"\nversion = "1"\n{more}'}
+
+
+LAYOUTS = {
+    "setuptools flat": Layout(setuptools("tiny"), "tiny/__init__.py", "tiny"),
+    "setuptools src": Layout(setuptools("tiny"), "src/tiny/__init__.py", "tiny"),
+    "setuptools module": Layout(setuptools("tiny", '[tool.setuptools]\npy-modules = ["tiny"]\n'), "tiny.py", "tiny"),
+    "setuptools namespace": Layout(
+        setuptools("ns-tiny", '[tool.setuptools]\npackages = ["ns.tiny"]\n'), "ns/tiny/__init__.py", "ns.tiny"
+    ),
+    "setuptools other name": Layout(
+        setuptools("a-project", '[tool.setuptools]\npackages = ["tiny"]\n'), "tiny/__init__.py", "tiny"
+    ),
+    "setuptools folder of another name": Layout(
+        setuptools("tiny", '[tool.setuptools]\npackages = ["tiny"]\npackage-dir = {tiny = "code"}\n'),
+        "code/__init__.py",
+        "tiny",
+    ),
+    "setup.py": Layout(
+        {"setup.py": 'from setuptools import setup\nsetup(name="tiny", version="1", packages=["tiny"])\n'},
+        "tiny/__init__.py",
+        "tiny",
+    ),
+    "hatchling": Layout(
+        {"pyproject.toml": '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+         '[project]\nname = "tiny"\nversion = "1"\n'}, "tiny/__init__.py", "tiny", "hatchling"
+    ),
+    "hatchling src": Layout(
+        {"pyproject.toml": '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+         '[project]\nname = "tiny"\nversion = "1"\n'}, "src/tiny/__init__.py", "tiny", "hatchling"
+    ),
+    "flit": Layout(
+        {"pyproject.toml": '[build-system]\nrequires = ["flit_core"]\nbuild-backend = "flit_core.buildapi"\n'
+         '[project]\nname = "tiny"\nversion = "1"\ndescription = "x"\n'}, "tiny.py", "tiny", "flit_core"
+    ),
+    "poetry": Layout(
+        {"pyproject.toml": '[build-system]\nrequires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
+         '[tool.poetry]\nname = "tiny"\nversion = "1"\ndescription = "x"\nauthors = []\n'},
+        "tiny/__init__.py", "tiny", "poetry.core",
+    ),
+    "meson-python": Layout(
+        {"pyproject.toml": '[build-system]\nrequires = ["meson-python"]\nbuild-backend = "mesonpy"\n'
+         '[project]\nname = "tiny"\nversion = "1"\n',
+         "meson.build": "project('tiny', version: '1')\npy = import('python').find_installation(pure: true)\n"
+         "py.install_sources('tiny/__init__.py', subdir: 'tiny')\n"},
+        "tiny/__init__.py", "tiny", "mesonpy",
+    ),
+    "scikit-build-core": Layout(
+        {"pyproject.toml": '[build-system]\nrequires = ["scikit-build-core"]\n'
+         'build-backend = "scikit_build_core.build"\n[project]\nname = "tiny"\nversion = "1"\n',
+         "CMakeLists.txt": "cmake_minimum_required(VERSION 3.15)\nproject(tiny LANGUAGES NONE)\n"},
+        "src/tiny/__init__.py", "tiny", "scikit_build_core",
+    ),
+    "maturin": Layout(
+        {"pyproject.toml": '[build-system]\nrequires = ["maturin"]\nbuild-backend = "maturin"\n'
+         '[project]\nname = "tiny"\nversion = "1"\n[tool.maturin]\npython-source = "python"\nmodule-name = "tiny._n"\n',
+         "Cargo.toml": '[package]\nname = "tiny"\nversion = "1.0.0"\nedition = "2021"\n'
+         '[lib]\nname = "tiny"\ncrate-type = ["cdylib"]\n',
+         "src/lib.rs": "#[no_mangle]\npub extern \"C\" fn PyInit__n() {}\n"},
+        "python/tiny/__init__.py", "tiny", "maturin",
+    ),
+}  # fmt: skip
+
+
+@dataclass
+class Project:
+    """A repository with a commit `first` and three times slower after it, and the interpreter of an environment."""
+
+    folder: Path
+    python: Path
+    layout: Layout
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, *base: str, head: str = ".", targets: tuple[str, ...] = ("tests",)) -> list[str | int]:
+        """Where base and head import the module from, or what the gate refuses."""
+        words = json.dumps([targets, self.layout.module, base or ["first"], [head]])
+        done = self.call("-c", ASK, words)
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout.splitlines()[-1]))
+
+    def call(self, *words: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder.parent / "cache"), "PYTHONSAFEPATH": "1"}
+        command = [str(self.python), *words]
+        return subprocess.run(
+            command, cwd=self.folder, env=env | self.variables, capture_output=True, text=True, check=False
+        )
+
+    def work(self, seconds: float) -> dict[str, str]:
+        return {self.layout.work: WORK.format(seconds=seconds)}
+
+
+def make(folder: Path, layout: Layout) -> Project:
+    project = Project(folder / "project", repository.environment(folder / "environment"), layout)
+    project.folder.mkdir()
+    repository.git(project.folder, "init", "-q", "-b", "main")
+    tests = {"tests/test_work.py": TESTS.format(module=layout.module)}
+    repository.commit(project.folder, "first", {**layout.files, **tests, **project.work(FAST_S)})
+    repository.commit(project.folder, "slow", project.work(SLOW_S))
+    return project
+
+
+@pytest.fixture(params=[name for name in LAYOUTS if LAYOUTS[name].needs == "setuptools"])
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
+    return make(tmp_path, LAYOUTS[request.param])
+
+
+def same_file(found: list[str | int], project: Project, *, editable: bool) -> None:
+    """Check that base imports its own copy, of the first commit, and head that of the working tree."""
+    base, head = (Path(str(file)) for file in found)
+    assert base.is_relative_to(project.folder.parent / "cache"), found
+    assert base.read_text() == WORK.format(seconds=FAST_S)
+    assert head.read_text() == WORK.format(seconds=SLOW_S)
+    assert head.is_relative_to(project.folder if editable else project.folder.parent / "environment"), found
+
+
+@pytest.mark.parametrize("mode", ["plain", "editable"])
+def test_base_imports_its_own_code_however_head_is_installed(project: Project, mode: str) -> None:
+    repository.install(project.python, project.folder, *(["--editable"] if mode == "editable" else []))
+    same_file(project.ask(), project, editable=mode == "editable")
+
+
+def available(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("mode", ["plain", "editable"])
+@pytest.mark.parametrize("name", [name for name in LAYOUTS if LAYOUTS[name].needs != "setuptools"])
+def test_base_imports_its_own_code_with_other_build_tools(tmp_path: Path, name: str, mode: str) -> None:
+    layout = LAYOUTS[name]
+    if not available(layout.needs):
+        pytest.skip(f"{layout.needs} is not installed: pip install {layout.needs.replace('.', '-')}")
+    project = make(tmp_path, layout)
+    repository.install(project.python, project.folder, *(["--editable"] if mode == "editable" else []))
+    same_file(project.ask(), project, editable=mode == "editable")
