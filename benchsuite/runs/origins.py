@@ -98,7 +98,7 @@ def of_here(asked: Asked, root: Path | None) -> None:
     if root is None or not known:
         return
     names = {
-        name: project
+        name
         for project in known
         for distribution in _installed(project.name)
         for name in resolution.modules(distribution)
@@ -106,37 +106,33 @@ def of_here(asked: Asked, root: Path | None) -> None:
     found = asked.resolve(sorted(names), [], [root])["modules"]
     kept = [Path(folder) for folder in environments.folders()]
     copies = {name: Path(file) for name, file in found.items() if not _within(file, [root]) or _within(file, kept)}
-    tracked = checkouts.tracked(root) if copies else frozenset()
+    sources = _Sources(root) if copies else None
     for name, file in copies.items():
-        stale = _stale(name, file, names.get(name), root, tracked)
+        stale = sources.first_stale(file) if sources else None
         if stale is not None:
             raise UserError(
-                f"{asked.name}: {name} is imported from {file}, a copy of the project in which {stale} is not as in "
-                "this folder: what was changed since it was installed would not be measured",
+                f"{asked.name}: {name} is imported from {file}, a copy of the project in which {stale.name} is not as "
+                "in this folder: what was changed since it was installed would not be measured",
                 hint="install it anew (pip install .), or so that it follows the folder (pip install --editable .)",
             )
 
 
-def _stale(
-    name: str, file: Path, project: environments.Project | None, root: Path, tracked: frozenset[str]
-) -> str | None:
-    """The first source file of a module that git tracks and of which the installed copy differs."""
-    if project is None:
+class _Sources:
+    """The Python files that git tracks in a checkout, as they are in the working tree."""
+
+    def __init__(self, root: Path) -> None:
+        files = [root / file for file in checkouts.tracked(root) if file.endswith(".py")]
+        self._names = {file.name for file in files}
+        self._contents = {file.read_bytes() for file in files if file.is_file()}
+
+    def first_stale(self, file: Path) -> Path | None:
+        """The first file of an installed module that is in the checkout no more as it is; files of which the checkout
+        has none of that name are made by the build, and those that tell a version are often changed by it."""
+        for one in sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]:
+            known = one.suffix == ".py" and one.name in self._names and "version" not in one.name
+            if known and one.read_bytes() not in self._contents:
+                return one
         return None
-    package = file.name == "__init__.py"
-    copied = sorted(file.parent.rglob("*.py")) if package else [file]
-    top = file.parent if package else file
-    where = Path(*name.split(".")) if package else Path(*name.split(".")[:-1], file.name)
-    first = where / "__init__.py" if package else where
-    places = [Path(project.folder, layout) for layout in ("", "src", "lib", "python")]
-    place = next((place for place in places if str(place / first) in tracked), None)
-    if place is None:
-        return None
-    for one in copied:
-        ours = place / where / one.relative_to(top) if package else place / where
-        if str(ours) in tracked and (root / ours).is_file() and (root / ours).read_bytes() != one.read_bytes():
-            return str(ours)
-    return None
 
 
 def _installed(name: str | None) -> list[Any]:

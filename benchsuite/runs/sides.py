@@ -38,6 +38,7 @@ FINGERPRINT = "import json; from benchsuite.hardware.fingerprint import fingerpr
 LAST_LINES = 5  # of what a failed command said
 # With the current folder on its path, a side would import the checkout that the gate is called in.
 ALWAYS = {"PYTHONSAFEPATH": "1"}
+READING = {**ALWAYS, "PYTHONDONTWRITEBYTECODE": "1"}  # in the caller's own folder nothing is left behind
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Side:
     name: str
     python: str = sys.executable
     folder: Path = field(default_factory=Path.cwd)
-    variables: Mapping[str, str] = field(default_factory=lambda: dict(ALWAYS))
+    variables: Mapping[str, str] = field(default_factory=lambda: dict(READING))
     sets: tuple[str, ...] = ()
     commit: environments.Commit | None = None
     stored: Path | None = None  # the run directory of a side that was measured earlier
@@ -148,7 +149,7 @@ def parse(words: Sequence[str], say: Callable[[str], None]) -> Side:
         if not (run / "manifest.json").is_file():
             raise UserError(f"{run} holds no run", hint="give a run directory", exit_code=4)
         return Side(stored[0], stored=run)
-    python, folder, variables, sets, commit = sys.executable, Path.cwd(), dict(ALWAYS), [], None
+    python, folder, given, variables, sets, commit = sys.executable, Path.cwd(), READING, {}, [], None
     for word in words:
         kind, separator, value = word.partition(":")
         if word == HERE:
@@ -160,7 +161,7 @@ def parse(words: Sequence[str], say: Callable[[str], None]) -> Side:
                 commit = environments.of(value, say)
                 here_there = Path.cwd().resolve().relative_to(commit.root.resolve())
                 python, folder = str(commit.python), commit.source / here_there
-                variables |= commit.search_path()
+                given = {**ALWAYS, **commit.search_path()}
             case "python":
                 python = _interpreter(value)
             case "env":
@@ -172,7 +173,7 @@ def parse(words: Sequence[str], say: Callable[[str], None]) -> Side:
                 if "=" not in value:
                     raise UserError(f"{word}: should be set:KEY=VALUE")
                 sets.append(value)
-    return Side(" ".join(words), python, folder, variables, tuple(sets), commit)
+    return Side(" ".join(words), python, folder, {**given, **variables}, tuple(sets), commit)
 
 
 def _interpreter(text: str) -> str:

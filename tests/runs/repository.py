@@ -61,3 +61,10 @@ def install(python: Path, project: Path, *options: str) -> None:
     command += ["--no-build-isolation", "--ignore-installed", *options, str(project)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def call(folder: Path, python: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A command of benchsuite in a folder, with a cache beside it."""
+    env = {**os.environ, "BENCHSUITE_CACHE": str(folder.parent / "cache"), "COLUMNS": "200", **variables}
+    command = [str(python), "-P", "-m", "benchsuite", *words]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -183,3 +184,106 @@ def test_base_imports_its_own_code_with_other_build_tools(tmp_path: Path, name: 
     project = make(tmp_path, layout)
     repository.install(project.python, project.folder, *(["--editable"] if mode == "editable" else []))
     same_file(project.ask(), project, editable=mode == "editable")
+
+
+@pytest.fixture
+def flat(tmp_path: Path) -> Project:
+    """A project that nothing has installed yet; git does not track the environment beside it."""
+    return make(tmp_path, LAYOUTS["setuptools flat"])
+
+
+def site_packages(project: Project) -> Path:
+    return next((project.folder.parent / "environment").glob("lib/python*/site-packages"))
+
+
+def path_file(project: Project) -> None:
+    (site_packages(project) / "mine.pth").write_text(f"{project.folder}\n")
+
+
+def develop(project: Project) -> None:
+    """As `setup.py develop` leaves it."""
+    (site_packages(project) / "tiny.egg-link").write_text(f"{project.folder}\n.")
+    (site_packages(project) / "easy-install.pth").write_text(f"{project.folder}\n")
+    repository.write(project.folder, {"tiny.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n"})
+
+
+def finder_in_front(project: Project) -> None:
+    """An editable install whose finder puts itself before all others, as those of meson-python do."""
+    repository.install(project.python, project.folder, "--editable")
+    (helper,) = site_packages(project).glob("__editable___tiny*_finder.py")
+    helper.write_text(helper.read_text().replace("sys.meta_path.append(", "sys.meta_path.insert(0, "))
+
+
+def search_path(text: str) -> Callable[[Project], None]:
+    return lambda project: project.variables.update(PYTHONPATH=text.format(root=project.folder))
+
+
+@pytest.mark.parametrize(
+    "way",
+    [path_file, develop, finder_in_front, search_path("{root}"), search_path("."), search_path("/nothing:")],
+    ids=["path file", "develop", "finder in front", "PYTHONPATH", "PYTHONPATH relative", "PYTHONPATH empty entry"],
+)
+def test_base_imports_its_own_code_whatever_leads_to_head(flat: Project, way: Callable[[Project], None]) -> None:
+    way(flat)
+    same_file(flat.ask(), flat, editable=True)
+
+
+def test_tests_that_are_given_by_absolute_paths_are_those_of_each_side(flat: Project) -> None:
+    repository.install(flat.python, flat.folder)
+    found = flat.ask(targets=(str(flat.folder / "tests" / "test_work.py") + "::test_work",))
+    same_file(found, flat, editable=False)
+
+
+def outside(flat: Project) -> None:
+    repository.write(flat.folder.parent / "deployed", {"tiny/__init__.py": WORK.format(seconds=SLOW_S)})
+    flat.variables["PYTHONPATH"] = str(flat.folder.parent / "deployed")
+
+
+def customized(flat: Project) -> None:
+    """The environment's own start-up puts head's checkout in front."""
+    line = f"import sys\nsys.path.insert(0, {str(flat.folder)!r})\n"
+    (site_packages(flat) / "sitecustomize.py").write_text(line)
+
+
+def named_in_a_test(flat: Project) -> None:
+    """The tests of both commits import from head's checkout, wherever they are."""
+    path_file(flat)
+    line = f"import sys\nsys.path.insert(0, {str(flat.folder)!r})\n"
+    repository.commit(flat.folder, "third", {"tests/conftest.py": line})
+
+
+@pytest.mark.parametrize(("way", "base"), [(outside, "first"), (customized, "first"), (named_in_a_test, "third")])
+def test_a_base_that_would_import_other_code_is_refused(
+    flat: Project, way: Callable[[Project], None], base: str
+) -> None:
+    way(flat)
+    code, message, hint = flat.ask(base)
+    assert code == 2
+    assert f"{base}: tiny is imported from {flat.folder.parent}" in str(message)
+    assert "not from this commit" in str(message)
+    assert "PYTHONPATH" in str(hint)
+
+
+def test_a_copy_here_that_is_not_what_the_folder_has_is_refused(flat: Project) -> None:
+    repository.install(flat.python, flat.folder)
+    repository.git(flat.folder, "clean", "-qfdx")
+    repository.write(flat.folder, flat.work(5.0))
+    code, message, hint = flat.ask()
+    assert code == 2
+    assert "a copy of the project in which __init__.py is not as in this folder" in str(message)
+    assert "pip install --editable ." in str(hint)
+
+
+def test_an_environment_whose_copy_is_not_what_tests_import_is_refused(flat: Project, tmp_path: Path) -> None:
+    """pytest puts the folder of conftest.py in front of the environment that is to be measured."""
+    other = repository.environment(tmp_path / "other")
+    repository.install(other, flat.folder)
+    path_file(flat)
+    repository.write(flat.folder, {"conftest.py": ""})
+    code, message, _ = flat.ask(f"python:{other}")
+    assert code == 2
+    assert f"tiny is imported from {flat.folder}/tiny/__init__.py, not from the copy that is installed" in str(message)
+    (flat.folder / "conftest.py").unlink()
+    base, head = flat.ask(f"python:{other}")
+    assert Path(str(base)).is_relative_to(tmp_path / "other")
+    assert head == str(flat.folder / "tiny" / "__init__.py")
