@@ -57,8 +57,8 @@ def of_commit(asked: Asked, made: Commit, *, own_python: bool) -> None:
     """Raise UserError unless the modules of the project come from the checkout or the environment of the commit, and
     nothing that is loaded comes from the caller's checkout. With `own_python` the environment is another than the
     commit's own, and stands for it."""
-    names: set[str] = set()
     known = [project.name for project in environments.projects(made.root) if project.name]
+    names = _named(known)
     if not own_python:
         for distribution in made.distributions():
             names |= resolution.modules(distribution)
@@ -92,17 +92,15 @@ def of_interpreter(asked: Asked, root: Path | None) -> None:
 
 
 def of_here(asked: Asked, root: Path | None) -> None:
-    """Raise UserError where the project is installed here as a copy that is not what the working tree has: what was
-    changed since would not be measured."""
-    known = [project for project in environments.projects(root) if project.installed] if root else []
+    """Raise UserError where a copy of the project is imported that is not what the working tree has: what was changed
+    since it was made would not be measured."""
+    known = [project.name for project in environments.projects(root) if project.name] if root else []
     if root is None or not known:
         return
-    names = {
-        name
-        for project in known
-        for distribution in _installed(project.name)
-        for name in resolution.modules(distribution)
-    }
+    names = _named(known)
+    for distribution in resolution.metadata.distributions(path=environments.folders()):
+        if resolution.name_of(distribution) in known:
+            names |= resolution.modules(distribution)
     found = asked.resolve(sorted(names), [], [root])["modules"]
     kept = [Path(folder) for folder in environments.folders()]
     copies = {name: Path(file) for name, file in found.items() if not _within(file, [root]) or _within(file, kept)}
@@ -135,9 +133,9 @@ class _Sources:
         return None
 
 
-def _installed(name: str | None) -> list[Any]:
-    found = resolution.metadata.distributions(path=environments.folders())
-    return [distribution for distribution in found if resolution.name_of(distribution) == name]
+def _named(projects: Sequence[str]) -> set[str]:
+    """What projects most often call the package that they bring, also where they are not installed."""
+    return {name.replace("-", "_") for name in projects}
 
 
 def _of_caller(asked: Asked, root: Path, inside: Sequence[Path]) -> dict[str, str]:

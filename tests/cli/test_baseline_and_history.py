@@ -108,7 +108,7 @@ def test_a_baseline_with_a_quality_part_is_shown(project: Project) -> None:
 def test_the_promoted_baseline_is_the_base_where_none_is_given(project: Project) -> None:
     assert project.call("baseline", "save", "v1", "first").returncode == 0
     assert project.call("baseline", "promote", "v1").returncode == 0
-    done = project.call("gate", "paper.yaml", "--device=fake", "--pairs=10", "-o", "out", script=SLOWER)
+    done = project.call("gate", "paper.yaml", "--device=fake", "-o", "out", script=SLOWER)
     assert done.returncode == 1, done.stderr
     assert json.loads((project.folder / "out" / "gate.json").read_text())["base"] == "baseline:v1"
 
