@@ -17,6 +17,7 @@ import shutil
 import site
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -237,6 +238,8 @@ def _linked(root: Path) -> list[tuple[str, str]]:
 
 def _run(command: list[str], made: Commit, variables: dict[str, str], folder: Path | None = None) -> None:
     env = {key: value for key, value in git.environment().items() if key not in REDIRECTIONS} | variables
+    # Build tools that are installed here as programs, as meson is, where this environment was not activated.
+    env["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), *filter(None, [env.get("PATH")])])
     done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]

@@ -59,8 +59,14 @@ def install(python: Path, project: Path, *options: str) -> None:
     """Install a project with the build tools that are here."""
     command = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--use-pep517"]
     command += ["--no-build-isolation", "--ignore-installed", *options, str(project)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    env = {**os.environ, "PATH": with_programs()}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def with_programs() -> str:
+    """PATH with the programs of this environment, as where it is activated."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 def call(folder: Path, python: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -131,6 +131,7 @@ class Project:
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder.parent / "cache"), "PYTHONSAFEPATH": "1"}
+        env["PATH"] = repository.with_programs()
         command = [str(self.python), *words]
         return subprocess.run(
             command, cwd=self.folder, env=env | self.variables, capture_output=True, text=True, check=False
