@@ -119,18 +119,24 @@ class _Sources:
     """The Python files that git tracks in a checkout, as they are in the working tree."""
 
     def __init__(self, root: Path) -> None:
-        files = [root / file for file in checkouts.tracked(root) if file.endswith(".py")]
-        self._names = {file.name for file in files}
-        self._contents = {file.read_bytes() for file in files if file.is_file()}
+        self._files = [file for file in checkouts.tracked(root) if file.endswith(".py")]
+        self._contents = {(root / file).read_bytes() for file in self._files if (root / file).is_file()}
 
     def first_stale(self, file: Path) -> Path | None:
-        """The first file of an installed module that is in the checkout no more as it is; files of which the checkout
-        has none of that name are made by the build, and those that tell a version are often changed by it."""
-        for one in sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]:
-            known = one.suffix == ".py" and one.name in self._names and "version" not in one.name
-            if known and one.read_bytes() not in self._contents:
+        """The first file of an installed module that is in the checkout no more as it is. Files that have no place in
+        the checkout are made by the build, and those that tell a version are often changed by it; where nothing has
+        a place, because the build gives the package another folder, its first file counts."""
+        package = file.name == "__init__.py"
+        copies = sorted(file.parent.rglob("*.py")) if package else [file]
+        top = file.parent.parent if package else file.parent
+        placed = [one for one in copies if self._has(one.relative_to(top).as_posix())]
+        for one in placed or [file]:
+            if one.suffix == ".py" and "version" not in one.name and one.read_bytes() not in self._contents:
                 return one
         return None
+
+    def _has(self, place: str) -> bool:
+        return any(file == place or file.endswith(f"/{place}") for file in self._files)
 
 
 def _named(projects: Sequence[str]) -> set[str]:
