@@ -45,7 +45,8 @@ def modules(distribution: metadata.Distribution) -> set[str]:
         found |= _of_paths(distribution, files)
     elif not found:
         found |= set((distribution.read_text("top_level.txt") or "").split())
-    return {name for name in found if all(part.isidentifier() for part in name.split("."))}
+    helpers = {name for name in found if name.startswith("_") and "editable" in name}  # of editable installs
+    return {name for name in found - helpers if all(part.isidentifier() for part in name.split("."))}
 
 
 def source(distribution: metadata.Distribution) -> tuple[str, bool] | None:
