@@ -112,6 +112,8 @@ class Speed:
             if asked is not None:
                 pin(threads)
         params = {**params, "device": device, "mode": mode, "dtype": dtype, "implementation": "test"}
+        given = {"tokens": tokens, "device": device, "mode": mode, "threads": params["threads"], "dtype": dtype}
+        given["checked"] = results is not None
         subject = Subject(
             call=call,
             results=lambda: list(results()) if results else [],
@@ -124,9 +126,10 @@ class Speed:
         )
         try:
             if asked is not None:
-                asked.result = speed.measure(params, first=asked.first, turns=asked.turns, subject=subject)
+                measured = speed.measure(params, first=asked.first, turns=asked.turns, subject=subject)
+                asked.result = {**measured, "given": given}
                 return asked.result
-            result = speed.measure(params, subject=subject)
+            result = {**speed.measure(params, subject=subject), "given": given}
         except NotMeasured as error:
             if asked is not None:
                 asked.raised = error

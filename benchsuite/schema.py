@@ -169,6 +169,9 @@ class SpeedResult(_Part):
     drift: float | None = Field(default=None, description="of the second half of the samples against the first")
     fusion: str | None = None
     monitor: Monitored = Monitored()
+    given: dict[str, Any] | None = Field(
+        default=None, description="of a test: what its fixture was given, which is part of what was measured"
+    )
 
 
 class Record(_Part):

@@ -132,3 +132,57 @@ def test_what_cannot_be_planned_is_said(tests: Path, words: list[str], said: str
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+GIVEN = """
+import os
+import pytest, torch
+
+head = os.environ["SIDE"] == "head"
+x = torch.randn(64)
+
+def test_tokens(speed):
+    speed(lambda: x + 1, tokens=2000 if head else 20000)
+
+def test_dtype(speed):
+    speed(lambda: x + 1, dtype="bfloat16" if head else "float32")
+
+def test_threads(speed):
+    speed(lambda: x + 1, threads=1 if head else 2)
+
+def test_reference(speed):
+    checks = {} if head else {"results": lambda: [x + 1], "reference": lambda: [x.double() + 1]}
+    speed(lambda: x + 1, **checks)
+
+@pytest.mark.parametrize("n", [2000 if head else 20000], ids=["small"])
+def test_parameter(speed, n):
+    speed(lambda: x + 1)
+
+def test_equal(speed):
+    speed(lambda: x + 1, tokens=64)
+"""
+
+
+def test_what_the_fixture_is_given_is_part_of_the_case(tests: Path) -> None:
+    (tests / "test_given.py").write_text(GIVEN)
+    command = [sys.executable, "-m", "benchsuite", "gate", "test_given.py", "--base=env:SIDE=base"]
+    command += ["--head=env:SIDE=head", "--pairs=2", "-o", "out"]
+    env = {**os.environ, "BENCHSUITE_CACHE": str(tests / "cache")}
+    done = subprocess.run(command, cwd=tests, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tests / "out" / "gate.json").read_text())
+    assert [row["case"] for row in document["cases"]] == ["test_given.py::test_equal"]
+    assert document["verdict"] == "unclear", "what is another measurement was not compared"
+    found = {row["case"].partition("::test_")[2]: row["text"] for row in document["findings"]}
+    assert {row["kind"] for row in document["findings"]} == {"changed"}
+    assert {name: text.partition(": ")[2] for name, text in found.items()} == {
+        "tokens": "tokens was 20000 and is 2000",
+        "dtype": "dtype was float32 and is bfloat16",
+        "threads": "threads was 2 and is 1",
+        "reference": "checked was True and is False",
+        "parameter[small]": "parameters was {'n': '20000'} and is {'n': '2000'}",
+    }
+    lines = (tests / "out" / "head" / "records.jsonl").read_text().splitlines()
+    results = [row["result"] for row in map(json.loads, lines) if row["result"]]
+    given = next(result["given"] for result in results if result["tokens"] == 64)
+    assert (given["dtype"], given["device"], given["checked"]) == ("float32", "cpu", False)

@@ -92,8 +92,9 @@ def show(name: Annotated[str, typer.Argument(help="A baseline; without one the p
     plan, records = read_plan(run), read_records(run)
     table = Table("case", "processes", "time", "spread", box=None, pad_edge=False)
     for case in plan.cases:
-        times = [r.result["time_s"] for r in records if r.case_id == case.id and r.status == "ok" and r.result]
-        if not case.timed or not times:
+        results = [r.result for r in records if case.timed and r.case_id == case.id and r.status == "ok" and r.result]
+        times = [result["time_s"] for result in results if result.get("time_s")]
+        if not times:
             continue
         middle = statistics.median(times)
         spread = fmt.percent((max(times) - min(times)) / middle)
@@ -108,7 +109,7 @@ def show(name: Annotated[str, typer.Argument(help="A baseline; without one the p
 
 @app.command()
 def promote(name: Annotated[str, typer.Argument(help="The baseline that `--base baseline:` shall mean.")]) -> None:
-    """Make a baseline the one that a gate compares with by default."""
+    """Make a baseline the one that a gate compares with where no --base is given."""
     from benchsuite.runs import baselines
 
     baselines.promote(name)

@@ -37,12 +37,12 @@ def command(
         typer.Argument(metavar="SUITE", help="A suite's name or file; or tests that use the speed fixture, as files."),
     ],
     base: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             help="What to compare with: a git ref, python:PATH, env:NAME=VALUE, set:KEY=VALUE, which add up; or "
-            "run:FOLDER or baseline:NAME."
+            "run:FOLDER or baseline:NAME; else the promoted baseline."
         ),
-    ],
+    ] = None,
     head: Annotated[list[str] | None, typer.Option(help="What is new, in the same words; else what is here.")] = None,
     margin: Annotated[str, typer.Option(help="Slowdowns up to this are accepted.")] = "2%",
     catch: Annotated[str, typer.Option(help="Slowdowns from this on must be found.")] = "5%",
@@ -97,11 +97,13 @@ def command(
     say = functools.partial(console.print, markup=False)
     if stored := [word for word in head or [] if word.partition(":")[0] in sides.STORED]:
         raise UserError(f"head is measured now; {stored[0]} can only be a base")
+    base = base or [baselines.default()]
     described = [sides.parse(words, say) for words in (base, head or [sides.HERE])]
     plans = [side.plan(targets, device, only or [], sets or []) for side in described]
     notes = []
     if described[0].stored:
         notes = baselines.check(described[0].stored, described[1].fingerprint())
+        notes += baselines.narrow(plans[0], plans[1], described[0].name)
     needed = fewest_pairs(len(plans[1]["cases"]), rule)
     if pairs < needed:
         notes.append(f"a single slowdown among {len(plans[1]['cases'])} cases takes {needed} pairs; --pairs is {pairs}")
@@ -161,7 +163,14 @@ def measured(
                 places.append(_place(folder / name, side, plan, pairs, stop))
             with progress() as bar:
                 return gate.run(
-                    places[0], places[1], rules, pairs=pairs, budget_s=budget_s, to_the_end=to_the_end, say=bar
+                    places[0],
+                    places[1],
+                    rules,
+                    pairs=pairs,
+                    budget_s=budget_s,
+                    to_the_end=to_the_end,
+                    meant=any(side.sets for side in described),
+                    say=bar,
                 )
     except (Interrupted, KeyboardInterrupt):  # before the first pair
         console.print("interrupted; nothing was measured", markup=False)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from benchsuite import git
 from benchsuite.hardware import nvml
 
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")  # those that choose kernels
@@ -61,24 +61,12 @@ def fingerprint(*, host: bool = False) -> dict[str, Any]:
             "allocator": "glibc" if platform.libc_ver()[0] == "glibc" else None,
             "packages": {name: version(name) for name in ("numpy", "transformers", "lm-eval", "tokenizers")},
             "executable": Path(sys.executable).name,
-            "commit": commit(),
+            "commit": git.commit(),
         },
     }
     if host:
         found["context"]["host"] = platform.node()
     return found
-
-
-def commit() -> str | None:
-    """Of the project in this folder; with `+changes` where the working tree differs; None outside a repository."""
-    try:
-        head = subprocess.run(["git", "rev-parse", "--verify", "HEAD"], capture_output=True, text=True, check=False)
-        if head.returncode != 0:
-            return None
-        same = subprocess.run(["git", "diff", "--quiet", "HEAD"], capture_output=True, check=False).returncode == 0
-    except OSError:  # no git
-        return None
-    return head.stdout.strip() + ("" if same else "+changes")
 
 
 def cpu_flags() -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
+from benchsuite.runs.case import KINDS
 from benchsuite.runs.store import read_manifest, read_plan, read_records
 
 FOLDER = "baselines"
@@ -41,6 +42,42 @@ def find(name: str) -> Path:
         known = ", ".join(names()) or "none"
         raise UserError(f"there is no baseline {name!r} in {folder()}", hint=f"there are: {known}", exit_code=4)
     return folder() / name
+
+
+def default() -> str:
+    """The promoted baseline, in the words of a side. Raises UserError with exit code 4 where none is promoted."""
+    name = current()
+    if name is None:
+        raise UserError(
+            f"there is no base: --base is not given, and no baseline is promoted in {folder()}",
+            hint="give a commit (--base main), or: benchsuite baseline promote NAME",
+            exit_code=4,
+        )
+    return f"baseline:{name}"
+
+
+def narrow(base: dict[str, Any], head: dict[str, Any], name: str) -> list[str]:
+    """Take from the plans of a stored base and of head, where these are of two suites, what only one of them has; what
+    was left out is told. Raises UserError with exit code 4 where nothing is left."""
+    if base["suite"] == head["suite"]:
+        return []
+    theirs, ours = (
+        {case["label"]: case["id"] for case in plan["cases"] if KINDS[case["kind"]].alone} for plan in (base, head)
+    )
+    tests = {case["label"] for case in head["cases"] if case["kind"] == "test"}  # named by file and function
+    common = {label for label in theirs if label in ours and (label in tests or theirs[label] == ours[label])}
+    if not common:
+        raise UserError(
+            f"{name} is a run of {base['suite']}, which has no case of {head['suite']}",
+            hint=f"measure {head['suite']}: benchsuite run, then benchsuite baseline save NAME DIR; or give a commit",
+            exit_code=4,
+        )
+    for plan in (base, head):
+        plan["cases"] = [case for case in plan["cases"] if case["label"] in common]
+    return [
+        f"{name} is a run of {base['suite']}, not of {head['suite']}: {len(common)} cases are in both and compared, "
+        f"{len(theirs) - len(common)} and {len(ours) - len(common)} others left out"
+    ]
 
 
 def names() -> list[str]:

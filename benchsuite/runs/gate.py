@@ -21,12 +21,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from benchsuite.errors import Interrupted
+from benchsuite.runs.baselines import differences
 from benchsuite.runs.case import Record
 from benchsuite.runs.margins import Rules
 from benchsuite.runs.places import MEASURED, Base, Place, Stored, log_slowdown, side_by_side
 from benchsuite.stats.gate import Decision, Rule, decide, settled, verdicts
 
 INTERRUPTED, OUT_OF_TIME = "it was interrupted", "the budget of time was used up"
+UNMEASURED = ("folder", "sample_s", "source")  # parameters that are no part of what is measured
 MEMORY_FLOOR_BYTES = 2**20  # growth below it is no finding, whatever its share
 
 Say = Callable[[str, int, int], None]  # what is measured, measurements done, measurements at most
@@ -34,8 +36,9 @@ Say = Callable[[str, int, int], None]  # what is measured, measurements done, me
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something other than speed that the change did to a case: `new`, `missing`, `changed`, `fails`, `mended`,
-    `memory`, `unmeasured` (on neither side, though it should run), `unsupported` (on neither side, as planned)."""
+    """Something other than speed that the change did to a case: `new`, `missing`, `changed` (another measurement),
+    `edited` (the test's own text), `fails`, `mended`, `memory`, `unmeasured` (on neither side, though it should run),
+    `unsupported` (on neither side, as planned)."""
 
     case: str
     kind: str
@@ -77,11 +80,13 @@ def run(
     pairs: int,
     budget_s: float | None = None,
     to_the_end: bool = False,
+    meant: bool = False,
     say: Say = lambda *_: None,
 ) -> Outcome:
     """Measures what both sides have until all is decided, or `pairs` (an even number) or the budget are used up;
-    `to_the_end` uses all pairs, as a calibration does. An interruption ends it too: what is known by then is judged."""
-    known = _begun(base, head)
+    `to_the_end` uses all pairs, as a calibration does. With `meant` the sides are meant to differ in parameters. An
+    interruption ends it too: what is known by then is judged."""
+    known = _begun(base, head, meant)
     open_ = list(known.logs)
     done = pair = 0
     stopped = None
@@ -124,17 +129,19 @@ def run(
     )
 
 
-def _begun(base: Base, head: Place) -> _Progress:
+def _begun(base: Base, head: Place, meant: bool) -> _Progress:
     """The cases that both sides have, without pairs yet, and findings of the others."""
     known = _Progress({})
     for label in head.cases:
         if label not in base.cases:
             known.findings.append(_only(label, "new"))
-        elif _changed(base, head, label):
-            text = "it is measured with other parameters than in the run of base"
-            known.findings.append(Finding(case=label, kind="changed", text=text))
+        elif (not meant or isinstance(base, Stored)) and (changes := _changes(base, head, label)):
+            known.findings.append(_changed(label, changes))
         else:
             known.logs[label] = []
+            if _edited(base, head, label):
+                text = "the test itself is another than at base; what its speed changed by may be the test's own"
+                known.findings.append(Finding(case=label, kind="edited", text=text))
     known.findings += [_only(label, "missing") for label in base.cases if label not in head.cases]
     return known
 
@@ -147,14 +154,25 @@ def _own(known: _Progress, rules: Rules) -> dict[str, Rule]:
     }
 
 
-def _changed(base: Base, head: Place, label: str) -> bool:
-    """Whether a stored case was measured with other parameters; between two sides of today they may be what is
-    compared."""
-    ours, theirs = (
-        {key: value for key, value in place.cases[label].params.items() if key not in ("folder", "sample_s")}
-        for place in (head, base)
+def _changes(base: Base, head: Place, label: str) -> list[str]:
+    """In which parameters the two sides are not one measurement."""
+    theirs, ours = (
+        {key: value for key, value in place.cases[label].params.items() if key not in UNMEASURED}
+        for place in (base, head)
     )
-    return isinstance(base, Stored) and ours != theirs
+    if "parameters" not in theirs:  # a run of an older version
+        ours.pop("parameters", None)
+    return differences(theirs, ours)
+
+
+def _changed(label: str, changes: Sequence[str]) -> Finding:
+    return Finding(case=label, kind="changed", text=f"base and head are not one measurement: {'; '.join(changes)}")
+
+
+def _edited(base: Base, head: Place, label: str) -> bool:
+    """Whether the text of a test is known of both sides and differs."""
+    theirs, ours = (place.cases[label].params.get("source") for place in (base, head))
+    return theirs is not None and ours is not None and theirs != ours
 
 
 def _leave_out(places: Iterable[Base], label: str, pairs: range, reason: str) -> None:
@@ -180,6 +198,11 @@ def _pair(base: Base, head: Place, label: str, pair: int, known: _Progress) -> s
         return "what failed once is not repeated"
     assert of_base.result is not None
     assert of_head.result is not None
+    theirs, ours = of_base.result.get("given"), of_head.result.get("given")  # None: a run of an older version
+    if theirs and ours and (changes := differences(theirs, ours)):
+        known.findings.append(_changed(label, changes))
+        del known.logs[label]
+        return "base and head are not one measurement"
     times = (of_base.result["time_s"], of_head.result["time_s"])
     known.logs[label].append(log_slowdown(of_base, of_head))
     known.times_s.setdefault(label, []).append(times)
@@ -239,7 +262,7 @@ def verdict(outcome: Outcome) -> str:
 
 def incomparable(outcome: Outcome) -> bool:
     """Whether base and head have no case in common that is measured alike."""
-    return not outcome.decisions and all(f.kind in ("new", "missing", "changed") for f in outcome.findings)
+    return not outcome.decisions and all(f.kind in ("new", "missing", "changed", "edited") for f in outcome.findings)
 
 
 def failed(outcome: Outcome) -> bool:

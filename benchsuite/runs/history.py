@@ -58,14 +58,16 @@ def read(folders: Sequence[Path]) -> tuple[list[Series], list[str]]:
         for case in plan.cases:
             times = [r.result["time_s"] for r in records if r.case_id == case.id and r.result]
             if times and case.timed:
-                # The id hashes all that changes the answer: another shape under the same label is another series.
-                key = case.label if case.kind == "test" else f"{case.label}\t{case.id}"
+                # Another shape under the same label is another series, and so is a test that was given other things.
+                given = next((r.result.get("given") for r in records if r.case_id == case.id and r.result), None)
+                told = ", ".join(f"{name} {value}" for name, value in (given or {}).items())
+                key = f"{case.label}\t{told if case.kind == 'test' else case.id}"
                 points.setdefault(key, []).append((where, statistics.median(times)))
     labels = [key.partition("\t")[0] for key in points]
     series = []
     for key, found in points.items():
         label, _, identity = key.partition("\t")
-        name = label if labels.count(label) == 1 else f"{label} ({identity})"
+        name = label if labels.count(label) == 1 else f"{label} ({identity or 'given what is not known'})"
         times_s = tuple(time_s for _, time_s in found)
         series.append(Series(name, tuple(point for point, _ in found), times_s, tuple(pieces(times_s))))
     return series, notes

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import inspect
 import io
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from benchsuite.cache import digest
 from benchsuite.errors import UserError
 from benchsuite.hardware.fingerprint import usable_cores
 from benchsuite.runs.case import Case, NotMeasured, Unsupported, case_id
@@ -54,9 +56,26 @@ class Collected:
             if FIXTURE not in getattr(item, "fixturenames", ()):
                 continue
             params = {"test": item.nodeid, "device": "cpu", "threads": usable_cores(), "sample_s": SAMPLE_S}
-            # Where the tests lie is no part of what is measured.
-            where = {"folder": str(session.config.rootpath)}
-            self.cases.append(Case(case_id(KIND, params), KIND, item.nodeid, params | where, (0,), TIMEOUT_S))
+            params |= _parameters(item)
+            # Where the tests lie is no part of what is measured, and the text of a test is only looked at.
+            about = {"folder": str(session.config.rootpath), "source": _source(item)}
+            self.cases.append(Case(case_id(KIND, params), KIND, item.nodeid, params | about, (0,), TIMEOUT_S))
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    """The plain values that a test is parametrized with, which its name may not tell: as `parameters`."""
+    called = getattr(item, "callspec", None)
+    values = {} if called is None else called.params
+    plain = {key: value for key, value in values.items() if isinstance(value, (bool, int, float, str))}
+    return {"parameters": {key: str(value) for key, value in sorted(plain.items())}} if plain else {}
+
+
+def _source(item: pytest.Item) -> str | None:
+    """A digest of the function that is the test; None where its text is not to be had."""
+    try:
+        return digest(inspect.getsource(getattr(item, "function")), 12)  # noqa: B009 - only functions have one
+    except (AttributeError, OSError, TypeError):
+        return None
 
 
 def plan(arguments: list[str]) -> dict[str, Any]:
@@ -76,7 +95,15 @@ def plan(arguments: list[str]) -> dict[str, Any]:
         "device": "cpu",
         "cases": [case.to_json() for case in collected.cases],
         "comparisons": [],
+        # From where this session imports, and what it has: the other end makes sure that it is the right code.
+        "session": {"path": sys.path, "files": sorted(_loaded())},
     }
+
+
+def _loaded() -> set[str]:
+    """The files of all modules that this process has imported."""
+    found = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return {file for file in found if isinstance(file, str)}
 
 
 class Asked:

@@ -19,19 +19,16 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import os
-import shutil
-import site
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchsuite.cache import cache_dir
+from benchsuite import git
 from benchsuite.errors import UserError
-from benchsuite.runs import baselines, locks
+from benchsuite.runs import baselines, checkouts, environments, origins
 from benchsuite.runs.store import read_manifest
 
 HERE = "."
@@ -41,6 +38,7 @@ FINGERPRINT = "import json; from benchsuite.hardware.fingerprint import fingerpr
 LAST_LINES = 5  # of what a failed command said
 # With the current folder on its path, a side would import the checkout that the gate is called in.
 ALWAYS = {"PYTHONSAFEPATH": "1"}
+READING = {**ALWAYS, "PYTHONDONTWRITEBYTECODE": "1"}  # in the caller's own folder nothing is left behind
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,9 @@ class Side:
     name: str
     python: str = sys.executable
     folder: Path = field(default_factory=Path.cwd)
-    variables: Mapping[str, str] = field(default_factory=lambda: dict(ALWAYS))
+    variables: Mapping[str, str] = field(default_factory=lambda: dict(READING))
     sets: tuple[str, ...] = ()
+    commit: environments.Commit | None = None
     stored: Path | None = None  # the run directory of a side that was measured earlier
 
     def plan(self, targets: Sequence[str], device: str, only: Sequence[str], sets: Sequence[str]) -> dict[str, Any]:
@@ -64,14 +63,41 @@ class Side:
         if are_tests(targets[0]):
             if sets:
                 raise UserError(f"{self.name}: set {' '.join(sets)}: tests have no keys to set", hint="use env:")
-            found = self._ask(["-m", "benchsuite.runs.pytest_cases", *targets], "the tests cannot be planned")
+            words = ["-m", "benchsuite.runs.pytest_cases", *map(self._there, targets)]
+            found = self._ask(words, "the tests cannot be planned")
+            self._prove(found.pop("session", None))  # older versions of benchsuite do not tell it
             return {**found, "cases": [case for case in found["cases"] if not only or _fits(case["label"], only)]}
         if len(targets) > 1:
             raise UserError(f"one suite at a time, not {' '.join(targets)}")
         suite = str(Path(targets[0]).absolute()) if Path(targets[0]).is_file() else targets[0]
         words = ["-m", "benchsuite", "plan", suite, "--json", f"--device={device}"]
         words += [f"--only={pattern}" for pattern in only] + [f"--set={text}" for text in sets]
-        return self._ask(words, "the suite cannot be planned")
+        found = self._ask(words, "the suite cannot be planned")
+        self._prove(None)
+        return found
+
+    def _there(self, target: str) -> str:
+        """The tests that `target` names, in this side's checkout: an absolute path lies in the caller's."""
+        path, separator, node = target.partition("::")
+        if self.commit is None or not Path(path).is_absolute():
+            return target
+        return (self.commit.counterpart(path) or path) + separator + node
+
+    def _prove(self, told: dict[str, Any] | None) -> None:
+        """Raise UserError where other code would be measured than that of this side: `told` is what a collection of
+        tests says of itself."""
+        started = origins.Asked(self.name, self.python, self.variables)
+        collected = replace(started, said=told)
+        if self.commit is not None:
+            for asked in (started, collected):
+                origins.of_commit(asked, self.commit, own_python=self.python != str(self.commit.python))
+            return
+        try:
+            root = checkouts.root()
+        except UserError:  # in no repository
+            return
+        check = origins.of_here if self.python == sys.executable else origins.of_interpreter
+        check(collected, root)
 
     def fingerprint(self) -> dict[str, Any]:
         """The machine and the software as this side's interpreter sees them: its torch may be another than ours."""
@@ -81,7 +107,8 @@ class Side:
         """Builds this side's own kernels where they must be: now, so that it falls into no measured process. The build
         says itself how far it is. Raises UserError where it fails."""
         words = [self.python, "-c", "from benchsuite import cuda_ext; cuda_ext.prepare()"]
-        if subprocess.run(words, env={**os.environ, **self.variables}, check=False, cwd=self.folder).returncode != 0:
+        env = {**git.environment(), **self.variables}
+        if subprocess.run(words, env=env, check=False, cwd=self.folder).returncode != 0:
             raise UserError(f"{self.name}: its kernels cannot be built", hint="what the build said stands above")
 
     def _ask(self, words: list[str], problem: str) -> dict[str, Any]:
@@ -90,7 +117,7 @@ class Side:
             raise UserError(f"{self.name}: the folder {Path.cwd().name} is not in it", exit_code=4)
         done = subprocess.run(
             [self.python, *words],
-            env={**os.environ, **self.variables},
+            env={**git.environment(), **self.variables},
             capture_output=True,
             text=True,
             check=False,
@@ -122,7 +149,7 @@ def parse(words: Sequence[str], say: Callable[[str], None]) -> Side:
         if not (run / "manifest.json").is_file():
             raise UserError(f"{run} holds no run", hint="give a run directory", exit_code=4)
         return Side(stored[0], stored=run)
-    python, folder, variables, sets = sys.executable, Path.cwd(), dict(ALWAYS), []
+    python, folder, given, variables, sets, commit = sys.executable, Path.cwd(), READING, {}, [], None
     for word in words:
         kind, separator, value = word.partition(":")
         if word == HERE:
@@ -131,7 +158,10 @@ def parse(words: Sequence[str], say: Callable[[str], None]) -> Side:
             kind, value = "ref", word
         match kind:
             case "ref":
-                python, folder = _installed(value, say)
+                commit = environments.of(value, say)
+                here_there = Path.cwd().resolve().relative_to(commit.root.resolve())
+                python, folder = str(commit.python), commit.source / here_there
+                given = {**ALWAYS, **commit.search_path()}
             case "python":
                 python = _interpreter(value)
             case "env":
@@ -143,7 +173,7 @@ def parse(words: Sequence[str], say: Callable[[str], None]) -> Side:
                 if "=" not in value:
                     raise UserError(f"{word}: should be set:KEY=VALUE")
                 sets.append(value)
-    return Side(" ".join(words), python, folder, variables, tuple(sets))
+    return Side(" ".join(words), python, folder, {**given, **variables}, tuple(sets), commit)
 
 
 def _interpreter(text: str) -> str:
@@ -158,64 +188,6 @@ def _interpreter(text: str) -> str:
 
 def _fits(label: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(label, pattern) for pattern in patterns)
-
-
-def _installed(ref: str, say: Callable[[str], None]) -> tuple[str, Path]:
-    """The interpreter of an environment in which the commit is installed, and besides it all that is installed here;
-    and the folder of its checkout that this one is here.
-
-    It lies in the cache under the commit's hash and is made once. A commit that needs other dependencies than this
-    environment has wants one of its own, given as python:PATH.
-    """
-    root = _git("rev-parse", "--show-toplevel", what=f"{ref}: this folder is in no git repository")
-    commit = _git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", what=f"there is no commit {ref!r} here")
-    folder = cache_dir("gate") / commit
-    python = folder / "environment" / "bin" / "python"
-    source = folder / "source"
-    here_there = source / Path.cwd().resolve().relative_to(Path(root).resolve())
-    with locks.install_lock(commit, say):
-        if not (folder / "complete").exists():
-            _install(ref, commit, root, folder, say)
-    return str(python), here_there
-
-
-def _install(ref: str, commit: str, root: str, folder: Path, say: Callable[[str], None]) -> None:
-    """Makes the environment of a commit in `folder`."""
-    python, source = folder / "environment" / "bin" / "python", folder / "source"
-    say(f"{ref}: commit {commit[:12]} is installed in an environment of its own, once")
-    shutil.rmtree(folder, ignore_errors=True)
-    _run(["git", "clone", "--quiet", "--shared", "--no-checkout", root, str(source)], ref)
-    _run(["git", "-C", str(source), "checkout", "--quiet", "--detach", commit], ref)
-    _run([sys.executable, "-m", "venv", "--without-pip", str(folder / "environment")], ref)
-    packages = next((folder / "environment").glob("lib/python*/site-packages"))
-    # What is installed here comes last (.pth files are read in order), so that the commit's own code goes before it.
-    here = "; ".join(f"site.addsitedir({path!r})" for path in site.getsitepackages())
-    (packages / "zz_installed_here.pth").write_text(f"import site; {here}\n")
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
-    try:  # with the build tools that are here, which needs no network
-        _run([*install, "--no-build-isolation", "--editable", str(source)], ref)
-    except UserError:
-        _run([*install, "--editable", str(source)], ref)
-    (folder / "complete").touch()
-
-
-def _git(*arguments: str, what: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        hint = "sides are written ref:NAME, python:PATH, env:NAME=VALUE, set:KEY=VALUE or . for what is here"
-        raise UserError(what, hint=hint, exit_code=4)
-    return done.stdout.strip()
-
-
-def _run(command: list[str], ref: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-        raise UserError(
-            f"ref:{ref} cannot be installed: {_last(said)}",
-            hint="install it yourself and give its environment as python:PATH",
-            exit_code=4,
-        )
 
 
 def _last(lines: list[str]) -> str:

@@ -25,6 +25,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Protocol
 
+from benchsuite import git
 from benchsuite.errors import UserError
 from benchsuite.runs.forkserver import PACKET_BYTES
 
@@ -44,9 +45,10 @@ NETWORK = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 def environment(*, network: bool = False) -> dict[str, str]:
-    """The environment of workers: this process's with `ENVIRONMENT`; `network` leaves the hub reachable."""
+    """The environment of workers: this process's with `ENVIRONMENT`, and not tied to a git repository; `network` leaves
+    the hub reachable."""
     pinned = {key: value for key, value in ENVIRONMENT.items() if not (network and key in NETWORK)}
-    return {**os.environ, **pinned}
+    return {**git.environment(), **pinned}
 
 
 @dataclass(frozen=True)

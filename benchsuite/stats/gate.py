@@ -68,7 +68,7 @@ class Decision:
 
     slower   the slowdown is beyond the margin
     faster   the same in the other direction
-    same     a slowdown of `catch` or more is ruled out
+    same     a slowdown of `catch` or more is ruled out, and no speedup of that size is what the pairs show
     unclear  neither, yet
     """
 
@@ -113,7 +113,8 @@ def verdicts(logs: Mapping[str, Sequence[float]], rule: Rule, own: Mapping[str, 
         elif case in faster:
             found[case] = "faster"
         elif wealth(turned[case], -math.log1p(rules[case].catch)) >= -math.log(rules[case].miss):
-            found[case] = "same"
+            # A speedup that has too few pairs to be reported is not called the same.
+            found[case] = "unclear" if centre(logs[case]) < -math.log1p(rules[case].catch) else "same"
         else:
             found[case] = "unclear"
     return found

@@ -87,6 +87,48 @@ def test_a_baseline_is_saved_shown_promoted_and_gated_against(project: Project) 
     assert [row["case"] for row in document["cases"] if row["verdict"] == "slower"] == [SWIGLU]
 
 
+def test_a_baseline_with_a_quality_part_is_shown(project: Project) -> None:
+    """A record of a trained model has no time for a call."""
+    manifest = json.loads((project.folder / "first" / "manifest.json").read_text())
+    trained = {**manifest["cases"][0], "id": "0" * 12, "kind": "quality", "label": "baseline/quality"}
+    imported = {**manifest["cases"][0], "id": "1" * 12, "label": "imported"}
+    manifest["cases"] += [trained, imported]
+    (project.folder / "first" / "manifest.json").write_text(json.dumps(manifest))
+    with open(project.folder / "first" / "records.jsonl", "a") as file:
+        for case, result in ((trained, {"train": {}, "tasks": {}}), (imported, {"time_s": None, "samples_s": []})):
+            row = {"schema_version": 2, "case_id": case["id"], "replicate": 0, "status": "ok", "reason": None}
+            file.write(json.dumps({**row, "started": "", "time_s": 1.0, "result": result}) + "\n")
+    assert project.call("baseline", "save", "v1", "first").returncode == 0
+    shown = project.call("baseline", "show", "v1")
+    assert shown.returncode == 0, shown.stderr
+    assert SWIGLU in shown.stdout
+    assert "quality" not in shown.stdout
+    assert "imported" not in shown.stdout
+
+
+def test_the_promoted_baseline_is_the_base_where_none_is_given(project: Project) -> None:
+    assert project.call("baseline", "save", "v1", "first").returncode == 0
+    assert project.call("baseline", "promote", "v1").returncode == 0
+    done = project.call("gate", "paper.yaml", "--device=fake", "-o", "out", script=SLOWER)
+    assert done.returncode == 1, done.stderr
+    assert json.loads((project.folder / "out" / "gate.json").read_text())["base"] == "baseline:v1"
+
+
+def test_a_baseline_of_another_suite_is_told_in_one_line(project: Project) -> None:
+    assert project.call("baseline", "save", "v1", "first").returncode == 0
+    other = SUITE.replace("name: paper", "name: other")
+    (project.folder / "other.yaml").write_text(other.replace("batch: 2", "batch: 4"))
+    done = project.call("gate", "other.yaml", "--device=fake", "--base=baseline:v1", "-o", "out")
+    assert done.returncode == 4, done.stderr
+    assert "baseline:v1 is a run of paper, which has no case of other" in done.stderr
+    assert "missing" not in done.stdout + done.stderr
+    (project.folder / "other.yaml").write_text(other.replace("[swiglu]", "[geglu]"))
+    done = project.call("gate", "other.yaml", "--device=fake", "--base=baseline:v1", "-o", "some", "--pairs=10")
+    assert done.returncode == 0, done.stderr
+    assert "1 cases are in both and compared, 1 and 1 others left out" in done.stderr
+    assert not json.loads((project.folder / "some" / "gate.json").read_text())["findings"]
+
+
 def test_a_run_is_a_base_and_its_processes_are_all_there_are(project: Project) -> None:
     records = project.folder / "first" / "records.jsonl"
     kept = [line for line in records.read_text().splitlines() if json.loads(line)["replicate"] < 4]
@@ -135,6 +177,7 @@ def test_another_machine_and_other_parameters_are_not_compared(project: Project)
         (["history", "nothing"], 2, "no folder"),
         (["history", "empty"], 2, "no run in these folders"),
         (["history", "first", "-o", "paper.yaml"], 2, "paper.yaml cannot be made"),
+        (["gate", "paper.yaml", "--device=fake"], 4, "no baseline is promoted"),
         (["baseline", "list"], 0, "baselines/torn/manifest.json is not a run's manifest"),
         (["baseline", "show", "emptied"], 2, "holds no measured speed"),
     ],

@@ -147,3 +147,12 @@ def test_a_log_ratio_must_be_finite() -> None:
 def test_a_margin_at_or_beyond_what_is_to_be_caught_is_refused() -> None:
     with pytest.raises(ValueError, match="margin"):
         Rule(margin=0.05, catch=0.05)
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 4, 6, 8, 20])
+@pytest.mark.parametrize("ratio", [0.09, 0.5, 0.9])
+def test_a_large_speedup_is_never_called_the_same(pairs: int, ratio: float) -> None:
+    """With few pairs a slowdown is ruled out before a speedup can be reported."""
+    logs = {case: [math.log(ratio)] * pairs for case in ("a", "b")}
+    found = set(gate.verdicts(logs, Rule()).values())
+    assert found == {"faster"} if pairs == 20 else found <= {"faster", "unclear"}
