@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, get_args
 
+from benchsuite import text
 from benchsuite.cache import digest
 from benchsuite.schema import SCHEMA_VERSION, Status
 
@@ -155,7 +156,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Record:
-    """One row of records.jsonl: what became of one case at one replicate. `started` is UTC in ISO 8601."""
+    """One row of records.jsonl: what became of one case at one replicate. `started` is UTC in ISO 8601. What a `reason`
+    quotes of others is made harmless."""
 
     case_id: str
     replicate: int
@@ -165,6 +167,10 @@ class Record:
     time_s: float
     result: dict[str, Any] | None = None
     schema_version: int = field(default=SCHEMA_VERSION)
+
+    def __post_init__(self) -> None:
+        if self.reason is not None:
+            object.__setattr__(self, "reason", text.plain(self.reason))
 
     def to_json(self) -> dict[str, Any]:
         row = asdict(self)
