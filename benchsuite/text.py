@@ -5,7 +5,7 @@
 >>> plain("expected \\x1b[31m1\\x1b[0m, got \\x00 in caf\\udce9.py")
 'expected 1, got \\\\x00 in caf\\\\xe9.py'
 >>> markdown("test_a[<b>|@team]")
-'test\\\\_a\\\\[&lt;b&gt;&#124;@&#8203;team\\\\]'
+'test_a\\\\[&lt;b&gt;&#124;@&#8203;team\\\\]'
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # ECMA-48, 5.4: control seque
 _HARMFUL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
-_MARKUP = re.compile(r"[\\`*_{}\[\]#$~]")
+_MARKUP = re.compile(r"[\\`*{}\[\]#$~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")  # inside a word _ is no emphasis
 _STARTS = re.compile(r"^([-+=](?!\d)|\d+(?=[.)](?:\s|$)))")  # a list, a heading's line, a ruler
 _UNSEEN = "&#8203;"  # keeps what looks like a mention, an issue or an address from becoming a link
 
