@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from benchsuite.report.load import MEASURED, Record, Run
+from benchsuite.report.load import MEASURED, Record, Run, figure, kind_of
 from benchsuite.schema import Comparison
 from benchsuite.stats.speed import MARGIN, SpeedComparison, compare_speed
 
@@ -18,12 +18,20 @@ Fields = dict[str, Any]
 def speed_and_memory(run: Run, comparison: Comparison, margin: float = MARGIN) -> tuple[Fields, Fields]:
     """The `speed` and `memory` objects of a report row.
 
-    Replicates that are `throttled` or `unstable` count, and are told in `flags`; other statuses leave no number. Where
-    no pair is left the verdict is `incomparable` and `reason` says why.
+    Replicates that are `throttled` or `unstable` count, and so do disturbed ones as long as one pair is not; `flags`
+    tell of them. Other statuses leave no number. Where no pair is left, or every pair was disturbed, the verdict is
+    `incomparable` and `reason` says why.
     """
     variant, baseline = run.records.get(comparison.case, {}), run.records.get(comparison.base_case, {})
     result = compare_speed(_rates(variant), _rates(baseline), margin=margin)
     flags = Counter(r.status for r in (*variant.values(), *baseline.values()) if r.status in MEASURED - {"ok"})
+    pairs = _rates(variant).keys() & _rates(baseline).keys()
+    disturbed = pairs & (_disturbed(variant) | _disturbed(baseline))
+    spoilt = _spoilt(variant, baseline) if pairs and disturbed == pairs else None
+    if spoilt is not None:
+        result = SpeedComparison(ratio=None, low=None, high=None, verdict="incomparable", pairs=result.pairs)
+    elif disturbed:
+        flags["disturbed"] = len(disturbed)
     speed: Fields = {
         "ratio": result.ratio,
         "low": result.low,
@@ -41,7 +49,7 @@ def speed_and_memory(run: Run, comparison: Comparison, margin: float = MARGIN) -
         "fusion": _fusion(variant),
         "baseline_fusion": _fusion(baseline),
         "flags": dict(sorted(flags.items())),
-        "reason": _reason(run, comparison, result),
+        "reason": spoilt or _reason(run, comparison, result),
     }
     peak, base_peak = _median(variant, "peak_bytes"), _median(baseline, "peak_bytes")
     memory: Fields = {
@@ -123,12 +131,24 @@ def _reason(run: Run, comparison: Comparison, result: SpeedComparison) -> str | 
     return found or "no replicate has a usable tokens/s on both sides"
 
 
+def _disturbed(records: Mapping[int, Record]) -> set[int]:
+    """The replicates that other work, or the host, got into."""
+    return {r for r, record in records.items() if record.speed is not None and record.speed.monitor.disturbed}
+
+
+def _spoilt(*sides: Mapping[int, Record]) -> str:
+    """Why measurements give no ratio that were all disturbed: by what, the most frequent first."""
+    seen = [record.speed.monitor for side in sides for record in side.values() if record.speed]
+    texts = [text for monitor in seen for text in monitor.disturbed]
+    kinds = Counter(map(kind_of, texts)).most_common(2)
+    worst = [max((text for text in texts if kind_of(text) == kind), key=figure) for kind, _ in kinds]
+    return f"every pair was disturbed: {'; '.join(f'{text} at worst' for text in worst)}"
+
+
 def _rates(records: Mapping[int, Record]) -> dict[int, float]:
-    return {
-        r: record.speed.tokens_per_s
-        for r, record in records.items()
-        if record.speed is not None and record.speed.tokens_per_s is not None
-    }
+    """Tokens/s by replicate, of those that can be compared."""
+    rates = {r: record.speed.tokens_per_s for r, record in records.items() if record.speed is not None}
+    return {r: rate for r, rate in rates.items() if rate is not None and math.isfinite(rate) and rate > 0}
 
 
 def _median(records: Mapping[int, Record], field: str) -> float | None:
