@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from benchsuite.cli.output import progress
 from benchsuite.report import gate as page
 from benchsuite.runs.gate import Finding, Outcome, _memory
 from benchsuite.stats.gate import Decision, Rule
+from benchsuite.text import line
 
 from .hostile import HOSTILE_TEXT, LINKED, rendered
 
@@ -98,13 +100,22 @@ def test_no_text_of_others_acts(one: str, two: str, three: str, four: str, verdi
     suite = ElementTree.fromstring(page.junit(found).encode())
     assert len(suite) == int(suite.get("tests", "")) >= 1
 
-    for line in page.github(found):
-        assert line.startswith("::")
-        assert "\n" not in line
-        assert "\r" not in line
+    for command in page.github(found):
+        assert command.startswith("::")
+        assert "\n" not in command
+        assert "\r" not in command
 
     console = Console(file=io.StringIO(), width=100, force_terminal=False)
     page.terminal(found, console)
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" not in said
     said.encode("utf-8")
+
+
+@pytest.mark.parametrize("name", ["test_a[/]", "test_a[/b]", "[red]", "\x1b[31m\udcff\n"])
+def test_a_bar_shows_any_name(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress() as say:
+        say(name, 1, 2)
+    assert line(name) in capsys.readouterr().err
