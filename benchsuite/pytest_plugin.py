@@ -4,13 +4,17 @@
         x = torch.randn(512, 768)
         speed(lambda: layer(x), tokens=512, results=lambda: [layer(x)], reference=lambda: [exact(x.double())])
 
-`pytest` then shows its figures in pytest-benchmark's table, where that is installed, and writes them into its files.
-`pytest --benchsuite-gate main` decides instead whether the working tree is slower than `main`.
+`pytest` then shows time, tokens/s, memory and error in a table of its own, and the times in pytest-benchmark's table
+and files too, where that is installed; --benchmark-only, --benchmark-skip and --benchmark-disable hold for such tests
+as well. `pytest --benchsuite-gate main` decides instead whether the working tree is slower than `main`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +23,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SAMPLE_S = 0.5
+BENCHMARK = "benchmark"  # pytest-benchmark's plug-in, its fixture and its mark
+FIXTURE = "speed"
+# What pytest-benchmark's timer will say of a test, and what the tests of a session have measured.
+READINGS = pytest.StashKey[deque[float]]()
+MEASURED = pytest.StashKey[list[tuple[str, dict[str, Any]]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,14 +41,53 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--benchsuite-head", metavar="HEAD", help="What is new; else what is here.")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--benchsuite-gate") and config.getoption("dist", "no") != "no":
+        raise pytest.UsageError("--benchsuite-gate measures in processes of its own; leave pytest-xdist's -n out")
+
+
+def uses_fixture(item: pytest.Item) -> bool:
+    """Whether a test uses the fixture of this plug-in, and not one, or a parameter, of its own by the same name."""
+    found: Any = getattr(item, "_fixtureinfo", None)
+    definitions: Any = found.name2fixturedefs.get(FIXTURE) if found is not None else None
+    return bool(definitions) and definitions[-1].func.__module__ == __name__
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Makes a test with the fixture one of pytest-benchmark's, with a timer that repeats what the fixture measured."""
+    if not uses_fixture(item) or not item.config.pluginmanager.hasplugin(BENCHMARK):
+        return
+    names = item.fixturenames  # type: ignore[attr-defined]
+    if BENCHMARK in names:
+        return  # the test has its own use for it
+    from benchsuite.runs.pytest_cases import Asked
+
+    if Asked.key in item.config.stash:
+        return
+    readings: deque[float] = deque()
+    item.stash[READINGS] = readings
+    item.fixturenames = [*names, BENCHMARK]  # type: ignore[attr-defined]
+    asked = item.get_closest_marker(BENCHMARK)
+    options = {**(asked.kwargs if asked else {}), "timer": lambda: readings.popleft()}
+    item.add_marker(pytest.mark.benchmark(**options), append=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What pytest-benchmark's table has no columns for."""
+    measured = terminalreporter.config.stash.get(MEASURED, [])
+    if not measured:
+        return
+    terminalreporter.section("benchsuite")
+    for row in _table(measured):
+        terminalreporter.write_line(row)
+
+
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """With --benchsuite-gate the tests are not run here but measured in pairs of processes."""
     base = session.config.getoption("--benchsuite-gate")
     if base is None or session.config.option.collectonly:
         return None
-    from benchsuite.runs.pytest_cases import FIXTURE
-
-    chosen = [item.nodeid for item in session.items if FIXTURE in getattr(item, "fixturenames", ())]
+    chosen = [item.nodeid for item in session.items if uses_fixture(item)]
     if not chosen:
         raise pytest.UsageError(f"no collected test uses the fixture {FIXTURE!r}")
     import subprocess
@@ -87,8 +135,12 @@ class Speed:
         `tokens_per_s`, `peak_bytes`, `error` and more.
 
         With `results` and `reference`, both lists of tensors, what the call gives is checked after timing: the test
-        fails where an error, relative to the largest value, is beyond what `dtype` allows. A device that is not there
-        skips the test. Can be used once in a test.
+        fails where an error, relative to the largest value, is beyond what `dtype` allows. Without a reference it fails
+        where `results`, or else what the call returns, hold NaN. A device that is not there skips the test. Can be used
+        once in a test.
+
+        Under --benchmark-disable, and in the processes of pytest-xdist, which disturb one another, it calls once and
+        measures nothing: then `error` alone is known, and the other fields are None or empty.
         """
         import torch
 
@@ -101,8 +153,8 @@ class Speed:
 
         if self._used:
             raise RuntimeError("the speed fixture times one callable in a test; write another test for the next")
-        if (results is None) != (reference is None):
-            raise TypeError("results and reference are given together")
+        if results is None and reference is not None:
+            raise TypeError("a reference is compared with results; give them too")
         self._used = True
         asked = self._request.config.stash.get(Asked.key, None)
         params = {"threads": torch.get_num_threads(), "sample_s": SAMPLE_S} if asked is None else asked.params
@@ -114,10 +166,13 @@ class Speed:
         params = {**params, "device": device, "mode": mode, "dtype": dtype, "implementation": "test"}
         given = {"tokens": tokens, "device": device, "mode": mode, "threads": params["threads"], "dtype": dtype}
         given["checked"] = results is not None
+        once = asked is None and self._measures_nothing()
+        if once and READINGS in self._request.node.stash:
+            call = functools.partial(self._request.getfixturevalue(BENCHMARK), call)  # which is switched off
         subject = Subject(
-            call=call,
-            results=lambda: list(results()) if results else [],
-            reference=lambda: list(reference()) if reference else [],
+            call=call if results or not once else lambda: None,  # then asking for its results is the call
+            results=lambda: list(results()) if results else _tensors(call()),
+            reference=(lambda: list(reference())) if reference else None,
             held=[],
             clear=lambda: None,
             tokens=tokens,
@@ -129,23 +184,31 @@ class Speed:
                 measured = speed.measure(params, first=asked.first, turns=asked.turns, subject=subject)
                 asked.result = {**measured, "given": given}
                 return asked.result
-            result = {**speed.measure(params, subject=subject), "given": given}
+            result = speed.once(params, subject) if once else {**speed.measure(params, subject=subject), "given": given}
         except NotMeasured as error:
             if asked is not None:
                 asked.raised = error
                 raise
             (pytest.fail if isinstance(error, Incorrect) else pytest.skip)(error.reason)
-        self._tell_pytest_benchmark(result)
+        if not once:
+            self._request.config.stash.setdefault(MEASURED, []).append((self._request.node.nodeid, result))
+            self._tell_pytest_benchmark(result)
         return result
+
+    def _measures_nothing(self) -> bool:
+        """Whether this session is one that calls once: pytest-benchmark is switched off, or xdist shares out tests."""
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            return True
+        present = self._request.config.pluginmanager.hasplugin(BENCHMARK)
+        return present and bool(self._request.getfixturevalue(BENCHMARK).disabled)
 
     def _tell_pytest_benchmark(self, result: dict[str, Any]) -> None:
         """Hands the samples to pytest-benchmark by a timer that repeats them."""
-        if not self._request.config.pluginmanager.hasplugin("benchmark"):
+        if READINGS not in self._request.node.stash:
             return
         calls = result["calls_per_sample"]
-        times = _replay([sample * calls for sample in result["samples_s"]])
-        self._request.node.add_marker(pytest.mark.benchmark(timer=lambda: next(times)))
-        benchmark = self._request.getfixturevalue("benchmark")
+        self._request.node.stash[READINGS].extend(_replay([sample * calls for sample in result["samples_s"]]))
+        benchmark = self._request.getfixturevalue(BENCHMARK)
         told = ("tokens_per_s", "peak_bytes", "saved_bytes", "error", "energy_per_token_j")
         benchmark.extra_info.update({key: result[key] for key in told if result.get(key) is not None})
         benchmark.pedantic(lambda: None, rounds=len(result["samples_s"]), iterations=calls)
@@ -158,3 +221,30 @@ def _replay(durations: Sequence[float]) -> Iterator[float]:
         yield now
         now += duration
         yield now
+
+
+def _tensors(value: object) -> list[Tensor]:
+    """The tensors in what a call returned, and its floats as tensors; of other things nothing is known."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, float):
+        return [torch.tensor(value)]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return [tensor for one in value for tensor in _tensors(one)] if isinstance(value, (list, tuple)) else []
+
+
+def _table(measured: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    """The lines of a table: test, time of a call, tokens/s, peak memory, error against the reference."""
+    from benchsuite import format as fmt
+    from benchsuite.text import line
+
+    rows = [("test", "time", "tokens/s", "peak memory", "error")]
+    for test, result in measured:
+        errors = [result["error"][way] for way in ("forward", "backward") if result["error"][way] is not None]
+        told = (fmt.seconds(result["time_s"]), fmt.si(result["tokens_per_s"], ""), fmt.bytes_(result["peak_bytes"]))
+        rows.append((line(test), *told, fmt.scientific(max(errors, default=None))))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [f"{name:{widths[0]}}  " + "  ".join(map(str.rjust, cells, widths[1:])) for name, *cells in rows]

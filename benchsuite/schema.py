@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from benchsuite import text
 from benchsuite.errors import UserError
 
 # 1: before the monitor, the roofline and the parts of the saved memory; 2: before rounds
@@ -207,9 +208,10 @@ def manifest(content: Any, where: str) -> dict[str, Any]:
 
 
 def validated(model: type[M], content: Any, where: str) -> M:
-    """`content` as `model`. Raises UserError with the key that is wrong."""
+    """`content` as `model`, its texts made harmless: one that is no UTF-8 is no reason to refuse a run. Raises
+    UserError with the key that is wrong."""
     try:
-        return model.model_validate(content)
+        return model.model_validate(text.tree(content))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the top level"

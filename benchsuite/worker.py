@@ -17,6 +17,7 @@ import ctypes
 import faulthandler
 import importlib
 import json
+import math
 import os
 import platform
 import resource
@@ -28,6 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchsuite import text
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
 from benchsuite.runs.case import NotMeasured
@@ -178,13 +180,18 @@ class Progress:
 
 
 def write_result(path: Path, outcome: dict[str, Any]) -> None:
-    """Writes the outcome as JSON, atomically; a result that is not JSON becomes an error. Raises OSError."""
+    """Writes the outcome as JSON, atomically, its texts made harmless. A number that is NaN or infinite becomes null,
+    and the status that was `ok` becomes `incorrect`; a result that is not JSON becomes an error. Raises OSError."""
     try:
-        text = json.dumps(outcome, allow_nan=False, default=_plain)
-    except (ValueError, TypeError) as error:
-        text = json.dumps(_outcome("error", f"the result cannot be written as JSON: {error}"))
+        outcome = text.tree(json.loads(json.dumps(outcome, default=_plain)))
+    except Exception as error:  # a result may hold objects that do anything when they are asked for their value
+        outcome = _outcome("error", f"the result cannot be written as JSON: {_reason(error)}")
+    wrong: list[str] = []
+    outcome["result"] = _finite(outcome["result"], "", wrong)
+    if wrong and outcome["status"] == "ok":
+        outcome["status"], outcome["reason"] = "incorrect", f"the result holds {', '.join(wrong[:3])}: no measurement"
     with write_atomically(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(json.dumps(outcome, allow_nan=False))
 
 
 def _outcome(status: str, reason: str | None, result: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -199,11 +206,14 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def _reason(error: BaseException) -> str:
     """The exception in a few lines and where it was raised, without the machine's paths."""
-    text = str(error).strip()
-    text = text if len(text) <= REASON_CHARACTERS else text[:REASON_CHARACTERS] + "…"
+    try:
+        said = str(error).strip()
+    except Exception:  # an exception's own __str__ may fail
+        said = "it cannot say why"
+    said = said if len(said) <= REASON_CHARACTERS else said[:REASON_CHARACTERS] + "…"
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
-    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+    return f"{type(error).__name__}: {said}{where}" if said else f"{type(error).__name__}{where}"
 
 
 def _data_bytes() -> int:
@@ -213,6 +223,18 @@ def _data_bytes() -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:")), 0)
+
+
+def _finite(value: Any, name: str, wrong: list[str]) -> Any:
+    """`value` with None for numbers that are NaN or infinite, of which `wrong` gets a description."""
+    if isinstance(value, dict):
+        return {key: _finite(item, f"{name}.{key}" if name else key, wrong) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item, name, wrong) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        wrong.append(f"{value} as {name}")
+        return None
+    return value
 
 
 def _plain(value: Any) -> Any:

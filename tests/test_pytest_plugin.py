@@ -51,6 +51,12 @@ def session(folder: Path, *words: str, **variables: str) -> subprocess.Completed
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
+def gate(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "BENCHSUITE_CACHE": str(folder / "cache"), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "benchsuite", *words]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
 def test_a_session_times_checks_and_fills_pytest_benchmark(tests: Path) -> None:
     done = session(tests, "--benchmark-json=out.json")
     assert "2 failed, 3 passed, 1 skipped" in done.stdout, done.stdout
@@ -58,7 +64,9 @@ def test_a_session_times_checks_and_fills_pytest_benchmark(tests: Path) -> None:
     assert "times one callable in a test" in done.stdout
     rows = {row["name"]: row for row in json.loads((tests / "out.json").read_text())["benchmarks"]}
     assert rows["test_sleeps"]["stats"]["median"] == pytest.approx(0.0021, rel=0.3)
-    assert rows["test_right"]["extra_info"]["tokens_per_s"] == pytest.approx(64 / rows["test_right"]["stats"]["median"])
+    assert rows["test_right"]["extra_info"]["tokens_per_s"] == pytest.approx(
+        64 / rows["test_right"]["stats"]["median"], rel=1e-4
+    )
     assert rows["test_right"]["extra_info"]["error"]["forward"] < 1e-6
 
 
@@ -71,6 +79,109 @@ def test_a_session_gates(tests: Path) -> None:
     assert row["case"] == "test_it.py::test_sleeps"
     assert row["verdict"] == "slower"
     assert row["ratio"] == pytest.approx(1.3, rel=0.05)
+
+
+SWITCHED = """
+import pytest, torch
+
+def called():
+    with open("calls", "a") as file:
+        file.write("x")
+
+@pytest.mark.benchmark(group="mine")
+def test_called(speed):
+    found = speed(called, tokens=3)
+    assert (found["tokens_per_s"] is None) == (not found["samples_s"])
+
+def test_wrong(speed):
+    x = torch.ones(2)
+    speed(called, results=lambda: [x], reference=lambda: [2 * x.double()])
+
+@pytest.mark.parametrize("speed", [1])
+def test_of_another_speed(speed):
+    assert speed == 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("switches", "calls", "outcome"),
+    [
+        ("--benchmark-only", "many", "1 failed, 1 passed, 1 skipped"),
+        ("--benchmark-skip", 0, "1 passed, 2 skipped"),
+        ("--benchmark-disable", 2, "1 failed, 2 passed"),
+        ("-n2", 2, "1 failed, 2 passed"),
+        ("-n2 -p no:benchmark", 2, "1 failed, 2 passed"),
+        ("-p no:benchmark", "many", "1 failed, 2 passed"),
+    ],
+)
+def test_switches_of_pytest_benchmark_and_of_xdist_hold(
+    tmp_path: Path, switches: str, calls: int | str, outcome: str
+) -> None:
+    (tmp_path / "test_switched.py").write_text(SWITCHED)
+    (tmp_path / "calls").touch()
+    done = session(tmp_path, *switches.split())
+    assert outcome in done.stdout, done.stdout
+    made = len((tmp_path / "calls").read_text())
+    assert made > 100 if calls == "many" else made == calls
+    assert ("test_switched.py::test_called  " in done.stdout) == (calls == "many"), "the table has what was measured"
+    assert "was not used" not in done.stdout.partition("test_wrong")[0]
+
+
+def test_the_table_tells_tokens_memory_and_error_and_groups_are_kept(tests: Path) -> None:
+    (tests / "test_group.py").write_text(SWITCHED)
+    done = session(tests, "test_it.py::test_right", "test_group.py::test_called")
+    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if "::" in line}
+    _, _, _, tokens, *memory, error = lines["test_it.py::test_right"]
+    assert (tokens[-1] in "kMG", memory[-1], float(error) < 1e-6) == (True, "KiB", True)
+    assert lines["test_group.py::test_called"][-2:] == ["not", "measured"]
+    assert "benchmark 'mine': 1 tests" in done.stdout
+
+
+def test_a_gate_is_not_shared_out(tests: Path) -> None:
+    done = session(tests, "-n2", "--benchsuite-gate=.")
+    assert done.returncode == 4
+    assert "leave pytest-xdist's -n out" in done.stderr
+
+
+def test_a_projects_own_settings_do_not_keep_a_gate_from_measuring(tests: Path) -> None:
+    (tests / "pytest.ini").write_text("[pytest]\naddopts = -n2 --benchmark-skip\n")
+    words = ["gate", "test_it.py", "--only=*sleeps", "--base=.", "--pairs=2", "-o", "out"]
+    done = gate(tests, *words)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tests / "out" / "gate.json").read_text())["cases"]
+    assert row["pairs"] == 2
+
+
+NAN = """
+import torch
+x = torch.full((4,), float("nan"))
+
+def test_returned(speed):
+    speed(lambda: {"loss": [x]})
+
+def test_float(speed):
+    speed(lambda: float("nan"))
+
+def test_against_a_reference(speed):
+    speed(lambda: x, results=lambda: [torch.zeros(4), x], reference=lambda: [torch.zeros(4).double(), x.double() * 0])
+
+def test_reference_itself(speed):
+    speed(lambda: 0, results=lambda: [torch.zeros(4)], reference=lambda: [x.double()])
+
+def test_results_alone(speed):
+    speed(lambda: 0, results=lambda: [x])
+"""
+
+
+def test_nan_is_incorrect_with_a_reference_and_without(tmp_path: Path) -> None:
+    (tmp_path / "test_nan.py").write_text(NAN)
+    done = gate(tmp_path, "gate", "test_nan.py", "--base=.", "--pairs=2", "-o", "out")
+    assert done.returncode == 5, done.stderr
+    texts = {f["case"]: f["text"] for f in json.loads((tmp_path / "out" / "gate.json").read_text())["findings"]}
+    assert len(texts) == 5
+    for case, text in texts.items():
+        name = "reference" if "itself" in case else "output"
+        assert text == f"incorrect at base, incorrect at head: the {name} holds NaN"
 
 
 SERVERS = """
@@ -122,13 +233,20 @@ def test_what_a_test_does_wrong_is_a_finding(tests: Path) -> None:
         (["gate", "test_it.py::test_of_something_else", "--base=."], "uses the fixture 'speed'"),
         (["gate", "test_it.py", "--base=.", "--set=a=b"], "tests have no keys"),
         (["gate", "test_broken.py", "--base=."], "pytest cannot collect"),
+        (["gate", "test_ends.py", "--base=."], "pytest cannot collect"),
+        (["gate", "test_leaves.py", "--base=."], "pytest cannot collect"),
+        (["gate", "test_dies.py", "--base=."], "Python ended with exit status 0 before it could answer"),
+        (["gate", "ending", "--base=."], "what pytest imports ends Python with exit status 0"),
     ],
 )
 def test_what_cannot_be_planned_is_said(tests: Path, words: list[str], said: str) -> None:
     (tests / "test_broken.py").write_text("import nothing_of_that_name\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchsuite", *words], cwd=tests, capture_output=True, text=True, check=False
-    )
+    (tests / "test_ends.py").write_text("import sys\nsys.exit(0)\n")
+    (tests / "test_leaves.py").write_text("import pytest\npytest.exit('enough', returncode=0)\n")
+    (tests / "test_dies.py").write_text("import os\nos._exit(0)\n")
+    (tests / "ending").mkdir()
+    (tests / "ending" / "conftest.py").write_text("import sys\nsys.exit(0)\n")
+    done = gate(tests, *words)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -186,3 +304,23 @@ def test_what_the_fixture_is_given_is_part_of_the_case(tests: Path) -> None:
     results = [row["result"] for row in map(json.loads, lines) if row["result"]]
     given = next(result["given"] for result in results if result["tokens"] == 64)
     assert (given["dtype"], given["device"], given["checked"]) == ("float32", "cpu", False)
+
+
+NOISY = """
+import os, sys
+print('{"cases": []}')
+os.write(1, b'}{ not JSON \\xff\\n')
+os.write(2, b'\\xff\\n')
+print("more", file=sys.__stdout__)
+"""
+
+
+def test_what_is_printed_at_import_does_not_reach_the_gate(tests: Path) -> None:
+    (tests / "conftest.py").write_text(NOISY)
+    (tests / "test_noisy.py").write_text(
+        NOISY + "\ndef test_quick(speed):\n    print(1)\n    speed(lambda: print(2))\n"
+    )
+    done = gate(tests, "gate", "test_noisy.py", "--base=.", "--pairs=2", "-o", "out", "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["cases"]
+    assert row["pairs"] == 2

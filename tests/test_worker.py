@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchsuite import worker
 
@@ -88,6 +91,51 @@ def test_a_result_that_cannot_be_written_shows_in_the_exit_status(tmp_path: Path
     (tmp_path / "file").touch()
     code, outcome = run(tmp_path, result=str(tmp_path / "file" / "result.json"))
     assert (code, outcome) == (worker.EXIT_NO_RESULT, None)
+
+
+WRITTEN: list[tuple[Any, str, str | None, Any]] = [
+    ({"a": 1.5, "b": ["x", None]}, "ok", None, {"a": 1.5, "b": ["x", None]}),
+    ({"loss": {"final": math.nan}}, "incorrect", "nan as loss.final", {"loss": {"final": None}}),
+    ({"times": [1.0, -math.inf]}, "incorrect", "-inf as times", {"times": [1.0, None]}),
+    ({"scalar": torch.tensor(math.nan)}, "incorrect", "nan as scalar", {"scalar": None}),
+    ({"scalar": torch.tensor(2)}, "ok", None, {"scalar": 2}),
+    ({"name": "\udce9\x1b[31m\0"}, "ok", None, {"name": "\\xe9\\x00"}),
+    ({"many": torch.ones(3)}, "error", "cannot be written as JSON", None),
+    ({"thing": object()}, "error", "cannot be written as JSON: TypeError", None),
+]
+
+
+@pytest.mark.parametrize(("result", "status", "reason", "written"), WRITTEN)
+def test_a_result_is_written_whatever_it_holds(
+    tmp_path: Path, result: Any, status: str, reason: str | None, written: Any
+) -> None:
+    worker.write_result(tmp_path / "result.json", {"status": "ok", "reason": None, "result": result})
+    found = json.loads((tmp_path / "result.json").read_text())
+    assert (found["status"], found["result"]) == (status, written)
+    assert found["reason"] is None if reason is None else reason in found["reason"]
+
+
+def test_what_failed_keeps_its_status_and_loses_its_nan(tmp_path: Path) -> None:
+    worker.write_result(
+        tmp_path / "result.json", {"status": "incorrect", "reason": "\x1b[1mno\x1b[0m", "result": {"error": math.inf}}
+    )
+    found = json.loads((tmp_path / "result.json").read_text())
+    assert found == {"status": "incorrect", "reason": "no", "result": {"error": None}}
+
+
+class _SilentError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even this")
+
+
+def test_an_exception_that_cannot_tell_itself_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(params: dict[str, Any]) -> None:
+        raise _SilentError
+
+    monkeypatch.setitem(sys.modules, "jobs", types.SimpleNamespace(measure=fails))
+    outcome = worker.measure({"measure": "jobs:measure", "seeded": False, "params": {}, "threads": 1})
+    assert outcome["status"] == "error"
+    assert outcome["reason"].startswith("_SilentError: it cannot say why")
 
 
 def test_usage() -> None:

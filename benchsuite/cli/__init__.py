@@ -6,12 +6,14 @@ Exit codes: 0 fine, 1 regression, 2 usage or configuration, 3 unclear (with --st
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 
 import typer
 
 from benchsuite.errors import UserError
+from benchsuite.text import plain
 
 EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
 
@@ -85,12 +87,14 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Runs the command line; a UserError is printed without a traceback and becomes its exit code."""
+    with contextlib.suppress(AttributeError):  # what the terminal's encoding lacks must not end a command
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         build_app()()
     except UserError as error:
-        print(f"benchsuite: {error.message}", file=sys.stderr)
+        print(f"benchsuite: {plain(error.message)}", file=sys.stderr)
         if error.hint:
-            print(f"  -> {error.hint}", file=sys.stderr)
+            print(f"  -> {plain(error.hint)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `benchsuite list tasks | head`
         sys.stderr.close()

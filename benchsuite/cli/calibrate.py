@@ -100,15 +100,16 @@ def _catches(found: Any) -> dict[str, Any]:
 
 def _markdown(document: dict[str, Any]) -> str:
     from benchsuite import format as fmt
+    from benchsuite.text import markdown
 
-    lines = [f"# What a gate finds here in `{document['suite']}`", ""]
+    lines = [f"# What a gate finds here in {markdown(document['suite'])}", ""]
     lines += ["| case | spread of a pair | smallest slowdown found, 95% power |", "|---|---|---|"]
     for case, noise in document["cases"].items():
         catches = fmt.percent(noise["catches"], 0) if noise["catches"] else "none up to 100%"
-        lines.append(f"| {case} | {fmt.percent(noise['spread'])} | {catches} |")
+        lines.append(f"| {markdown(case)} | {fmt.percent(noise['spread'])} | {catches} |")
     share = fmt.percent(document["alarms"] / document["suites"])
     span = f"{fmt.percent(document['low'])} to {fmt.percent(document['high'])}"
-    told = ", ".join(document["measured_alarms"]) or "none"
+    told = ", ".join(map(markdown, document["measured_alarms"])) or "none"
     lines += ["", f"With up to {document['pairs']} pairs a case, of {document['suites']} simulated suites without a "]
     lines[-1] += f"slowdown {share} raised an alarm (95%: {span}). Alarms of the {document['measured_pairs']} measured "
     lines[-1] += f"pairs themselves: {told}."

@@ -16,6 +16,7 @@ import typer
 
 from benchsuite.cli.run import EXIT_FAILED, EXIT_INTERRUPTED
 from benchsuite.errors import UserError
+from benchsuite.text import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,7 +95,7 @@ def command(
     if "," in device:
         raise UserError(f"--device {device}: a gate measures on one device", hint="start one for each")
     pairs += pairs % 2  # both orders as often
-    say = functools.partial(console.print, markup=False)
+    say = functools.partial(_say, console)
     if stored := [word for word in head or [] if word.partition(":")[0] in sides.STORED]:
         raise UserError(f"head is measured now; {stored[0]} can only be a base")
     base = base or [baselines.default()]
@@ -156,7 +157,7 @@ def measured(
 
     stop = Stop()
     places: list[Any] = []
-    say = functools.partial(console.print, markup=False)
+    say = functools.partial(_say, console)
     try:
         with locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=device):
             for name, side, plan in zip(("base", "head"), described, plans, strict=True):
@@ -179,6 +180,10 @@ def measured(
         stop.restore()
         for place in places:
             place.close()
+
+
+def _say(console: Console, told: str) -> None:
+    console.print(plain(told), markup=False)
 
 
 def _tell_github(document: dict[str, Any]) -> None:

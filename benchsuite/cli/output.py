@@ -19,10 +19,12 @@ def progress() -> Iterator[Say]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    from benchsuite.text import line
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
         bar = shown.add_task("starting", total=None)
-        yield lambda text, done, total: shown.update(bar, description=text, completed=done, total=total)
+        yield lambda text, done, total: shown.update(bar, description=line(text), completed=done, total=total)
 
 
 def counted(items: Iterable[T], total: int, text: str) -> Iterator[T]:

@@ -14,8 +14,10 @@ The factories import torch inside, so that listing and planning never wait for i
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -138,10 +140,11 @@ def _load() -> None:
         importlib.import_module(f"benchsuite.components.{component}")
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
-            entry.load()
+            with contextlib.redirect_stdout(sys.stderr):  # stdout may be a JSON document
+                entry.load()
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(
                 f"the plug-in {entry.name!r} ({entry.value}) does not load: {type(error).__name__}: {error}",
                 hint=f"mend or uninstall {entry.dist.name if entry.dist else entry.value}",

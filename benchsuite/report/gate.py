@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from benchsuite import format as fmt
+from benchsuite import text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,12 +18,20 @@ Fields = dict[str, Any]
 
 MARKER = "<!-- benchsuite gate -->"  # by it a comment is found again and updated in place
 HEADINGS = {"fine": "no slowdown", "regression": "slower or worse", "unclear": "unclear"}
+NOTHING = "nothing was compared"  # instead of "no slowdown", where no case has a speed on both sides
 ORDER = ("slower", "unclear", "faster", "same")
+# How cases with a finding are counted; a kind that is not here is its own word.
+COUNTED = {
+    "fails": "newly failing",
+    "memory": "with more memory",
+    "changed": "measured otherwise",
+    "unmeasured": "failing on both sides",
+}
 
 
 def document(outcome: Any, rule_of: Callable[[str], Any], rule: Any, about: Fields) -> Fields:
-    """The whole as JSON; `outcome` is a benchsuite.runs.gate.Outcome, `rule` a benchsuite.stats.gate.Rule, `rule_of`
-    gives each case's own."""
+    """The whole as JSON, its texts harmless; `outcome` is a benchsuite.runs.gate.Outcome, `rule` a
+    benchsuite.stats.gate.Rule, `rule_of` gives each case's own."""
     known: Fields = about.get("calibration") or {"cases": {}, "rule": {}}
     calibrated = {
         label: noise["catches"]
@@ -43,28 +53,36 @@ def document(outcome: Any, rule_of: Callable[[str], Any], rule: Any, about: Fiel
     ]
     cases.sort(key=lambda row: (ORDER.index(row["verdict"]), -(row["ratio"] or 1)))
     findings = [asdict(finding) for finding in outcome.findings]
-    return {
-        "schema_version": 1,
-        **about,
-        "rule": asdict(rule),
-        "pairs": outcome.pairs,
-        "time_s": round(outcome.time_s, 1),
-        "stopped": outcome.stopped,
-        "cases": cases,
-        "findings": findings,
-    }
+    whole: Fields = text.tree(
+        {
+            "schema_version": 1,
+            **about,
+            "rule": asdict(rule),
+            "pairs": outcome.pairs,
+            "time_s": round(outcome.time_s, 1),
+            "stopped": outcome.stopped,
+            "cases": cases,
+            "findings": findings,
+        }
+    )
+    return whole
 
 
 def summary(document: Fields) -> str:
     """One line: the verdict, and how many cases stand behind it."""
-    counts = {verdict: sum(row["verdict"] == verdict for row in document["cases"]) for verdict in ORDER}
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) or "nothing compared"
-    return f"{HEADINGS[document['verdict']]}: {told}"
+    verdicts = Counter(row["verdict"] for row in document["cases"])
+    kinds = Counter(COUNTED.get(finding["kind"], finding["kind"]) for finding in document["findings"])
+    counted = [*((verdict, verdicts[verdict]) for verdict in ORDER), *kinds.items()]
+    told = ", ".join(f"{count} {what}" for what, count in counted if count)
+    heading = NOTHING if document["verdict"] == "fine" and not verdicts else HEADINGS[document["verdict"]]
+    return f"{heading}: {told}" if told else heading
 
 
 def promise(document: Fields) -> str:
     """What the verdict is worth."""
     rule = document["rule"]
+    if not document["pairs"]:
+        return "No case was measured on both sides, so nothing is said of their speed."
     return (
         f"Time of head over base, from pairs of processes side by side, up to {document['pairs']} a case. A false "
         f"alarm in the whole suite has a chance of at most {fmt.percent(rule['false_alarm'], 0)}; slowdowns up to "
@@ -80,6 +98,8 @@ def notes(document: Fields) -> list[str]:
     if document["stopped"]:
         lines.append(f"Not all was decided: {document['stopped']} after {fmt.seconds(document['time_s'])}.")
     known = document["calibration"]
+    if not document["pairs"]:
+        return lines
     if known is None:
         return [*lines, "What this machine can find is not known; `benchsuite calibrate` measures it."]
     share = f"{fmt.percent(known['low'])} to {fmt.percent(known['high'])}"
@@ -110,23 +130,24 @@ def rows(document: Fields) -> list[tuple[str, str, str, str, str]]:
 def markdown(document: Fields) -> str:
     """For a pull request's comment: what matters first, what is the same folded away."""
     lines = [MARKER, f"### benchsuite: {summary(document)}", ""]
-    lines.append(f"`{document['suite']}`, `{document['head']}` against `{document['base']}`")
-    head = ["", "| case | verdict | time, head / base | times | pairs |", "|---|---|---|---|---|"]
+    suite, head, base = (text.markdown(document[name]) for name in ("suite", "head", "base"))
+    lines.append(f"**{suite}**, **{head}** against **{base}**")
+    top = ["", "| case | verdict | time, head / base | times | pairs |", "|---|---|---|---|---|"]
     shown = [row for row in rows(document) if row[1] != "same"]
     quiet = [row for row in rows(document) if row[1] == "same"]
     if shown:
-        lines += head + [_line(row) for row in shown]
+        lines += top + [_line(row) for row in shown]
     for finding in document["findings"]:
         lines += ["", f"* {'**' + finding['kind'] + '**' if finding['regression'] else finding['kind']}: "]
-        lines[-1] += f"`{_cell(finding['case'])}`: {_cell(finding['text'])}"
+        lines[-1] += f"{text.markdown(finding['case'])}: {text.markdown(finding['text'])}"
     if quiet:
-        lines += ["", f"<details><summary>{len(quiet)} the same</summary>", *head, *map(_line, quiet), "", "</details>"]
-    return "\n".join([*lines, "", promise(document), "", *notes(document), ""])
+        lines += ["", f"<details><summary>{len(quiet)} the same</summary>", *top, *map(_line, quiet), "", "</details>"]
+    return "\n".join([*lines, "", promise(document), "", *map(text.markdown, notes(document)), ""])
 
 
 def junit(document: Fields) -> str:
     """JUnit's XML, one test case for each benchmark: slower or worse fails, unclear and unsupported are skipped."""
-    worse = {finding["case"]: finding for finding in document["findings"]}
+    document = text.tree(document)
     suite = ElementTree.Element("testsuite", name=f"benchsuite gate {document['suite']}")
     counts = {"failure": 0, "skipped": 0, "error": 0}
 
@@ -140,11 +161,12 @@ def junit(document: Fields) -> str:
         ElementTree.SubElement(test, outcome, message=message)
 
     for row, (case, verdict, ratio, times, pairs) in zip(document["cases"], rows(document), strict=True):
-        finding = worse.pop(case, None)
-        bad = verdict == "slower" or (finding is not None and finding["regression"])
-        told = f"{verdict}: {ratio} ({times}, {pairs} pairs)" + (f"; {finding['text']}" if finding else "")
+        found = [finding for finding in document["findings"] if finding["case"] == case]
+        bad = verdict == "slower" or any(finding["regression"] for finding in found)
+        told = "; ".join([f"{verdict}: {ratio} ({times}, {pairs} pairs)", *(finding["text"] for finding in found)])
         add(case, "failure" if bad else "skipped" if verdict == "unclear" else None, told, row["head_time_s"])
-    for finding in worse.values():
+    compared = {row["case"] for row in document["cases"]}
+    for finding in [finding for finding in document["findings"] if finding["case"] not in compared]:
         kind = "failure" if finding["regression"] else "error" if finding["kind"] == "unmeasured" else "skipped"
         add(finding["case"], kind, f"{finding['kind']}: {finding['text']}", None)
     suite.set("tests", str(len(suite)))
@@ -152,7 +174,7 @@ def junit(document: Fields) -> str:
     suite.set("errors", str(counts["error"]))
     suite.set("skipped", str(counts["skipped"]))
     ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(suite, encoding="unicode")}\n'
 
 
 def github(document: Fields) -> Iterator[str]:
@@ -165,12 +187,13 @@ def github(document: Fields) -> Iterator[str]:
         yield _command(level, f"{finding['kind']}: {finding['case']}", finding["text"])
 
 
-def _command(level: str, title: str, text: str) -> str:
+def _command(level: str, title: str, told: str) -> str:
     """As GitHub wants its commands escaped: the title's colons and commas too."""
-    for sign, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
-        title, text = title.replace(sign, code), text.replace(sign, code)
+    title, told = text.line(title), text.plain(told)
+    for sign, code in (("%", "%25"), ("\n", "%0A")):
+        title, told = title.replace(sign, code), told.replace(sign, code)
     title = title.replace(":", "%3A").replace(",", "%2C")
-    return f"::{level} title=benchsuite {title}::{text}"
+    return f"::{level} title=benchsuite {title}::{told}"
 
 
 def terminal(document: Fields, console: Console) -> None:
@@ -182,11 +205,12 @@ def terminal(document: Fields, console: Console) -> None:
     table = Table("case", "verdict", "time, head / base", "times", "pairs", box=None, pad_edge=False)
     table.columns[0].overflow = "fold"
     for case, verdict, *rest in rows(document):
-        table.add_row(escape(case), f"[{colours[verdict]}]{verdict}[/]", *rest)
+        table.add_row(escape(text.line(case)), f"[{colours[verdict]}]{verdict}[/]", *rest)
     console.print(table)
     for finding in document["findings"]:
         colour = "red" if finding["regression"] else "yellow"
-        console.print(f"[{colour}]{finding['kind']}[/] {escape(finding['case'])}: {escape(finding['text'])}")
+        told = finding["text"].replace("\n", "\n  | ")  # no line of another's text may begin like a command of GitHub's
+        console.print(f"[{colour}]{finding['kind']}[/] {escape(text.line(finding['case']))}: {escape(told)}")
     console.print(f"[bold]{escape(summary(document))}[/] · {escape(document['run'])}")
     console.print(promise(document), style="dim")
     for note in notes(document):
@@ -194,8 +218,4 @@ def terminal(document: Fields, console: Console) -> None:
 
 
 def _line(row: tuple[str, ...]) -> str:
-    return "| " + " | ".join(_cell(text) for text in row) + " |"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return "| " + " | ".join(map(text.markdown, row)) + " |"

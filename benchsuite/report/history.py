@@ -9,72 +9,120 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from benchsuite import format as fmt
+from benchsuite import text
 from benchsuite.report.render import template
 from benchsuite.report.svg import BAD, GOOD, INK, MUTED, style, svg
+from benchsuite.stats.history import LEAST, change, finds, last_is_off
 
 Fields = dict[str, Any]
 WIDTH, HEIGHT = 3.4, 1.5
 
 
 def document(series: list[Any], margin: float, notes: list[str]) -> Fields:
-    """The whole as JSON; `series` are benchsuite.runs.history.Series. A change beyond the margin is `slower` or
-    `faster`; the others are `steady`."""
+    """The whole as JSON, its texts harmless; `series` are benchsuite.runs.history.Series. Verdicts:
+
+    slower, faster   the level changed by more than the margin, and how much it did since which run is said
+    steady           it did not, and a change by more than the margin in the middle of the last level would have shown
+    unclear          no change was found, but only larger ones could have been, or the last run may be the first of one
+    """
     rows = []
     for one in series:
-        change = one.change
-        verdict = "steady"
-        if change is not None and change > 1 + margin:
-            verdict = "slower"
-        elif change is not None and change < 1 / (1 + margin):
-            verdict = "faster"
-        at = one.changed_at
+        found = change(one.pieces, margin)
+        at = one.points[found[1]] if found else None
+        least = finds(one.times_s, one.pieces)
+        off = last_is_off(one.times_s, one.pieces, margin)
         rows.append(
             {
                 "case": one.case,
-                "verdict": verdict,
-                "change": change,
+                "verdict": _verdict(found and found[0], least, off, margin),
+                "change": found and found[0],
                 "since": at and {"run": at.run, "created": at.created, "commit": at.commit},
+                "finds": least,
+                "last_run": off,
                 "times_s": list(one.times_s),
                 "runs": [{"run": p.run, "created": p.created, "commit": p.commit} for p in one.points],
                 "pieces": [{"start": p.start, "end": p.end, "level_s": p.level} for p in one.pieces],
             }
         )
-    order = ("slower", "faster", "steady")
+    order = ("slower", "faster", "unclear", "steady")
     rows.sort(key=lambda row: (order.index(row["verdict"]), row["case"]))
-    return {"schema_version": 1, "margin": margin, "notes": notes, "cases": rows}
+    whole: Fields = text.tree({"schema_version": 1, "margin": margin, "notes": notes, "cases": rows})
+    return whole
+
+
+def _verdict(ratio: float | None, least: float | None, off: float | None, margin: float) -> str:
+    if ratio is not None:
+        return "slower" if ratio > 1 else "faster"
+    return "unclear" if least is None or least > 1 + margin or off is not None else "steady"
 
 
 def markdown(document: Fields) -> str:
-    """What changed, as a table."""
+    """What changed, what is unclear and why, and of how many cases it can be said that they did not change."""
     lines = ["# What changed over these runs", ""]
-    changed = [row for row in document["cases"] if row["verdict"] != "steady"]
-    steady = len(document["cases"]) - len(changed)
+    rows = document["cases"]
+    changed = [row for row in rows if row["verdict"] in ("slower", "faster")]
+    unclear = [row for row in rows if row["verdict"] == "unclear"]
     if changed:
         lines += ["| case | last change | time | since | commit |", "|---|---|---|---|---|"]
     for row in changed:
-        levels = [fmt.seconds(piece["level_s"]) for piece in row["pieces"][-2:]]
+        now = row["pieces"][-1]["level_s"]
         since = row["since"]
-        lines.append(
-            f"| {row['case']} | {row['verdict']} {row['change']:.3f}x | {' → '.join(levels)} | {since['run']}, "
-            f"{since['created']} | {(since['commit'] or 'not known')[:12]} |"
-        )
-    lines += ["", f"{steady} of {len(document['cases'])} cases hold their level within "]
-    lines[-1] += f"{fmt.percent(document['margin'], 0)}. A change takes two runs at the new level."
-    return "\n".join([*lines, *(f"Note: {note}." for note in document["notes"]), ""])
+        times = f"{fmt.seconds(now / row['change'])} → {fmt.seconds(now)}"
+        cells = [row["case"], _change(row), times, f"{since['run']}, {since['created']}"]
+        cells.append((since["commit"] or "not known")[:12])
+        lines.append("| " + " | ".join(map(text.markdown, cells)) + " |")
+    if unclear:
+        lines += ["", "| case | no change was found, but | runs | times |", "|---|---|---|---|"]
+    for row in unclear:
+        times = f"{fmt.seconds(min(row['times_s']))} to {fmt.seconds(max(row['times_s']))}"
+        lines.append(f"| {text.markdown(row['case'])} | {_why_unclear(row)} | {len(row['times_s'])} | {times} |")
+    margin = fmt.margin(document["margin"])
+    told = f"{len(changed)} of {_count(len(rows), 'case')} changed by more than {margin}. "
+    if steady := len(rows) - len(changed) - len(unclear):
+        told += f"{steady} did not: a change by {margin} halfway through their last level would have been found. "
+    told += f"Of {len(unclear)} nothing can be said. " if unclear else ""
+    lines += ["", f"{told}A change takes two runs at the new level."]
+    return "\n".join([*lines, *(f"Note: {text.markdown(note)}." for note in document["notes"]), ""])
 
 
 def page(document: Fields) -> str:
     """One HTML file without network or scripts: a figure for each case."""
     cells = []
     for number, row in enumerate(document["cases"]):
-        said = row["verdict"]
-        if row["since"] and said != "steady":
-            commit = f", commit {row['since']['commit'][:12]}" if row["since"]["commit"] else ""
-            said = f"{said} {row['change']:.3f}x since {row['since']['run']}{commit}"
         figure = Markup(_figure(row, number))  # drawn by us
-        cells.append({"case": row["case"], "verdict": row["verdict"], "said": said, "figure": figure})
-    margin = fmt.percent(document["margin"], 0)
+        cells.append({"case": row["case"], "verdict": row["verdict"], "said": _said(row), "figure": figure})
+    margin = fmt.margin(document["margin"])
     return template("history.html.j2", cells=cells, notes=document["notes"], margin=margin)
+
+
+def _said(row: Fields) -> str:
+    """A case in a few words."""
+    if row["verdict"] == "unclear":
+        return f"unclear: {_why_unclear(row)}"
+    if row["verdict"] == "steady":
+        return f"no change; a change by {fmt.percent(row['finds'] - 1)} would have been found"
+    commit = f", commit {row['since']['commit'][:12]}" if row["since"]["commit"] else ""
+    return f"{_change(row)} since {row['since']['run']}{commit}"
+
+
+def _change(row: Fields) -> str:
+    return f"{row['verdict']} {row['change']:.3f}x"
+
+
+def _why_unclear(row: Fields) -> str:
+    """What could not have been found."""
+    last = row["pieces"][-1]["end"] - row["pieces"][-1]["start"]
+    if row["last_run"] is not None:
+        return f"the last run took {row['last_run']:.2f}x of the level"
+    if last < 2 * LEAST:
+        return f"a change shows in {2 * LEAST} runs at least, and there {'is' if last == 1 else 'are'} {last}"
+    if row["finds"] is None:
+        return "no change would have been found, however large"
+    return f"only a change by {fmt.percent(row['finds'] - 1, 0)} or more would have been found"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _figure(row: Fields, number: int) -> str:

@@ -23,6 +23,7 @@ from benchsuite.report import effort, quality, speed, trained
 from benchsuite.report.load import Record, Run, load
 from benchsuite.report.words import findings
 from benchsuite.schema import Comparison
+from benchsuite.text import plain
 
 Fields = dict[str, Any]
 
@@ -34,7 +35,6 @@ UNITS = {
     "quality.bits_per_byte.delta": "bits per byte, variant minus baseline; below 0 is better",
 }
 CURVE_POINTS = 200
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 
 
 def join(run_dirs: Sequence[str | Path]) -> Fields:
@@ -43,7 +43,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
     There is one row for each (component, variant, matching, implementation, scope, direction, shape) of each run.
     The quality of a (component, variant, matching) stands in every one of its rows; a variant without speed cases has
     one row without speed. What was not measured is None and says why in `reason`. Numbers that are not finite become
-    None, control characters in names become spaces.
+    None, texts are harmless and of one line.
     Raises UserError where a directory is not a run, is broken or of a newer schema, or none is given.
     """
     if not run_dirs:
@@ -297,12 +297,12 @@ def _described(run: Run) -> Fields:
 
 
 def _clean(value: Any) -> Any:
-    """`value` with numbers that JSON cannot hold (NaN, infinities) replaced by None, and control characters in text by
-    spaces: a name from a result must not move a terminal's cursor."""
+    """`value` with numbers that JSON cannot hold (NaN, infinities) replaced by None, and texts that others wrote made
+    harmless and put on one line: a name from a result must not move a terminal's cursor."""
     if isinstance(value, dict):
         return {_clean(str(key)): _clean(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_clean(item) for item in value]
     if isinstance(value, str):
-        return CONTROL_CHARACTERS.sub(" ", value)
+        return re.sub(r"[\n\t]+", " ", plain(value))
     return None if isinstance(value, float) and not math.isfinite(value) else value

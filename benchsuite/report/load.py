@@ -196,11 +196,11 @@ def _disturbed(records: Mapping[str, Mapping[int, Record]]) -> list[str]:
     """How many speed measurements other work or the host has got into, and how."""
     speeds = [record.speed for replicates in records.values() for record in replicates.values() if record.speed]
     texts = [text for speed in speeds for text in speed.monitor.disturbed]
-    reasons = Counter(_NUMBER.sub("", text) for text in texts)  # the same sentence, whatever its figure
+    reasons = Counter(map(kind_of, texts))
     count = sum(bool(speed.monitor.disturbed) for speed in speeds)
     if not count:
         return []
-    worst = {_NUMBER.sub("", text): text for text in sorted(texts, key=_figure)}
+    worst = {kind_of(text): text for text in sorted(texts, key=figure)}
     how = "; ".join(
         f"{worst[kind]} at worst ({n} times)" if n > 1 else f"{worst[kind]} (once)"
         for kind, n in reasons.most_common(3)
@@ -208,7 +208,12 @@ def _disturbed(records: Mapping[str, Mapping[int, Record]]) -> list[str]:
     return [f"{count} of {len(speeds)} speed measurements were disturbed, and are shown as measured: {how}."]
 
 
-def _figure(text: str) -> float:
+def kind_of(text: str) -> str:
+    """A sentence about what disturbed, whatever its figure."""
+    return _NUMBER.sub("", text)
+
+
+def figure(text: str) -> float:
     """The first number of a sentence, 0 where there is none."""
     found = _NUMBER.search(text)
     return float(found[0].rstrip("%.")) if found else 0.0

@@ -20,6 +20,7 @@ from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
 from benchsuite.report import figures, trained_view, view, words
 from benchsuite.report.join import join
+from benchsuite.text import markdown
 
 Fields = dict[str, Any]
 
@@ -151,13 +152,7 @@ def _for_markdown(document: Fields) -> Fields:
         f"{' '.join(name.split()):{width}}  {_forest((q['delta'], q['low'], q['high']), reach)}  {q['verdict']}"
         for name, q in zip(names, (row["quality"] for row in rows), strict=True)
     ]
-    return {"cell": _markdown_cell, "forest_lines": lines, "reach_text": format.points_size(reach)}
-
-
-def _markdown_cell(text: Any) -> str:
-    """Text that cannot leave its table cell or become markup."""
-    escaped = re.sub(r"([\\`*_{}\[\]<>|#$~])", r"\\\1", str(text))
-    return re.sub(r"\s+", " ", escaped).replace("\\<", "&lt;").replace("\\>", "&gt;")
+    return {"cell": markdown, "forest_lines": lines, "reach_text": format.points_size(reach)}
 
 
 def _forest(values: tuple[float | None, float | None, float | None], reach: float, width: int = 33) -> str:

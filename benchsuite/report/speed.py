@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from benchsuite.report.load import MEASURED, Record, Run
+from benchsuite.report.load import MEASURED, Record, Run, figure, kind_of
 from benchsuite.schema import Comparison
 from benchsuite.stats.speed import MARGIN, SpeedComparison, Timed, compare_speed, paired_logs
 
@@ -18,13 +18,21 @@ Fields = dict[str, Any]
 def speed_and_memory(run: Run, comparison: Comparison, margin: float = MARGIN) -> tuple[Fields, Fields]:
     """The `speed` and `memory` objects of a report row.
 
-    Replicates that are `throttled` or `unstable` count, and are told in `flags`; other statuses leave no number. Where
-    no pair is left the verdict is `incomparable` and `reason` says why.
+    Replicates that are `throttled` or `unstable` count, and so do disturbed ones as long as one round is not; `flags`
+    tell of them. Other statuses leave no number. Where no pair is left, or every round was disturbed, the verdict is
+    `incomparable` and `reason` says why.
     """
     variant, baseline = run.records.get(comparison.case, {}), run.records.get(comparison.base_case, {})
     result = compare_speed(paired_logs(timed(variant), timed(baseline)), margin=margin)
     rate = _rate_in_shared_rounds(baseline, variant)
     flags = Counter(r.status for r in (*variant.values(), *baseline.values()) if r.status in MEASURED - {"ok"})
+    rounds = _by_round(variant).keys() & _by_round(baseline).keys()
+    disturbed = rounds & (_disturbed(variant) | _disturbed(baseline))
+    spoilt = _spoilt(variant, baseline) if rounds and disturbed == rounds else None
+    if spoilt is not None:
+        result = SpeedComparison(ratio=None, low=None, high=None, verdict="incomparable", rounds=result.rounds)
+    elif disturbed:
+        flags["disturbed"] = len(disturbed)
     speed: Fields = {
         "ratio": result.ratio,
         "low": result.low,
@@ -43,7 +51,7 @@ def speed_and_memory(run: Run, comparison: Comparison, margin: float = MARGIN) -
         "fusion": _fusion(variant),
         "baseline_fusion": _fusion(baseline),
         "flags": dict(sorted(flags.items())),
-        "reason": _reason(run, comparison, result),
+        "reason": spoilt or _reason(run, comparison, result),
     }
     peak, base_peak = _median(variant, "peak_bytes"), _median(baseline, "peak_bytes")
     memory: Fields = {
@@ -126,24 +134,50 @@ def _reason(run: Run, comparison: Comparison, result: SpeedComparison) -> str | 
 
 
 def timed(records: Mapping[int, Record]) -> list[Timed]:
-    """What the records have to say of time. Runs from before there were rounds pair replicates."""
+    """What the records have to say of time."""
     return [
         Timed(
-            round=replicate if record.round is None else record.round,
-            times_s=record.speed.samples_s if record.speed.stop == "turns" else [record.speed.time_s],
-            in_turns=record.speed.stop == "turns",
-            tokens=record.speed.tokens,
+            round=number,
+            times_s=speed.samples_s if speed.stop == "turns" else [speed.time_s],
+            in_turns=speed.stop == "turns",
+            tokens=speed.tokens,
         )
-        for replicate, record in records.items()
-        if record.speed is not None and record.speed.time_s is not None
+        for number, record in _by_round(records).items()
+        if (speed := record.speed) is not None and speed.time_s is not None
     ]
+
+
+def _by_round(records: Mapping[int, Record]) -> dict[int, Record]:
+    """The measured records by their round. Runs from before there were rounds pair replicates."""
+    found = {number if record.round is None else record.round: record for number, record in records.items()}
+    return {number: record for number, record in found.items() if _usable(record)}
+
+
+def _usable(record: Record) -> bool:
+    time_s = record.speed.time_s if record.speed is not None else None
+    return time_s is not None and math.isfinite(time_s) and time_s > 0
 
 
 def _rate_in_shared_rounds(records: Mapping[int, Record], others: Mapping[int, Record]) -> float | None:
     """Median tokens/s over the rounds that both have."""
-    rounds = {one.round for one in timed(others)}
-    shared = {number: one for number, one in records.items() if (number if one.round is None else one.round) in rounds}
-    return _median(shared, "tokens_per_s")
+    shared = _by_round(records).keys() & _by_round(others).keys()
+    return _median({number: _by_round(records)[number] for number in shared}, "tokens_per_s")
+
+
+def _disturbed(records: Mapping[int, Record]) -> set[int]:
+    """The rounds that other work, or the host, got into."""
+    return {
+        r for r, record in _by_round(records).items() if record.speed is not None and record.speed.monitor.disturbed
+    }
+
+
+def _spoilt(*sides: Mapping[int, Record]) -> str:
+    """Why measurements give no ratio that were all disturbed: by what, the most frequent first."""
+    seen = [record.speed.monitor for side in sides for record in side.values() if record.speed]
+    texts = [text for monitor in seen for text in monitor.disturbed]
+    kinds = Counter(map(kind_of, texts)).most_common(2)
+    worst = [max((text for text in texts if kind_of(text) == kind), key=figure) for kind, _ in kinds]
+    return f"every round was disturbed: {'; '.join(f'{text} at worst' for text in worst)}"
 
 
 def _median(records: Mapping[int, Record], field: str) -> float | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, get_args
 
+from benchsuite import text
 from benchsuite.cache import digest
 from benchsuite.schema import SCHEMA_VERSION, Status
 
@@ -156,7 +157,8 @@ class Job:
 @dataclass(frozen=True)
 class Record:
     """One row of records.jsonl: what became of one case at one replicate. `started` is UTC in ISO 8601. Records of the
-    same `round` were measured together, in turns; None where each was alone."""
+    same `round` were measured together, in turns; None where each was alone. What a `reason` quotes of others is made
+    harmless."""
 
     case_id: str
     replicate: int
@@ -167,6 +169,10 @@ class Record:
     result: dict[str, Any] | None = None
     round: int | None = None
     schema_version: int = field(default=SCHEMA_VERSION)
+
+    def __post_init__(self) -> None:
+        if self.reason is not None:
+            object.__setattr__(self, "reason", text.plain(self.reason))
 
     def to_json(self) -> dict[str, Any]:
         row = asdict(self)

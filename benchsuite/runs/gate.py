@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from benchsuite import format as fmt
 from benchsuite.errors import Interrupted
 from benchsuite.runs.baselines import differences
 from benchsuite.runs.case import Record
@@ -235,7 +236,7 @@ def _memory(base: Base, head: Place, label: str, rule: Rule) -> Iterator[Finding
         return
     grown = after - before
     if grown > MEMORY_FLOOR_BYTES and after > before * (1 + rule.catch):
-        text = f"peak memory grew from {before} to {after} bytes"
+        text = f"peak memory grew to {after / before:.2f}x, from {fmt.bytes_(before)} to {fmt.bytes_(after)}"
         yield Finding(case=label, kind="memory", text=text, regression=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,16 +32,6 @@ class Series:
     times_s: tuple[float, ...]
     pieces: tuple[Piece, ...]
 
-    @property
-    def change(self) -> float | None:
-        """The last piece's level over that of the one before; None where the level never changed."""
-        return self.pieces[-1].level / self.pieces[-2].level if len(self.pieces) > 1 else None
-
-    @property
-    def changed_at(self) -> Point | None:
-        """The first run of the last piece."""
-        return self.points[self.pieces[-1].start] if len(self.pieces) > 1 else None
-
 
 def read(folders: Sequence[Path]) -> tuple[list[Series], list[str]]:
     """A series for each case of the runs in `folders`, themselves or one level below, and notes on what was left out:
@@ -50,10 +41,14 @@ def read(folders: Sequence[Path]) -> tuple[list[Series], list[str]]:
         raise UserError("there is no run in these folders", hint="give run directories, or the folder that holds them")
     machine = runs[-1][1].hardware.identity
     alike = [(folder, plan) for folder, plan in runs if plan.hardware.identity == machine]
-    notes = [f"{len(runs) - len(alike)} runs of other machines were left out"] if len(alike) < len(runs) else []
+    others = len(runs) - len(alike)
+    told = "1 run of another machine was left out" if others == 1 else f"{others} runs of other machines were left out"
+    notes = [told] if others else []
     points: dict[str, list[tuple[Point, float]]] = {}
     for folder, plan in alike:
-        records = [r for r in read_records(folder) if r.status == "ok" and r.result and r.result.get("time_s")]
+        records = [
+            r for r in read_records(folder) if r.status == "ok" and r.result and _is_time(r.result.get("time_s"))
+        ]
         where = Point(folder.name, plan.created, plan.hardware.context.get("commit"))
         for case in plan.cases:
             times = [r.result["time_s"] for r in records if r.case_id == case.id and r.result]
@@ -71,6 +66,10 @@ def read(folders: Sequence[Path]) -> tuple[list[Series], list[str]]:
         times_s = tuple(time_s for _, time_s in found)
         series.append(Series(name, tuple(point for point, _ in found), times_s, tuple(pieces(times_s))))
     return series, notes
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0
 
 
 def _runs(folders: Sequence[Path]) -> list[tuple[Path, Manifest]]:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from benchsuite import format as fmt
 from benchsuite.runs.case import FAILED, Job, Record
 from benchsuite.runs.processes import Observer
+from benchsuite.text import line
 
 REFRESH_S = 1.0  # speed jobs have the machine to themselves: redrawing must not show in their times
 REASON_CHARACTERS = 200
@@ -48,7 +49,7 @@ class LineProgress(Observer):
     def ended(self, job: Job, record: Record | None) -> None:
         if job.case is None:
             if record is not None:
-                print(f"{record.status} {job.label}: {record.reason}", file=self.file, flush=True)
+                print(f"{record.status} {_name(job)}: {record.reason}", file=self.file, flush=True)
             return
         if record is None:
             print(f"again {_name(job)}: the fork server died", file=self.file, flush=True)
@@ -119,7 +120,7 @@ class LiveProgress(Observer):
 
 
 def _name(job: Job) -> str:
-    return f"{job.label} #{job.replicate}" if job.case else job.label
+    return line(f"{job.label} #{job.replicate}" if job.case else job.label)
 
 
 def _short(reason: str) -> str:

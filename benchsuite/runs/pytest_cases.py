@@ -1,8 +1,4 @@
-"""Benchmarks written as tests: every pytest function that uses the `speed` fixture is a case, named by its node id.
-
-`python -m benchsuite.runs.pytest_cases FILE… [pytest's options]` prints the plan, so that each side of a gate is asked
-with its own interpreter in its own folder.
-"""
+"""Benchmarks written as tests: every pytest function that uses the `speed` fixture is a case, named by its node id."""
 
 from __future__ import annotations
 
@@ -11,9 +7,7 @@ import importlib
 import importlib.metadata
 import inspect
 import io
-import json
 import os
-import sys
 from typing import Any
 
 import pytest
@@ -21,10 +15,10 @@ import pytest
 from benchsuite.cache import digest
 from benchsuite.errors import UserError
 from benchsuite.hardware.fingerprint import usable_cores
+from benchsuite.pytest_plugin import FIXTURE, uses_fixture
 from benchsuite.runs.case import Case, NotMeasured, Unsupported, case_id
 
 KIND = "test"
-FIXTURE = "speed"
 TIMEOUT_S = 300.0
 # What a pair of processes differs in is mostly their luck, as where memory lies: its ratio scatters as much after three
 # turns of 20 ms each as after forty (reports/gate/report.md tells it for shares of the samples). So: short and many.
@@ -32,6 +26,8 @@ SAMPLE_S = 0.1
 QUIET = ("-q", "-p", "no:cacheprovider")
 # They collect garbage over and over at the end of a session: half a second in every process.
 BARE = ("-p", "no:unraisableexception", "-p", "no:threadexception")
+# Options that a project may set for its ordinary sessions, and that would skip a test or hand it to another process.
+ALONE: dict[str, Any] = {"benchmark_skip": False, "benchmark_only": False, "dist": "no", "tx": [], "numprocesses": None}
 
 
 def import_plugins() -> None:
@@ -39,7 +35,7 @@ def import_plugins() -> None:
     import benchsuite.runs.speed  # noqa: F401
 
     for entry in importlib.metadata.entry_points(group="pytest11"):
-        with contextlib.suppress(Exception):  # pytest will say what is wrong with it
+        with contextlib.suppress(Exception, SystemExit):  # pytest will say what is wrong with it
             entry.load()
     with contextlib.suppress(ImportError):  # its plug-in imports the rest when a session ends
         importlib.import_module("hypothesis")
@@ -50,10 +46,12 @@ class Collected:
 
     def __init__(self) -> None:
         self.cases: list[Case] = []
+        self.finished = False
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self.finished = True
         for item in session.items:
-            if FIXTURE not in getattr(item, "fixturenames", ()):
+            if not uses_fixture(item):
                 continue
             params = {"test": item.nodeid, "device": "cpu", "threads": usable_cores(), "sample_s": SAMPLE_S}
             params |= _parameters(item)
@@ -83,8 +81,11 @@ def plan(arguments: list[str]) -> dict[str, Any]:
     cannot collect them or none uses the fixture."""
     collected, said = Collected(), io.StringIO()
     with contextlib.redirect_stdout(said):
-        code = pytest.main([*arguments, "--collect-only", *QUIET], plugins=[collected])
-    if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        try:
+            code = pytest.main([*arguments, "--collect-only", *QUIET], plugins=[collected])
+        except SystemExit as error:  # a conftest.py may end Python
+            raise UserError(f"what pytest imports ends Python with exit status {error.code}") from error
+    if not collected.finished or code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         lines = [line for line in said.getvalue().splitlines() if line.strip()]
         raise UserError(f"pytest cannot collect the tests: {' | '.join(lines[-5:])}")
     if not collected.cases:
@@ -120,8 +121,12 @@ class Asked:
         self.failure: str | None = None
         self.skipped: str | None = None
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[self.key] = self
+        for name, value in ALONE.items():
+            if hasattr(config.option, name):
+                setattr(config.option, name, value)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and self.failure is None:
@@ -136,24 +141,13 @@ def measure(params: dict[str, Any], *, first: bool = True, turns: dict[str, Any]
     does, Unsupported for a test that is skipped, and RuntimeError for one that fails or measures nothing."""
     os.chdir(params["folder"])
     asked = Asked(params, first=first, turns=turns)
-    pytest.main([params["test"], *QUIET, *BARE], plugins=[asked])
+    code = pytest.main([params["test"], *QUIET, *BARE], plugins=[asked])
     if asked.raised is not None:
         raise asked.raised
     if asked.failure is not None:
         raise RuntimeError(asked.failure)
     if asked.result is None:
+        if code != pytest.ExitCode.OK:
+            raise RuntimeError(f"pytest ran no test: it ended with {pytest.ExitCode(code).name}")
         raise Unsupported(asked.skipped or "the test did not call its speed fixture")
     return asked.result
-
-
-def main() -> int:
-    try:
-        print(json.dumps(plan(sys.argv[1:])))
-    except UserError as error:
-        print(error.message, file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -187,6 +187,7 @@ def sanitize(only: Sequence[str]) -> dict[str, str]:
                 env={**os.environ, UNDER_SANITIZER: "1"},
                 capture_output=True,
                 text=True,
+                errors="replace",
                 check=False,
                 timeout=SANITIZER_S,
             )

@@ -21,6 +21,7 @@ import fnmatch
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,7 +35,6 @@ from benchsuite.runs.store import read_manifest
 HERE = "."
 KINDS = ("ref", "python", "env", "set", "run", "baseline")
 STORED = ("run", "baseline")
-FINGERPRINT = "import json; from benchsuite.hardware.fingerprint import fingerprint as f; print(json.dumps(f()))"
 LAST_LINES = 5  # of what a failed command said
 # With the current folder on its path, a side would import the checkout that the gate is called in.
 ALWAYS = {"PYTHONSAFEPATH": "1"}
@@ -63,16 +63,15 @@ class Side:
         if are_tests(targets[0]):
             if sets:
                 raise UserError(f"{self.name}: set {' '.join(sets)}: tests have no keys to set", hint="use env:")
-            words = ["-m", "benchsuite.runs.pytest_cases", *map(self._there, targets)]
-            found = self._ask(words, "the tests cannot be planned")
+            question = {"what": "tests", "arguments": list(map(self._there, targets))}
+            found = self._ask(question, "the tests cannot be planned")
             self._prove(found.pop("session", None))  # older versions of benchsuite do not tell it
             return {**found, "cases": [case for case in found["cases"] if not only or _fits(case["label"], only)]}
         if len(targets) > 1:
             raise UserError(f"one suite at a time, not {' '.join(targets)}")
         suite = str(Path(targets[0]).absolute()) if Path(targets[0]).is_file() else targets[0]
-        words = ["-m", "benchsuite", "plan", suite, "--json", f"--device={device}"]
-        words += [f"--only={pattern}" for pattern in only] + [f"--set={text}" for text in sets]
-        found = self._ask(words, "the suite cannot be planned")
+        question = {"what": "suite", "suite": suite, "device": device, "only": list(only), "sets": list(sets)}
+        found = self._ask(question, "the suite cannot be planned")
         self._prove(None)
         return found
 
@@ -101,7 +100,7 @@ class Side:
 
     def fingerprint(self) -> dict[str, Any]:
         """The machine and the software as this side's interpreter sees them: its torch may be another than ours."""
-        return self._ask(["-c", FINGERPRINT], "its software cannot be told")
+        return self._ask({"what": "fingerprint"}, "its software cannot be told")
 
     def build_kernels(self) -> None:
         """Builds this side's own kernels where they must be: now, so that it falls into no measured process. The build
@@ -111,22 +110,31 @@ class Side:
         if subprocess.run(words, env=env, check=False, cwd=self.folder).returncode != 0:
             raise UserError(f"{self.name}: its kernels cannot be built", hint="what the build said stands above")
 
-    def _ask(self, words: list[str], problem: str) -> dict[str, Any]:
-        """The JSON document that the side's interpreter prints."""
+    def _ask(self, question: dict[str, Any], problem: str) -> dict[str, Any]:
+        """What the side's interpreter answers (see `benchsuite.runs.asked`), in a file: its stdout belongs to what it
+        imports."""
         if not self.folder.is_dir():
             raise UserError(f"{self.name}: the folder {Path.cwd().name} is not in it", exit_code=4)
-        done = subprocess.run(
-            [self.python, *words],
-            env={**git.environment(), **self.variables},
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=self.folder,
-        )
-        if done.returncode != 0:
-            said = done.stderr.strip().splitlines() or ["it said nothing"]
-            raise UserError(f"{self.name}: {problem}: {_last(said)}")
-        return dict(json.loads(done.stdout))
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "answer.json"
+            done = subprocess.run(
+                [self.python, "-m", "benchsuite.runs.asked", str(file), json.dumps(question)],
+                env={**git.environment(), **self.variables},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                cwd=self.folder,
+            )
+            found = json.loads(file.read_text()) if file.exists() else {}
+        if "error" in found:
+            raise UserError(
+                f"{self.name}: {problem}: {found['error']}", hint=found["hint"], exit_code=found["exit_code"]
+            )
+        if "answer" not in found:
+            said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            end = f"Python ended with exit status {done.returncode} before it could answer"
+            raise UserError(f"{self.name}: {problem}: {end}: {_last(said)}", hint="what is imported there may end it")
+        return dict(found["answer"])
 
 
 def are_tests(target: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import math
 import sys
 import time
 from dataclasses import replace
@@ -22,6 +23,7 @@ from benchsuite.hardware import measured, roofline
 from benchsuite.hardware.fingerprint import cpu_flags
 from benchsuite.runs import subjects
 from benchsuite.runs.case import Incorrect, Throttled, Unsupported
+from benchsuite.schema import SpeedResult
 from benchsuite.timing import accelerator, fake
 from benchsuite.timing.clock import Clock
 from benchsuite.timing.memory import Memory, measure_memory
@@ -94,7 +96,7 @@ def measure(
     phases.end("timing")
     if at:
         torch.set_num_threads(1)  # all check side by side
-    error = _check(subject.results(), subject.reference(), params["dtype"])
+    error = _check(subject.results(), subject.reference and subject.reference(), params["dtype"])
     phases.end("check")
 
     energy = energy_per_token(seen, clock.mode, samples.calls, subject.tokens)
@@ -140,6 +142,14 @@ def measure(
     if seen["throttled"]:
         raise Throttled(f"the device slowed itself down, also after pauses: {'; '.join(seen['throttled'])}", result)
     return result
+
+
+def once(params: dict[str, Any], subject: subjects.Subject) -> dict[str, Any]:
+    """Calls once, untimed, and checks what came out: a result of which `error` alone is known. Raises as `measure`."""
+    _Device(params, subject).clock()
+    subject.call()
+    error = _check(subject.results(), subject.reference and subject.reference(), params["dtype"])
+    return SpeedResult(tokens=subject.tokens, error=error).model_dump()
 
 
 def import_compiler() -> None:
@@ -241,19 +251,39 @@ def _impossible(
     return roofline.impossible(distance, cold=params["mode"] == "event-cold") if distance else None
 
 
-def _check(got: list[torch.Tensor], want: list[torch.Tensor], dtype: str) -> dict[str, float | None]:
-    """Errors of result (forward) and gradients (backward) against float64; raises Incorrect beyond the limit."""
+def _check(got: list[torch.Tensor], want: list[torch.Tensor] | None, dtype: str) -> dict[str, float | None]:
+    """Errors of result (forward) and gradients (backward) against float64; raises Incorrect beyond the limit. Without a
+    reference (None) it is known only that NaN is wrong."""
+    if want is None:
+        if any(x.isnan().any() for x in got):
+            raise Incorrect("the output holds NaN")
+        want = got = []
     if len(got) != len(want):
         raise Incorrect(f"{len(got)} tensors came out, the reference has {len(want)}", {})
     if not want:
         return {"forward": None, "backward": None, "limit": None}
     errors = [_relative_error(mine, exact) for mine, exact in zip(got, want, strict=True)]
-    error = {"forward": errors[0], "backward": max(errors[1:], default=None), "limit": LIMITS[dtype]}
-    worst = max(errors)
-    if not worst <= LIMITS[dtype]:  # NaN is not within any limit
+    error = {"forward": errors[0], "backward": _worst(errors[1:]) if errors[1:] else None, "limit": LIMITS[dtype]}
+    worst = _worst(errors)
+    if math.isnan(worst):
+        raise Incorrect(_why_no_number(got, want), {"error": error})
+    if worst > LIMITS[dtype]:
         reason = f"the error against float64 is {worst:.2g}; the limit of {dtype} is {LIMITS[dtype]:.0e}"
         raise Incorrect(reason, {"error": error})
     return error
+
+
+def _worst(errors: list[float]) -> float:
+    """The largest; NaN, which Python's `max` passes over, is larger than all."""
+    return max(errors, key=lambda error: math.inf if math.isnan(error) else error)
+
+
+def _why_no_number(got: list[torch.Tensor], want: list[torch.Tensor]) -> str:
+    """Why no error can be told of tensors."""
+    for name, tensors in (("output", got), ("reference", want)):
+        if any(x.isnan().any() for x in tensors):
+            return f"the {name} holds NaN"
+    return "the output and the reference are infinite, so that no error can be told"
 
 
 def _relative_error(got: torch.Tensor, want: torch.Tensor) -> float:

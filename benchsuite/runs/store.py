@@ -23,6 +23,7 @@ from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
 from benchsuite.runs.case import STATUSES, Record
 from benchsuite.schema import SCHEMA_VERSION
+from benchsuite.text import plain
 
 
 class Store:
@@ -79,7 +80,7 @@ class Store:
     def log(self, text: str) -> None:
         """Adds a line with the time to log.txt."""
         with _said(self.folder), open(self.folder / "log.txt", "a", encoding="utf-8") as file:
-            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text}\n")
+            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {plain(text)}\n")
 
     def close(self) -> None:
         os.close(self._file)

@@ -64,13 +64,13 @@ class Subject:
 
     `call` does it once. `results` are the tensors to check, the result first, then the gradients: those of the last
     call, or of another that it makes; they are gone with the next call. `reference` returns the same computed in
-    float64; `held` are the tensors that live through all calls.
+    float64, and is None where there is none; `held` are the tensors that live through all calls.
     `flops` and `bytes_moved` (each input, weight and result once; a lower bound) are per call, None where unknown.
     """
 
     call: Callable[[], object]
     results: Callable[[], list[Tensor]]
-    reference: Callable[[], list[Tensor]]
+    reference: Callable[[], list[Tensor]] | None
     held: list[Tensor]
     clear: Callable[[], None]
     tokens: int | None

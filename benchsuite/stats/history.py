@@ -17,6 +17,7 @@ import numpy as np
 MOST = 300  # of the youngest points; older ones are left out
 LEAST = 2  # points of a piece
 MOST_PIECES = 12
+MOST_STEP = math.log(10.0)  # slowdowns beyond it are not asked about
 NOISE_FLOOR = 0.002  # of log-times: without noise every rounding would be a step
 
 
@@ -50,14 +51,69 @@ def pieces(values: Sequence[float]) -> list[Piece]:
             totals = best[k - 1, starts] + cost[starts, j]
             chosen = int(np.argmin(totals))
             best[k, j], before[k, j] = totals[chosen], starts[chosen]
-    scores = [2 * n * math.log(best[k, n] / n + NOISE_FLOOR) + (3 * k + 1) * math.log(max(n, 2)) for k in range(most)]
-    k, end = int(np.argmin(scores)), n
+    k, end = int(np.argmin([_score(best[k, n], n, k) for k in range(most)])), n
     found: list[Piece] = []
     while end > 0:
         start = int(before[k, end]) if k else 0
         found.append(Piece(start + skipped, end + skipped, math.exp(float(np.median(x[start:end])))))
         k, end = k - 1, start
     return found[::-1]
+
+
+def change(found: Sequence[Piece], margin: float) -> tuple[float, int] | None:
+    """The last change beyond `margin`: the last level over the youngest that differs from it by more, and the point
+    where the change away from that one began; so small steps add up. None where all levels lie within the margin."""
+    for before, after in zip(found[-2::-1], found[:0:-1], strict=True):
+        ratio = found[-1].level / before.level
+        if not 1 / (1 + margin) <= ratio <= 1 + margin:
+            return ratio, after.start
+    return None
+
+
+def finds(values: Sequence[float], found: Sequence[Piece]) -> float | None:
+    """The smallest change, as a ratio above 1, that would have been found if it had come in the middle of the last of
+    the pieces `found`, upwards as well as downwards; one that came later or sooner must be larger. None where no change
+    whatever would have been: two levels take two points each."""
+    if not found or found[-1].end - found[-1].start < 2 * LEAST:
+        return None
+    x = np.log(np.asarray(values[found[0].start :], dtype=float))
+    n, start = len(x), found[-1].start - found[0].start
+    middle = (start + n) // 2
+    rest = sum(_deviation(x[p.start - found[0].start : p.end - found[0].start]) for p in found[:-1])
+    with_it = _score(rest + _deviation(x[start:middle]) + _deviation(x[middle:]), n, len(found))
+
+    def unseen(step: float) -> bool:
+        shifted = [np.concatenate([x[start:middle], x[middle:] + way * step]) for way in (1, -1)]
+        return any(_score(rest + _deviation(one), n, len(found) - 1) <= with_it for one in shifted)
+
+    low, high = 0.0, MOST_STEP
+    if len(found) >= MOST_PIECES or unseen(high):
+        return None
+    while high - low > 1e-4:
+        step = (low + high) / 2
+        low, high = (step, high) if unseen(step) else (low, step)
+    return math.exp(high)
+
+
+def last_is_off(values: Sequence[float], found: Sequence[Piece], margin: float) -> float | None:
+    """The last value over the level of its piece, where that is beyond `margin` and beyond every other value of the
+    piece: perhaps the first of a change, which takes two. None elsewhere."""
+    if not found or found[-1].end - found[-1].start < 2:
+        return None
+    off = [math.log(value / found[-1].level) for value in values[found[-1].start : found[-1].end]]
+    if abs(off[-1]) > math.log1p(margin) and abs(off[-1]) > max(map(abs, off[:-1])):
+        return math.exp(off[-1])
+    return None
+
+
+def _score(cost: float, n: int, steps: int) -> float:
+    """The modified Bayesian criterion of a fit with so many steps; the least is best."""
+    return 2 * n * math.log(cost / n + NOISE_FLOOR) + (3 * steps + 1) * math.log(max(n, 2))
+
+
+def _deviation(x: np.ndarray) -> float:
+    """The sum of absolute deviations from the median."""
+    return float(np.abs(x - np.median(x)).sum())
 
 
 def _costs(x: np.ndarray) -> np.ndarray:

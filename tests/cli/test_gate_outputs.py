@@ -242,3 +242,46 @@ def test_the_steps_of_the_action_run_as_they_are_written(tmp_path: Path) -> None
     assert codes == [0, 0, 1], done.stderr
     assert outputs.read_text() == "verdict=regression\n"
     assert "benchsuite" in (tmp_path / "summary.md").read_text()
+
+
+# ---- the workflows of README.md ----------------------------------------------------------------
+
+GH = """#!/bin/bash
+printf '%s\\n' "$@" >> "$LOG"
+if [[ $1 = api ]]; then echo "$FOUND"; fi
+"""
+
+
+def workflows() -> dict[str, Any]:
+    blocks = re.findall(r"```yaml\n# \.github/workflows/(\S+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return {name: yaml.load(text, yaml.BaseLoader) for name, text in blocks}
+
+
+@pytest.mark.parametrize("found", ["7", ""])
+def test_the_comment_goes_where_github_says_and_not_where_the_artifact_does(tmp_path: Path, found: str) -> None:
+    job = workflows()["speed-comment.yml"]["jobs"]["comment"]
+    (script,) = [step["run"] for step in job["steps"] if "run" in step]
+    assert "${{" not in script, "what others wrote reaches a shell as variables only"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "gh").write_text(GH)
+    (tmp_path / "bin" / "gh").chmod(0o755)
+    (tmp_path / "gate").mkdir()
+    for folder in (tmp_path, tmp_path / "gate"):
+        (folder / "number").write_text("999\n")
+    env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "LOG": str(tmp_path / "log"), "FOUND": found}
+    env |= {"GH_REPO": "owner/project", "SHA": "c" * 40, "BRANCH": "them:$(touch hacked)&state=closed"}
+    done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=env, check=False)
+    assert done.returncode == 0
+    words = (tmp_path / "log").read_text().splitlines()
+    assert words[:4] == ["api", "--method", "GET", "repos/owner/project/pulls"]
+    assert f"head={env['BRANCH']}" in words
+    assert not (tmp_path / "hacked").exists()
+    asked = ["pr", "comment", "7", "--edit-last", "--create-if-none", "--body-file", "gate/gate.md"]
+    assert words[words.index("--jq") + 2 :] == (asked if found else [])
+
+
+def test_the_job_that_runs_the_code_of_others_hands_on_the_page_alone() -> None:
+    speed = workflows()["speed.yml"]
+    assert speed["permissions"] == {"contents": "read"}
+    (path,) = [step["with"]["path"] for step in speed["jobs"]["gate"]["steps"] if "path" in step.get("with", {})]
+    assert path == "benchsuite-gate/gate.md"

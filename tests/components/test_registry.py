@@ -78,6 +78,7 @@ def test_a_plugin_from_outside_is_trained_like_a_built_in_variant(tmp_path: Path
     ("source", "message"),
     [
         ("1 / 0", "the plug-in 'mish' (mish_plugin) does not load: ZeroDivisionError"),
+        ("import sys; sys.exit(0)", "the plug-in 'mish' (mish_plugin) does not load: SystemExit: 0"),
         (MISH.replace('"mish"', '"gelu"'), "registered twice"),
         (MISH.replace('"activation"', '"activations"'), "unknown component 'activations'"),
     ],
@@ -87,3 +88,9 @@ def test_a_bad_plugin_is_named(tmp_path: Path, source: str, message: str) -> Non
     done = python(code, install(tmp_path, source))
     assert done.returncode != 0
     assert message in done.stderr
+
+
+def test_what_a_plugin_prints_when_it_is_imported_is_not_on_stdout(tmp_path: Path) -> None:
+    code = "from benchsuite import components; components.variants('activation'); print('{}')"
+    done = python(code, install(tmp_path, f"print('hello')\n{MISH}"))
+    assert (done.stdout, done.stderr) == ("{}\n", "hello\n")

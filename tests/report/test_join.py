@@ -187,6 +187,39 @@ def test_flagged_measurements_count_and_are_told(small, edit):
     assert any("throttled" in text for text in document["warnings"])
 
 
+@pytest.mark.parametrize(("quiet", "told"), [(0, False), (1, True)])
+def test_a_ratio_of_which_every_pair_was_disturbed_is_none(small, edit, quiet, told):
+    """Either side's process spoils a pair; one quiet pair is enough for a ratio, which says how many were not."""
+    manifest = json.loads((small / "manifest.json").read_text())
+    speeds = [c for c in manifest["comparisons"] if c["kind"] == "speed"]
+    [step] = [c for c in speeds if (c["variant"], c["scope"]) == ("rotary", "step")]
+
+    def disturb(rows):
+        for row in rows:
+            alone = (row["case_id"], row["replicate"]) != (step["base_case"], 2)
+            if row["result"] and "time_s" in row["result"] and row["replicate"] >= quiet and alone:
+                row["result"]["monitor"] = {"disturbed": [f"other processes used 0.{row['replicate'] + 3} cores"]}
+
+    edit(small, records=disturb, manifest=lambda m: {**m, "schema_version": 2})
+    edit(small, records=lambda rows: [{**row, "schema_version": 2} for row in rows])
+    document = join([small])
+    row = row_of(document, "rotary", "step")
+    speed = row["speed"]
+    assert (speed["ratio"] is not None) == told
+    assert (speed["verdict"] == "incomparable") == (not told)
+    if told:
+        assert speed["flags"] == {"disturbed": 2}
+        assert "2 disturbed" in render(document, "md")
+        return
+    assert speed["reason"] == "every round was disturbed: other processes used 0.5 cores at worst"
+    assert row["memory"]["ratio"] is not None, "what is counted is not disturbed"
+    assert speed["tokens_per_s"] > 0
+    for name in ("md", "html"):
+        assert "every round was disturbed" in render(document, name)
+    sentences = [found["sentence"] for found in document["findings"] if found["variant"] == "rotary"]
+    assert all("could not be compared in training speed" in sentence for sentence in sentences)
+
+
 def test_a_model_whose_seeds_disagree_is_named(quick, tmp_path, edit):
     run = make_run(tmp_path / "wild", documents=100)
     manifest = json.loads((run / "manifest.json").read_text())

@@ -10,7 +10,7 @@ from benchsuite.report import join, render, terminal, write
 
 from .make_run import make_run
 
-HOSTILE = "<script>alert('x')</script>\"&|`$\\alpha$ {{ 7 * 7 }} ]]> --> \n# \x1b[31m é 中"
+HOSTILE = "<script>alert('x')</script>\"&|`$\\alpha$ {{ 7 * 7 }} ]]> --> \n# \x1b[31m é 中 \udce9\ud800 \u202e @octocat https://evil.example"
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
@@ -120,6 +120,8 @@ def test_the_page_says_what_the_document_says(page, document):
 @pytest.mark.parametrize("name", ["html", "md", "json"])
 def test_hostile_names_stay_text(small, edit, name):
     text = render(hostile(small, edit), name)
+    text.encode("utf-8")
+    assert "\u202e" not in text
     if name == "json":
         json.loads(text)
         return
@@ -131,6 +133,7 @@ def test_hostile_names_stay_text(small, edit, name):
         return
     outside_code = re.sub(r"```text.*?```|(?<!\\)`[^`\n]*`", "", text, flags=re.DOTALL)
     assert "<script" not in outside_code
+    assert not re.search(r"@octocat|https://evil", outside_code)
     assert "alert" in outside_code
     assert "\x1b" not in text
     assert "\n# " not in text.removeprefix("# ")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchsuite.errors import UserError
 from benchsuite.runs.case import Record
-from benchsuite.runs.store import Store
+from benchsuite.runs.store import Store, read_plan, read_records
 from benchsuite.schema import SCHEMA_VERSION
 
 
@@ -139,3 +139,19 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(UserError, match=r"manifest\.json"):
         Store.open(tmp_path)
+
+
+def test_text_that_is_no_utf8_ends_nothing_and_is_read_again(tmp_path: Path) -> None:
+    label = "caf\udce9\x1b[31m.py::test[\ud800\u202e]"
+    case = {"id": "c", "kind": "test", "label": label, "params": {"test": label}, "replicates": [0]}
+    store = Store.create(tmp_path / "run", {"suite": label, "cases": [case], "notes": [label]})
+    store.append(Record("c", 0, "error", f"\0{label}", "", 0.0, {"time_s": None}))
+    store.log(f"error {label}")
+    store.close()
+    plain = "caf\\xe9.py::test[\\ud800\\u202e]"
+    assert plain in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
+    (record,) = read_records(tmp_path / "run")
+    assert record.reason == f"\\x00{plain}"
+    (planned,) = read_plan(tmp_path / "run").cases
+    assert planned.label == plain
+    assert Store.open(tmp_path / "run").manifest["cases"][0]["params"]["test"] == label, "what runs is named exactly"

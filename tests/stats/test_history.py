@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchsuite.stats.history import pieces
+from benchsuite.stats.history import Piece, change, finds, last_is_off, pieces
 
 
 def test_a_step_is_found_where_it_is() -> None:
@@ -57,3 +57,48 @@ def test_long_series_are_cut_to_their_youngest() -> None:
 def test_times_must_be_positive() -> None:
     with pytest.raises(ValueError, match="positive"):
         pieces([1.0, 0.0])
+
+
+def test_small_steps_add_up_to_a_change() -> None:
+    levels = [Piece(0, 5, 1.0), Piece(5, 10, 1.015), Piece(10, 15, 1.03)]
+    assert change(levels, 0.02) == (pytest.approx(1.03), 5)
+    assert change(levels, 0.05) is None
+    assert change(levels[:1], 0.0) is None
+    assert change([Piece(0, 5, 2.0), Piece(5, 10, 1.0), Piece(10, 15, 1.01)], 0.02) == (pytest.approx(0.505), 5)
+
+
+@pytest.mark.parametrize(("noise", "n"), [(0.002, 8), (0.01, 20), (0.03, 30), (0.1, 60)])
+def test_the_least_slowdown_that_is_found_is_found_and_a_smaller_one_is_not(noise: float, n: int) -> None:
+    random = np.random.default_rng(7)
+    values = np.exp(random.normal(0, noise, n))
+    found = pieces(list(values))
+    assert len(found) == 1
+    least = finds(list(values), found)
+    assert least is not None
+    found_at = {}
+    for size in (1.01, 0.8):
+        for way in (1, -1):
+            shifted = values.copy()
+            shifted[n // 2 :] *= least ** (size * way)
+            found_at[size, way] = [piece.start for piece in pieces(list(shifted))]
+    assert all(len(found_at[1.01, way]) > 1 for way in (1, -1))
+    assert any(n // 2 not in found_at[0.8, way] for way in (1, -1)), "a smaller one is missed in one direction"
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, 5.0], [1.0, 1.0, 5.0]])
+def test_fewer_than_four_runs_find_nothing(values: list[float]) -> None:
+    assert finds(values, pieces(values)) is None
+
+
+def test_a_series_that_scatters_by_factors_finds_no_small_change() -> None:
+    values = [1.0, 5.0, 1.0, 5.0, 5.0, 1.0]
+    found = pieces(values)
+    least = finds(values, found)
+    assert least is None or least > 2
+
+
+def test_a_last_run_that_is_off_is_known() -> None:
+    values = [1.0, 1.001] * 20 + [5.0]
+    assert last_is_off(values, pieces(values), 0.02) == pytest.approx(5.0, rel=0.01)
+    assert last_is_off(values[:-1], pieces(values[:-1]), 0.02) is None
+    assert last_is_off([1.0], pieces([1.0]), 0.02) is None
