@@ -8,6 +8,7 @@ import importlib.metadata
 import inspect
 import io
 import os
+import sys
 from typing import Any
 
 import pytest
