@@ -7,9 +7,9 @@ run side by side. Every planned (case, replicate) leaves exactly one record, wha
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import psutil
 
+from benchsuite import files
 from benchsuite.errors import UserError
 from benchsuite.runs import outcome
 from benchsuite.runs.case import FAILED, KINDS, SNAPSHOTS, Case, Job, Record
@@ -216,14 +217,7 @@ class Scheduler:
         return None
 
     def _start(self, job: Job, memory: int, slots: int) -> None:
-        folder = self.store.folder / "work"
-        for path in (self._file(job, "result.json"), self._file(job, "log")):
-            path.unlink(missing_ok=True)
-        for path in (folder / job.name).glob("*"):
-            if path.is_file():
-                path.unlink()
-            elif path.name != SNAPSHOTS:  # with them an interrupted training goes on
-                shutil.rmtree(path, ignore_errors=True)
+        folder = self.store.real / "work"
         kind = KINDS[job.kind]
         on_cpu = job.params.get("device", "cpu") == "cpu"
         spec = {
@@ -236,24 +230,24 @@ class Scheduler:
             "replicate": job.replicate,
             "threads": job.params.get("threads", slots if job.case is None else 1),
             "memory_limit_bytes": memory if on_cpu else None,  # CUDA maps far more than it uses
-            "workdir": str((folder / job.name).absolute()),
-            "log": str(self._file(job, "log").absolute()),
-            "result": str(self._file(job, "result.json").absolute()),
+            "workdir": str(folder / job.name),
+            "log": str(self._file(job, "log")),
+            "result": str(self._file(job, "result.json")),
             "progress_fd": None,
             "turns": self.turns,
         }
         try:
-            self._file(job, "json").write_text(json.dumps(spec))
+            for suffix in ("result.json", "log"):
+                files.remove(self._file(job, suffix))
+            files.empty(folder / job.name, keep=(SNAPSHOTS,))  # with them an interrupted training goes on
+            files.write(self._file(job, "json"), json.dumps(spec))
         except OSError as error:
             self._stop_all()
-            raise UserError(
-                f"{folder} cannot be written: {error.strerror}",
-                hint=f"nothing recorded is lost; then: benchsuite run --resume {self.store.folder}",
-            ) from error
+            raise self._unwritten(error) from error
         self.workers.warm()
         self.running[job.name] = Running(job, _now(), time.perf_counter())
         self.observer.started(job)
-        self.workers.start(job.name, self._file(job, "json").absolute())
+        self.workers.start(job.name, self._file(job, "json"))
 
     def _check(self, running: Running) -> None:
         """Kills a job that takes too long or writes without end."""
@@ -317,17 +311,21 @@ class Scheduler:
             self.store.log(f"{status} {job.name} ({job.label}) {time_s:.2f} s{f': {reason}' if reason else ''}")
             self.observer.ended(job, failure)
         else:
-            work = self.store.folder / "work" / job.name
-            if status == "ok" and (work / "model").is_dir():
-                kept = self.store.folder / "models" / job.name
-                shutil.rmtree(kept, ignore_errors=True)
-                kept.parent.mkdir(exist_ok=True)
-                (work / "model").replace(kept)
+            model = self.store.real / "work" / job.name / "model"
+            if status == "ok" and model.is_dir():
+                kept = self.store.real / "models" / job.name
+                try:
+                    files.make(kept.parent)
+                    files.remove_tree(kept)
+                    files.move(model, kept)
+                except OSError as error:
+                    raise self._unwritten(error) from error
             self._record(job, status, reason, started, time_s, result)
         if status == "ok":
             for suffix in ("json", "result.json", "log"):
-                self._file(job, suffix).unlink(missing_ok=True)
-            shutil.rmtree(self.store.folder / "work" / job.name, ignore_errors=True)
+                files.remove(self._file(job, suffix))
+            with contextlib.suppress(OSError):  # what is left of it only takes space
+                files.remove_tree(self.store.real / "work" / job.name)
 
     def _record(
         self,
@@ -384,7 +382,11 @@ class Scheduler:
         self.workers.close()
 
     def _file(self, job: Job, suffix: str) -> Path:
-        return self.store.folder / "work" / f"{job.name}.{suffix}"
+        return self.store.real / "work" / f"{job.name}.{suffix}"
+
+    def _unwritten(self, error: OSError) -> UserError:
+        hint = f"nothing recorded is lost; then: benchsuite run --resume {self.store.folder}"
+        return UserError(f"{error.filename or self.store.folder} cannot be written: {error.strerror}", hint=hint)
 
 
 def available_memory() -> int:
