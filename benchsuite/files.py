@@ -167,6 +167,12 @@ def check(path: Path) -> None:
                 raise UserError(f"{path} is not a file, and is not replaced by one", hint="give the path of a file")
 
 
+def no_link(path: Path) -> None:
+    """Raises UserError where `path` is a link, or leads through one, OSError where its folder cannot be opened."""
+    with opened(path.parent) as folder:
+        _refuse_link(path.name, folder, path)
+
+
 def sync(handle: int) -> None:
     """Waits until the disk has what the file or folder `handle` holds; some file systems do not sync folders."""
     try:
@@ -174,20 +180,6 @@ def sync(handle: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
-
-
-def sync_tree(folder: Path) -> None:
-    """Waits until the disk has all files of `folder`, those of its folders too. Links in it are left alone."""
-    with opened(folder) as top:
-        for _, _, names, handle in os.fwalk(dir_fd=top):
-            for name in names:
-                with contextlib.suppress(OSError):  # a link: it is not ours
-                    one = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=handle)
-                    try:
-                        sync(one)
-                    finally:
-                        os.close(one)
-            sync(handle)
 
 
 def _made(name: str, folder: int, flags: int, at: Path) -> int:
