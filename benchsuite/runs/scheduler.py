@@ -21,6 +21,7 @@ import psutil
 
 from benchsuite import files
 from benchsuite.errors import UserError
+from benchsuite.hardware import cgroup
 from benchsuite.runs import outcome
 from benchsuite.runs.case import FAILED, KINDS, SNAPSHOTS, Case, Job, Record
 from benchsuite.runs.cost import CostModel, makespan
@@ -392,13 +393,8 @@ class Scheduler:
 def available_memory() -> int:
     """Bytes that can be had now: the machine's, or what is left of this process's control group where that is
     less."""
-    free = psutil.virtual_memory().available
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):
-        return free
-    return free if limit == "max" else max(0, min(free, int(limit) - used))
+    free, left = psutil.virtual_memory().available, cgroup.memory_left()
+    return free if left is None else min(free, left)
 
 
 def _now() -> str:
