@@ -6,11 +6,12 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchsuite import files
 from benchsuite.errors import UserError
 
 
@@ -18,13 +19,14 @@ def cache_dir(*parts: str) -> Path:
     """The folder for `parts`, made if need be: under $BENCHSUITE_CACHE, $XDG_CACHE_HOME/benchsuite or
     ~/.cache/benchsuite.
 
-    Raises UserError where it cannot be made.
+    Links on the way to the cache are the user's own, links in it are refused (`benchsuite.files`). Raises UserError
+    where it cannot be made.
     """
     root = os.environ.get("BENCHSUITE_CACHE")
     base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "benchsuite"
-    folder = base.joinpath(*parts).absolute()
+    folder = files.real(base).joinpath(*parts)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make(folder)
     except OSError as error:
         raise UserError(
             f"the cache folder {folder} cannot be made: {error.strerror}",
@@ -41,19 +43,24 @@ def digest(value: Any, length: int = 64) -> str:
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`; when the block ends well it is synced and takes `path`'s place.
+    """Gives a temporary path beside `path`; when the block ends well it is synced and takes `path`'s place, for good.
 
-    A reader sees the old file or the new one, never a torn one; of two writers the later wins.
+    A reader sees the old file or the new one, never a torn one; of two writers the later wins. The folder is made if
+    need be. Raises UserError where `path` is not a file or leads through a link: `files.named` resolves what a user
+    has named.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.opened(path.parent, make=True) as folder:
+        files.check(path)
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+        try:
+            os.close(files.open_(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            yield temporary
+            written = files.open_(temporary, os.O_RDONLY)
+            try:
+                files.sync(written)
+            finally:
+                os.close(written)
+            files.move(temporary, path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary.name, dir_fd=folder)

@@ -29,7 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchsuite import text
+from benchsuite import files, text
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
 from benchsuite.runs.case import NotMeasured
@@ -80,7 +80,7 @@ def isolate(job: dict[str, Any]) -> dict[str, Any]:
     if job.get("parent") is not None:
         die_with_parent(job["parent"], signal.SIGKILL)
     if job.get("log"):
-        log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log = files.open_(Path(job["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
@@ -146,7 +146,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
             sys.modules["torch"].set_num_threads(job["threads"])
         if job["seeded"]:
             workdir = Path(job["workdir"])
-            workdir.mkdir(parents=True, exist_ok=True)
+            files.make(workdir)
             result = call(job["params"], seed=job["replicate"], workdir=workdir, progress=Progress(job["progress_fd"]))
         else:
             words = {"first": job["replicate"] == 0} if job.get("alone") else {}

@@ -1,21 +1,33 @@
 """The `benchsuite` command: one thin module per subcommand, nothing heavy imported before a command needs it.
 
 Exit codes: 0 fine, 1 regression, 2 usage or configuration, 3 unclear (with --strict), 4 incomparable, 5 cases failed,
-70 a fault of benchsuite itself, 130 interrupted.
+70 a fault of benchsuite itself or of what it has loaded, 130 interrupted, 141 nobody reads the output.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sys
 import traceback
+from typing import Any
 
 import typer
+import typer.core
 
 from benchsuite.errors import UserError
 from benchsuite.text import plain
 
+EXIT_USAGE = 2
 EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
+EXIT_INTERRUPTED = 130
+EXIT_UNREAD = 141  # as a shell tells of SIGPIPE
+# What a disk or the system refuses is no fault of the program, and says itself what is wrong.
+REFUSED = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE,
+    errno.ENOMEM, errno.ENAMETOOLONG, errno.ELOOP,
+)  # fmt: skip
 
 
 def build_app() -> typer.Typer:
@@ -41,6 +53,7 @@ def build_app() -> typer.Typer:
 
     app = typer.Typer(
         name="benchsuite",
+        cls=_Group,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -85,20 +98,72 @@ def build_app() -> typer.Typer:
     return app
 
 
+class _Group(typer.core.TyperGroup):
+    """The commands. Keeps from typer what it would turn into exit code 1, which is a regression's."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SystemExit, KeyboardInterrupt, EOFError, OSError) as error:
+            raise _Raised(error) from error
+
+
+class _Raised(Exception):  # noqa: N818 - carries one
+    """What a command has raised."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 def main() -> None:
-    """Runs the command line; a UserError is printed without a traceback and becomes its exit code."""
+    """Runs the command line and exits with its code, whatever is raised; a UserError is printed without a traceback."""
     with contextlib.suppress(AttributeError):  # what the terminal's encoding lacks must not end a command
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        build_app()()
-    except UserError as error:
-        print(f"benchsuite: {plain(error.message)}", file=sys.stderr)
-        if error.hint:
-            print(f"  -> {plain(error.hint)}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # `benchsuite list tasks | head`
-        sys.stderr.close()
-        sys.exit(141)
-    except Exception:  # a fault of benchsuite's own must not look like a regression, which is 1
-        traceback.print_exc()
-        sys.exit(EXIT_FAULT)
+        try:
+            build_app()()
+        finally:
+            sys.stdout.flush()  # what cannot be written is told here, not when the exit code is decided
+    except SystemExit:  # typer's, with the code of a command or of wrong usage
+        raise
+    except _Raised as raised:
+        code = _code(raised.error)
+    except BaseException as error:
+        code = _code(error)
+    sys.exit(code)
+
+
+def _code(error: BaseException) -> int:
+    """Tells of `error` on stderr; returns the exit code that it comes to."""
+    match error:
+        case UserError():
+            return _say(error.message, error.hint, error.exit_code)
+        case KeyboardInterrupt():
+            return _say("interrupted", "", EXIT_INTERRUPTED)
+        case SystemExit(__context__=BrokenPipeError()):  # what rich makes of it
+            return EXIT_UNREAD
+        case OSError() if error.errno == errno.EPIPE:  # `benchsuite list tasks | head`
+            _drop_output()
+            return EXIT_UNREAD
+        case OSError() if error.errno in REFUSED:
+            _drop_output()
+            return _say(f"{error.filename or 'the output'} cannot be read or written: {error.strerror}", "", EXIT_USAGE)
+        case SystemExit():
+            hint = "a command of benchsuite does not end so; a plug-in, a test or a library did"
+            return _say(f"something that was loaded called sys.exit({error.code!r})", hint, EXIT_FAULT)
+    traceback.print_exception(error)  # a fault, or a library's panic, which is no Exception
+    return EXIT_FAULT
+
+
+def _say(message: str, hint: str, code: int) -> int:
+    with contextlib.suppress(OSError):  # nobody reads it
+        print(f"benchsuite: {plain(message)}", file=sys.stderr)
+        if hint:
+            print(f"  -> {plain(hint)}", file=sys.stderr)
+    return code
+
+
+def _drop_output() -> None:
+    """What is left in the buffer of stdout goes nowhere, so that the interpreter does not fail over it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -32,7 +32,7 @@ def command(
     from benchsuite.hardware.fingerprint import fingerprint
 
     found = fingerprint(host=host)
-    checks = [*_checks(found), *_settings(found["context"]), *_gpus()]
+    checks = [*_checks(found), *_limits(found["identity"]), *_settings(found["context"]), *_gpus()]
     measured = None
     if noise > 0:
         from benchsuite.timing import noise as against_itself
@@ -51,14 +51,16 @@ def command(
 
 def _show(found: dict[str, Any], checks: list[Row], console: Any) -> None:
     from benchsuite import format
+    from benchsuite.hardware.fingerprint import allowed_cores
 
     identity, context = found["identity"], found["context"]
-    cache = context["cache_bytes"]
-    about = [
-        f"[bold]{identity['cpu']}[/bold]",
-        f"{identity['cores']} cores",
-        f"{format.bytes_(context['memory_bytes'])}",
-    ]
+    cache, quota, limit = context["cache_bytes"], identity["cpu_quota"], context["memory_limit_bytes"]
+    cores, memory = f"{identity['cores']} cores", format.bytes_(context["memory_bytes"])
+    if quota is not None:
+        cores += f" ({allowed_cores()} by affinity, of whose time a CPU quota gives {quota:g})"
+    if limit is not None:
+        memory += f" of which {format.bytes_(limit)} may be used here"
+    about = [f"[bold]{identity['cpu']}[/bold]", cores, memory]
     console.print(", ".join(about + ([f"{format.bytes_(cache)} last-level cache"] if cache else [])))
     for gpu in identity["gpus"]:
         memory = format.bytes_(gpu["memory_bytes"]) if gpu["memory_bytes"] else "memory unknown"
@@ -113,6 +115,15 @@ def _checks(found: dict[str, Any]) -> list[Row]:
             "stop what else is running, or it will be in the figures",
         ),
     ]
+
+
+def _limits(identity: dict[str, Any]) -> list[Row]:
+    """What the control group allows, where it allows less than the machine has."""
+    quota = identity["cpu_quota"]
+    if quota is None:
+        return []
+    fix = "a core is stopped for a part of every tenth of a second, which is in the times; ask for whole cores"
+    return [_row("CPU quota", quota >= 1, f"time of {quota:g} cores", fix)]
 
 
 def _settings(context: dict[str, Any]) -> list[Row]:

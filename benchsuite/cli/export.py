@@ -53,6 +53,7 @@ def command(
         raise UserError("no format to export to", hint=hint)
     if pytest_benchmark and len(runs) > 1:
         raise UserError("pytest-benchmark's file holds one run", hint="export the runs one by one")
+    from benchsuite import files
     from benchsuite.cache import write_atomically
     from benchsuite.runs import exchange
 
@@ -60,12 +61,12 @@ def command(
     try:
         for path, kind in ((csv, "csv"), (parquet, "parquet")):
             if path:
-                with write_atomically(path) as temporary:
+                with write_atomically(files.named(path)) as temporary:
                     exchange.write_table(table, temporary, kind)
                 typer.echo(f"{path}: {len(table)} records", err=True)
         if pytest_benchmark:
             document, left_out = exchange.to_pytest_benchmark(runs[0])
-            with write_atomically(pytest_benchmark) as temporary:
+            with write_atomically(files.named(pytest_benchmark)) as temporary:
                 temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
             said = f"; {len(left_out)} cases have no figures and are left out" if left_out else ""
             typer.echo(f"{pytest_benchmark}: {len(document['benchmarks'])} benchmarks{said}", err=True)

@@ -79,6 +79,7 @@ def command(
 
     from benchsuite.cli.output import write
     from benchsuite.report import gate as page
+    from benchsuite.report.render import save
     from benchsuite.runs import baselines, calibrations, gate, sides
     from benchsuite.runs.margins import Rules
     from benchsuite.runs.store import check_new
@@ -127,7 +128,7 @@ def command(
     )
     document = page.document(outcome, rules.of, rule, about)
     write(folder, "gate", document, page.markdown(document))
-    (folder / "gate.xml").write_text(page.junit(document), encoding="utf-8")
+    save(page.junit(document), folder / "gate.xml")
     _tell_github(document)
     if as_json:
         print(json.dumps(document, indent=1))

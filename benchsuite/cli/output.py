@@ -37,8 +37,9 @@ def counted(items: Iterable[T], total: int, text: str) -> Iterator[T]:
 
 def write(folder: Path, name: str, document: dict[str, Any], markdown: str) -> None:
     """Writes `name`.json and `name`.md into `folder`, whole or not at all."""
+    from benchsuite import files
     from benchsuite.cache import write_atomically
 
     for suffix, text in ((".json", json.dumps(document, indent=1) + "\n"), (".md", markdown)):
-        with write_atomically(folder / (name + suffix)) as temporary:
+        with write_atomically(files.real(folder) / (name + suffix)) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -59,7 +59,7 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from benchsuite import format
+    from benchsuite import files, format
     from benchsuite.cli import devices
     from benchsuite.hardware.fingerprint import usable_cores
     from benchsuite.model import checkpoint
@@ -96,7 +96,7 @@ def command(
             progress=lambda done: progress.update(bar, completed=done), objective=objective,
         )  # fmt: skip
     if ranks.first:
-        checkpoint.save(model, output, vocabulary)
+        checkpoint.save(model, files.named(output), vocabulary)
         rate = format.si(log.tokens_per_s, "tokens/s")
         told = f"loss {log.final_loss:.3f} nats after {format.si(log.tokens, 'tokens')} at {rate}"
         console.print(told, highlight=False)

@@ -3,6 +3,7 @@ ended."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
@@ -117,7 +118,7 @@ def command(
         say = functools.partial(console.print, markup=False)
         with locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=machine.device):
             store = Store.open(folder) if resume is not None else Store.create(folder, _manifest(resolved))
-            with locks.run_lock(folder):
+            with contextlib.closing(store):
                 if store.repaired:
                     console.print(f"repaired {folder}: {store.repaired}", markup=False)
                 _execute(resolved, store, console, at_once, memory, stop, trainings, budget_s)
@@ -301,7 +302,6 @@ def _finish(folder: Path, store: Store, as_json: bool, console: Console) -> int:
     counts = Counter(record.status for record in store.records)
     failed = sum(counts[status] for status in FAILED)
     code = EXIT_FAILED if failed else 0
-    store.close()
     paths = {name: str(path) for name, path in report.write(folder).items()}
     if as_json:
         document = {"schema_version": 1, "run": str(folder), "cases": dict(counts), "report": paths, "exit_code": code}

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from benchsuite import git
-from benchsuite.hardware import nvml
+from benchsuite.hardware import cgroup, nvml
 
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")  # those that choose kernels
 # Of what NVML tells of a GPU, what changes its speed for good; the rest is context.
@@ -39,6 +39,7 @@ def fingerprint(*, host: bool = False) -> dict[str, Any]:
             "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
             "cpu_flags": cpu_flags(),
             "cores": usable_cores(),
+            "cpu_quota": cgroup.cpu_quota(),
             "architecture": platform.machine(),
             "system": platform.system(),
             "gpus": [{key: gpu[key] for key in GPU_IDENTITY} for gpu in devices],
@@ -49,6 +50,7 @@ def fingerprint(*, host: bool = False) -> dict[str, Any]:
             "python": platform.python_version(),
             "kernel": platform.release(),
             "memory_bytes": psutil.virtual_memory().total,
+            "memory_limit_bytes": cgroup.memory_limit(),
             "cache_bytes": last_level_cache(),
             "clock_source": _line("devices/system/clocksource/clocksource0/current_clocksource"),
             "governor": _line("devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -77,6 +79,13 @@ def cpu_flags() -> list[str]:
 
 
 def usable_cores() -> int:
+    """CPU cores that this process can keep busy: those that it may run on, and no more than its control group's quota
+    gives time for. At least one."""
+    allowed, quota = allowed_cores(), cgroup.cpu_quota()
+    return allowed if quota is None else max(1, min(allowed, int(quota)))
+
+
+def allowed_cores() -> int:
     """CPU cores that this process may run on: its affinity, or all of the machine's where that cannot be told."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

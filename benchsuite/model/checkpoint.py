@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
+from benchsuite import files
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
 from benchsuite.model.encoder_decoder import build
@@ -27,12 +28,12 @@ def save(model: GPT, folder: Path | str, tokenizer: Tokenizer) -> None:
     """Writes `model` and `tokenizer` into `folder`, which is made if need be; the weights are stored on the CPU.
 
     `spec.json` comes last, so that an interrupted save leaves a folder that does not load rather than a half one.
-    Raises UserError where the folder cannot be written.
+    `folder` leads through no link (`benchsuite.files`). Raises UserError where it cannot be written.
     """
     folder = Path(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / SPEC).unlink(missing_ok=True)
+        files.make(folder)
+        files.remove(folder / SPEC)
         with write_atomically(folder / WEIGHTS) as path:
             save_file(weights_of(model), path)
         with write_atomically(folder / TOKENIZER) as path:

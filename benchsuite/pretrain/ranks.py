@@ -80,11 +80,15 @@ class Ranks:
 
     def agree(self, here: bool) -> bool:
         """What the first process says."""
+        return bool(self.told(int(here)))
+
+    def told(self, here: int) -> int:
+        """The number of the first process."""
         if self.size == 1:
             return here
-        told = torch.tensor(int(here), device=self.device)
+        told = torch.tensor(here, device=self.device)
         dist.broadcast(told, 0)
-        return bool(told)
+        return int(told)
 
     def wait(self) -> None:
         """Until all processes are here."""

@@ -111,10 +111,8 @@ def train(
         about = {"spec": asdict(spec), "config": asdict(config), "seed": seed, "init_seed": init_seed}
         about |= {"objective": objective} if objective != "lm" else {}
         snapshots.open(ranks, about | {"text": digest([len(tokens), tokens[: 1 << 16].tolist()])})
-        done, state = snapshots.restore(loss, optimizer)
-        if done:
-            steps = _Steps(**state["steps"])
-            scaler.load_state_dict(state["scaler"])
+        done, before = snapshots.restore(ranks, loss, optimizer, scaler)
+        steps = _Steps(**before)
     if config.compile and objective != "lm":
         raise UserError(f"{objective} has rows of many shapes, which torch.compile would compile one by one",
                         hint="set train.compile: false")  # fmt: skip
@@ -145,8 +143,7 @@ def train(
                 progress(step / len(sizes))
         if snapshots is not None and snap:
             steps.time_s = time.perf_counter() - started
-            state = {"steps": steps.to_json(), "scaler": scaler.state_dict()}
-            snapshots.save(ranks, step, loss, optimizer, state)
+            snapshots.save(ranks, step, loss, optimizer, scaler, steps.to_json())
     time_s = time.perf_counter() - started
     told = stability.summary(steps.losses, steps.norms, config.batch * spec.seq)
     curve = _curve(steps.losses, sizes, every, spec.seq)

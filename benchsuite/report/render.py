@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchsuite import format
+from benchsuite import files, format
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
 from benchsuite.report import figures, trained_view, view, words
@@ -40,9 +40,10 @@ def write(run_dir: str | Path) -> dict[str, Path]:
 
 
 def save(text: str, path: Path) -> None:
-    """Writes `text` in one step: a reader sees the old report or the new one. Raises UserError where it cannot."""
+    """Writes `text` in one step: a reader sees the old report or the new one. Raises UserError where it cannot, and
+    where `path` is a link or a device: only the folders on the way to it may be links."""
     try:
-        with write_atomically(path) as temporary:
+        with write_atomically(files.named(path)) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}", hint="choose another file with -o") from error

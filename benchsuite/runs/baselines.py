@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchsuite import files
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
 from benchsuite.runs.case import KINDS
@@ -105,17 +105,16 @@ def save(name: str, run: Path, *, replace: bool = False) -> Path:
     target = folder() / name
     if target.exists() and not replace:
         raise UserError(f"{target} is there already", hint="--replace overwrites it; git keeps the old one")
-    target.mkdir(parents=True, exist_ok=True)
     for file in FILES:
-        with write_atomically(target / file) as temporary:
-            shutil.copyfile(run / file, temporary)
+        with write_atomically(files.real(folder()) / name / file) as temporary:
+            temporary.write_bytes(files.read(run / file))
     return target
 
 
 def promote(name: str) -> None:
     """Makes a baseline the one that `baseline:` means. Raises UserError where there is none of that name."""
     find(name)
-    with write_atomically(folder() / CURRENT) as temporary:
+    with write_atomically(files.real(folder()) / CURRENT) as temporary:
         temporary.write_text(name + "\n", encoding="utf-8")
 
 

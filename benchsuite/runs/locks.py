@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchsuite import files
 from benchsuite.cache import cache_dir
 from benchsuite.errors import UserError
 
@@ -40,14 +41,17 @@ def machine_lock(
         for one in sorted(device.split(",")):  # in one order, so that no two runs wait for each other
             kind, _, number = one.partition(":")
             path = cache_dir("locks") / ("machine" if kind == "cpu" else f"{kind}-{number or 0}")
-            held.enter_context(_locked(path, holder, wait, say, stop, "another run measures on this machine"))
+            problem = "another run measures on this machine"
+            held.enter_context(_locked(path, holder, wait, say, stop, problem, "leave out --no-wait"))
         yield
 
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Holds the lock of one run directory. Raises UserError where another process writes to it."""
-    with _locked(folder / "lock", str(folder), False, _silent, lambda: False, f"another process writes to {folder}"):
+    """Holds the lock of one run directory. Raises UserError where another process writes to it, and where the lock is
+    a link."""
+    problem, way_out = f"another process writes to {folder}", "choose another directory"
+    with _locked(folder / "lock", str(folder), False, _silent, lambda: False, problem, way_out):
         yield
 
 
@@ -55,7 +59,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 def install_lock(commit: str, say: Callable[[str], None]) -> Iterator[None]:
     """Holds the lock of one commit's environment: two gates that want it make it once."""
     path = cache_dir("locks") / f"commit-{commit}"
-    with _locked(path, "a gate", True, say, lambda: False, f"another process installs {commit[:12]}"):
+    with _locked(path, "a gate", True, say, lambda: False, f"another process installs {commit[:12]}", ""):
         yield
 
 
@@ -65,17 +69,23 @@ def _silent(text: str) -> None:
 
 @contextlib.contextmanager
 def _locked(
-    path: Path, holder: str, wait: bool, say: Callable[[str], None], stop: Callable[[], bool], problem: str
+    path: Path,
+    holder: str,
+    wait: bool,
+    say: Callable[[str], None],
+    stop: Callable[[], bool],
+    problem: str,
+    way_out: str,
 ) -> Iterator[None]:
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = files.open_(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise UserError(f"the lock {path} cannot be made: {error.strerror}") from error
     try:
         if not _try(handle):
             who = _holder(handle)
             if not wait:
-                raise UserError(f"{problem}: {who}", hint="wait for it to end, or leave out --no-wait")
+                raise UserError(f"{problem}: {who}", hint=f"wait for it to end, or {way_out}")
             say(f"{problem}: {who}; waiting for it to end (--no-wait refuses instead)")
             while not _try(handle):
                 if stop():

@@ -8,14 +8,15 @@ for ended in processes.poll(0.25):
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchsuite import files
 from benchsuite.errors import UserError
 from benchsuite.runs import outcome
 from benchsuite.runs.case import KINDS, SNAPSHOTS, Job, Record
@@ -98,7 +99,6 @@ class Processes:
     ) -> None:
         """Start `job`. `place` numbers the share of the cores that an exclusive job has, `turns` is where it takes
         turns with others (`benchsuite.timing.turns`), `timeout_s` replaces the limit of the job."""
-        self._clear(job)
         kind = KINDS[job.kind]
         on_cpu = job.params.get("device", "cpu") == "cpu"
         spec = {
@@ -111,24 +111,22 @@ class Processes:
             "replicate": job.replicate,
             "threads": threads,
             "memory_limit_bytes": memory_limit_bytes if on_cpu else None,  # CUDA maps far more than it uses
-            "workdir": str((self.folder / job.name).absolute()),
-            "log": str(self._file(job, "log").absolute()),
-            "result": str(self._file(job, "result.json").absolute()),
+            "workdir": str(self.folder / job.name),
+            "log": str(self._file(job, "log")),
+            "result": str(self._file(job, "result.json")),
             "progress_fd": None,
             "turns": turns,
         }
         try:
-            self._file(job, "json").write_text(json.dumps(spec))
+            self._clear(job)
+            files.write(self._file(job, "json"), json.dumps(spec))
         except OSError as error:
             self.close()
-            raise UserError(
-                f"{self.folder} cannot be written: {error.strerror}",
-                hint=f"nothing recorded is lost; then: benchsuite run --resume {self.store.folder}",
-            ) from error
+            raise self._unwritten(error) from error
         self.workers.warm()
         self.running[job.name] = Running(job, timeout_s or job.timeout_s, now(), time.perf_counter())
         self.observer.started(job)
-        self.workers.start(job.name, self._file(job, "json").absolute())
+        self.workers.start(job.name, self._file(job, "json"))
 
     def poll(self, timeout_s: float = POLL_S) -> list[Ended]:
         """Return the jobs that ended, at the latest after `timeout_s`; kill those that are over a limit."""
@@ -140,17 +138,22 @@ class Processes:
     def finish(self, job: Job) -> None:
         """Remove the files of a job that ended well."""
         for suffix in ("json", "result.json", "log"):
-            self._file(job, suffix).unlink(missing_ok=True)
-        shutil.rmtree(self.folder / job.name, ignore_errors=True)
+            files.remove(self._file(job, suffix))
+        with contextlib.suppress(OSError):  # what is left of it only takes space
+            files.remove_tree(self.folder / job.name)
 
     def keep_model(self, job: Job) -> None:
         """Move the model that a job wrote, if any, to the models of the run."""
-        work = self.folder / job.name
-        if (work / "model").is_dir():
-            kept = self.store.folder / "models" / job.name
-            shutil.rmtree(kept, ignore_errors=True)
-            kept.parent.mkdir(exist_ok=True)
-            (work / "model").replace(kept)
+        model = self.folder / job.name / "model"
+        if not model.is_dir():
+            return
+        kept = self.store.real / "models" / job.name
+        try:
+            files.make(kept.parent)
+            files.remove_tree(kept)
+            files.move(model, kept)
+        except OSError as error:
+            raise self._unwritten(error) from error
 
     def close(self) -> None:
         """Kill all jobs and end the workers."""
@@ -160,7 +163,7 @@ class Processes:
     @property
     def folder(self) -> Path:
         """Where the files of the jobs are while they run."""
-        return self.store.folder / "work"
+        return self.store.real / "work"
 
     def _check(self, running: Running) -> None:
         """Kill a job that takes too long or writes without end."""
@@ -203,13 +206,13 @@ class Processes:
 
     def _clear(self, job: Job) -> None:
         """Remove what an earlier attempt at the job left, but for the snapshots from which a training goes on."""
-        for path in (self._file(job, "result.json"), self._file(job, "log")):
-            path.unlink(missing_ok=True)
-        for path in (self.folder / job.name).glob("*"):
-            if path.is_file():
-                path.unlink()
-            elif path.name != SNAPSHOTS:
-                shutil.rmtree(path, ignore_errors=True)
+        for suffix in ("result.json", "log"):
+            files.remove(self._file(job, suffix))
+        files.empty(self.folder / job.name, keep=(SNAPSHOTS,))
+
+    def _unwritten(self, error: OSError) -> UserError:
+        hint = f"nothing recorded is lost; then: benchsuite run --resume {self.store.folder}"
+        return UserError(f"{error.filename or self.store.folder} cannot be written: {error.strerror}", hint=hint)
 
     def _file(self, job: Job, suffix: str) -> Path:
         return self.folder / f"{job.name}.{suffix}"

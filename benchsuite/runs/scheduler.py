@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import psutil
 
 from benchsuite.errors import Interrupted, UserError
+from benchsuite.hardware import cgroup
 from benchsuite.runs.case import KINDS, Case, Comparison, Job, Record
 from benchsuite.runs.cost import CostModel, makespan
 from benchsuite.runs.order import job_of, together_order
@@ -258,10 +258,5 @@ class Scheduler:
 def available_memory() -> int:
     """Bytes that can be had now: the machine's, or what is left of this process's control group where that is
     less."""
-    free = psutil.virtual_memory().available
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):
-        return free
-    return free if limit == "max" else max(0, min(free, int(limit) - used))
+    free, left = psutil.virtual_memory().available, cgroup.memory_left()
+    return free if left is None else min(free, left)

@@ -5,7 +5,8 @@
     store = Store.open(Path("runs/quick-1"))      # after a kill -9: store.records holds what was recorded
 
 A record is kept as soon as `append` returns. A line that a crash tore is repaired when the directory is opened again,
-and `repaired` says what was done.
+and `repaired` says what was done. An open store holds the directory's lock: nobody else begins or continues a run in
+it. The directory may be named through links; in it none is written to (`benchsuite.files`).
 """
 
 from __future__ import annotations
@@ -13,54 +14,64 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchsuite import schema
+from benchsuite import files, schema
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
+from benchsuite.runs import locks
 from benchsuite.runs.case import STATUSES, Record
 from benchsuite.schema import SCHEMA_VERSION
 from benchsuite.text import plain
 
 
 class Store:
-    """An open run directory. `records` are those on disk, in the order in which they were written."""
+    """An open run directory, `folder` as the user named it and `real` without links. `records` are those on disk, in
+    the order in which they were written."""
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], records: list[Record], repaired: str | None) -> None:
+    def __init__(self, folder: Path, manifest: dict[str, Any] | None) -> None:
         self.folder = folder
-        self.manifest = manifest
-        self.records = records
-        self.repaired = repaired
-        with _said(folder):
-            (folder / "work").mkdir(exist_ok=True)
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._file = os.open(folder / "records.jsonl", flags, 0o644)
-            _sync_folder(folder)
+        self.real = files.real(folder)
+        self.records: list[Record] = []
+        self.repaired: str | None = None
+        with _said(folder), ExitStack() as held:
+            if manifest is not None:
+                files.make(self.real)
+            held.enter_context(locks.run_lock(self.real))
+            if manifest is None:
+                manifest = read_manifest(self.real)
+                self.records, self.repaired = _read_records(self.real / "records.jsonl", repair=True)
+            else:
+                check_new(folder)  # again: another may have been quicker
+                with write_atomically(self.real / "manifest.json") as path:
+                    path.write_text(json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=1) + "\n")
+            self.manifest = manifest
+            files.make(self.real / "work")
+            self._file = files.open_(self.real / "records.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            held.callback(os.close, self._file)
+            with files.opened(self.real) as handle:
+                files.sync(handle)
+            self._held = held.pop_all()
 
     @classmethod
     def create(cls, folder: Path, manifest: dict[str, Any]) -> Store:
-        """Makes the directory and writes the manifest. Raises UserError where it is not empty or cannot be
-        written."""
+        """Makes the directory and writes the manifest. Raises UserError where it is not empty or cannot be written,
+        and where another process has begun a run in it."""
         check_new(folder)
-        with _said(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            with write_atomically(folder / "manifest.json") as path:
-                path.write_text(json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=1) + "\n")
-        return cls(folder, manifest, [], None)
+        return cls(folder, manifest)
 
     @classmethod
     def open(cls, folder: Path) -> Store:
         """Opens the directory of an earlier run, its last record repaired if need be.
 
-        Raises UserError where it is no run, where another version wrote it, and where records are damaged.
+        Raises UserError where it is no run, where another version wrote it, where records are damaged, and where
+        another process writes to it.
         """
-        manifest = read_manifest(folder)
-        with _said(folder):
-            records, repaired = _read_records(folder / "records.jsonl", repair=True)
-        return cls(folder, manifest, records, repaired)
+        read_manifest(folder)  # what is no run gets no lock
+        return cls(folder, None)
 
     def append(self, record: Record) -> None:
         """Writes the record and waits until the disk has it. Raises UserError where the disk does not take it."""
@@ -79,11 +90,15 @@ class Store:
 
     def log(self, text: str) -> None:
         """Adds a line with the time to log.txt."""
-        with _said(self.folder), open(self.folder / "log.txt", "a", encoding="utf-8") as file:
-            file.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {plain(text)}\n")
+        line = f"{datetime.now(UTC).isoformat(timespec='seconds')} {plain(text)}\n"
+        with _said(self.folder):
+            handle = files.open_(self.real / "log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            with open(handle, "a", encoding="utf-8") as file:
+                file.write(line)
 
     def close(self) -> None:
-        os.close(self._file)
+        """Frees the directory."""
+        self._held.close()
 
 
 def check_new(folder: Path) -> None:
@@ -91,8 +106,9 @@ def check_new(folder: Path) -> None:
     with _said(folder):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file, not a directory")
-        # A kill in the first instant leaves a manifest that never got its name.
-        if folder.is_dir() and any(not path.name.startswith(".manifest.json.") for path in folder.iterdir()):
+        # A kill in the first instant leaves the lock, and a manifest that never got its name.
+        left = ("lock", ".manifest.json.")
+        if folder.is_dir() and any(not path.name.startswith(left) for path in folder.iterdir()):
             hint = "choose another directory with -o"
             if (folder / "manifest.json").exists():
                 hint = f"continue that run with --resume {folder}, or {hint}"
@@ -105,8 +121,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{folder} holds no run: there is no {path.name} in it")
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
+        content = json.loads(files.read(path))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not a run's manifest: {error}") from error
     return schema.manifest(content, str(path))
 
@@ -118,14 +136,17 @@ def read_plan(folder: Path) -> schema.Manifest:
 
 def read_records(folder: Path) -> list[Record]:
     """The records of a run, whether or not another process writes to it. Raises UserError for damage."""
-    return _read_records(folder / "records.jsonl", repair=False)[0]
+    try:
+        return _read_records(folder / "records.jsonl", repair=False)[0]
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def _read_records(path: Path, *, repair: bool) -> tuple[list[Record], str | None]:
     """All whole records, and what was wrong with the last line. Raises UserError for damage before it."""
     if not path.exists():
         return [], None
-    data = path.read_bytes()
+    data = files.read(path)
     whole, _, tail = data.rpartition(b"\n")
     records = [_record(path, line, number) for number, line in enumerate(whole.split(b"\n"), 1) if line or whole]
     repaired = None
@@ -150,7 +171,7 @@ def _record(path: Path, line: bytes, number: int) -> Record:
         record = Record(**schema.record(json.loads(line), f"{path}:{number}"))
         if record.status not in STATUSES or not isinstance(record.replicate, int):
             raise ValueError(f"the status is {record.status!r}")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}:{number} is not a record: {error}", hint="the file was damaged or edited") from error
     return record
 
@@ -165,11 +186,3 @@ def _said(folder: Path) -> Iterator[None]:
             f"{error.filename or folder} cannot be written: {error.strerror}",
             hint=f"nothing recorded is lost; make room or give rights, then: benchsuite run --resume {folder}",
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

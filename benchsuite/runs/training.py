@@ -4,7 +4,6 @@ begin alike."""
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from benchsuite.cache import cache_dir, digest
+from benchsuite import files
+from benchsuite.cache import cache_dir, digest, write_atomically
 from benchsuite.model import checkpoint, flops
 from benchsuite.model.gpt import GPT
 from benchsuite.pretrain import corpora
@@ -75,7 +75,7 @@ def trained(
                 init_seed=seed + params["init_offset"],
                 ranks=ranks,
                 parallel="fsdp" if flops.parameters(stage.spec) > WHOLE_PARAMETERS else "ddp",
-                snapshots=Snapshots(place, SNAPSHOT_STEPS) if long else None,
+                snapshots=Snapshots(place, SNAPSHOT_STEPS, begin_again=True) if long else None,
                 progress=lambda part, before=before, share=share: progress(before + part * share),  # type: ignore[misc]
                 objective=stage.objective,
                 answers=_answers(params, stage, config, vocabulary) if stage.tasks else None,
@@ -95,11 +95,12 @@ def _leave(folder: Path, model: GPT, vocabulary: Tokenizer, log: TrainLog) -> No
     """Leaves a stage for others, whole or not at all."""
     partial = folder.with_name(f"{folder.name}.{id(model)}.partial")
     checkpoint.save(model, partial, vocabulary)
-    (partial / LOG).write_text(json.dumps(asdict(log)))
+    with write_atomically(partial / LOG) as temporary:
+        temporary.write_text(json.dumps(asdict(log)))
     if folder.exists():  # another was quicker
-        shutil.rmtree(partial)
+        files.remove_tree(partial)
     else:
-        partial.rename(folder)
+        files.move(partial, folder)
 
 
 def _read_log(folder: Path) -> TrainLog:

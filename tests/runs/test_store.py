@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -155,3 +157,78 @@ def test_text_that_is_no_utf8_ends_nothing_and_is_read_again(tmp_path: Path) -> 
     (planned,) = read_plan(tmp_path / "run").cases
     assert planned.label == plain
     assert Store.open(tmp_path / "run").manifest["cases"][0]["params"]["test"] == label, "what runs is named exactly"
+
+
+START = """
+import sys
+from pathlib import Path
+from benchsuite.errors import UserError
+from benchsuite.runs.store import Store, read_records
+sys.stdin.readline()
+try:
+    store = Store.create(Path(sys.argv[1]), {"suite": sys.argv[2]})
+    print("mine", flush=True)
+    sys.stdin.read()
+except UserError as error:
+    print(error.message, flush=True)
+"""
+
+
+def test_of_eight_that_begin_at_once_one_does(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    starters = [
+        subprocess.Popen(
+            [sys.executable, "-c", START, str(folder), str(number)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for number in range(8)
+    ]  # fmt: skip
+    for one in starters:
+        assert one.stdin is not None
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    said = [one.stdout.readline().strip() for one in starters if one.stdout is not None]
+    holder = said.index("mine")
+    assert all("another process writes" in text or "is not empty" in text for text in said if text != "mine")
+    assert said.count("mine") == 1
+    assert json.loads((folder / "manifest.json").read_text())["suite"] == str(holder)
+    assert json.loads((folder / "lock").read_text())["pid"] == starters[holder].pid
+    for one in starters:
+        one.communicate()
+
+
+def test_an_open_run_is_opened_and_repaired_by_nobody_else(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "run", {"suite": "x"})
+    store.append(record())
+    half = b'{"schema_version": 1, "case_'
+    with open(tmp_path / "run" / "records.jsonl", "ab") as file:
+        file.write(half)  # its writer is in the middle of a line
+    with pytest.raises(UserError, match="another process writes to"):
+        Store.open(tmp_path / "run")
+    assert (tmp_path / "run" / "records.jsonl").read_bytes().endswith(half)
+    store.close()
+    assert reopened(tmp_path / "run").records == [record()]
+
+
+def test_a_kill_in_the_first_instant_leaves_a_directory_that_can_be_used(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for name in ("lock", ".manifest.json.0123abcd"):
+        (tmp_path / "run" / name).touch()
+    filled(tmp_path / "run", 1)
+    assert reopened(tmp_path / "run").records == [record()]
+
+
+def test_a_directory_may_be_named_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "run").mkdir(parents=True)
+    (tmp_path / "latest").symlink_to(tmp_path / "disk" / "run")
+    filled(tmp_path / "latest", 2)
+    assert len(reopened(tmp_path / "disk" / "run").records) == 2
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    path = filled(tmp_path / "run", 1)
+    path.unlink()
+    os.mkfifo(path)
+    for call in (Store.open, read_records):
+        with pytest.raises(UserError, match=r"records\.jsonl is not a file"):
+            call(tmp_path / "run")
