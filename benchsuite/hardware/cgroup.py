@@ -21,8 +21,8 @@ def cpu_quota() -> float | None:
     quotas = []
     for group in _groups("cpu"):
         match (_text(group / "cpu.max") or "").split():  # version 2
-            case [quota, period] if quota.isdecimal() and period.isdecimal() and int(period) > 0:
-                quotas.append(int(quota) / int(period))
+            case [share, whole] if share.isdecimal() and whole.isdecimal() and int(whole) > 0:
+                quotas.append(int(share) / int(whole))
         quota, period = _number(group / "cpu.cfs_quota_us"), _number(group / "cpu.cfs_period_us")
         if quota is not None and quota > 0 and period:  # -1: none
             quotas.append(quota / period)

@@ -20,7 +20,6 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
-import shutil
 import site
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchsuite import files
 from benchsuite.cache import cache_dir
 from benchsuite.errors import UserError
 from benchsuite.runs import baselines, locks
@@ -183,7 +183,7 @@ def _install(ref: str, commit: str, root: str, folder: Path, say: Callable[[str]
     """Makes the environment of a commit in `folder`."""
     python, source = folder / "environment" / "bin" / "python", folder / "source"
     say(f"{ref}: commit {commit[:12]} is installed in an environment of its own, once")
-    shutil.rmtree(folder, ignore_errors=True)
+    files.remove_tree(folder)
     _run(["git", "clone", "--quiet", "--shared", "--no-checkout", root, str(source)], ref)
     _run(["git", "-C", str(source), "checkout", "--quiet", "--detach", commit], ref)
     _run([sys.executable, "-m", "venv", "--without-pip", str(folder / "environment")], ref)

@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from benchsuite.hardware import nvml
-from benchsuite.hardware.fingerprint import usable_cores
+from benchsuite.hardware.fingerprint import allowed_cores
 from benchsuite.timing.clock import Clock
 
 INTERVAL_S = 0.05  # between readings of NVML
@@ -87,7 +87,7 @@ class Monitor:
         before, after = self._before, self._after
         window_s = after.at_s - before.at_s
         busy, steal = _change(before.busy_s, after.busy_s), _change(before.steal_s, after.steal_s)
-        cores = usable_cores()
+        cores = allowed_cores()
         foreign = None if busy is None or self.shared else max(0.0, busy - (after.own_s - before.own_s)) / window_s
         frequency = psutil.cpu_freq()
         found: dict[str, Any] = {
