@@ -27,7 +27,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from benchsuite import files, text
 from benchsuite.cache import write_atomically
@@ -244,8 +244,12 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
-if __name__ == "__main__":
-    status = main()
+def leave(status: int) -> NoReturn:
+    """Ends this process at once: a library that crashes while it is torn down cannot spoil a result that is written."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # a library that crashes while it is torn down cannot spoil a result that is written
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -31,9 +31,9 @@ def build_command(
     from benchsuite.cuda_ext.plan import kernels_dir
 
     if clean:
-        import shutil
+        from benchsuite import files
 
-        shutil.rmtree(kernels_dir(), ignore_errors=True)
+        files.remove_tree(files.real(kernels_dir()))
     print(build(cpu_only=cpu_only, again=True))
 
 

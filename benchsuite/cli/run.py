@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import re
+import secrets
 import shlex
 import signal
 import sys
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchsuite import files
 from benchsuite.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -192,7 +194,8 @@ def _trainings(launcher: str, ranks: int, slurm: list[str], folder: Path) -> Cal
         from benchsuite.runs.slurm import SlurmWorkers
 
         options = dict(option.partition("=")[::2] for option in slurm)
-        place = SlurmWorkers(folder.absolute() / "work" / "slurm", ranks, options)
+        # submitit reads what it pickles there: a name that nobody could know, and so lay something behind, before.
+        place = SlurmWorkers(files.real(folder) / "work" / f"slurm-{secrets.token_hex(8)}", ranks, options)
         return lambda network: place
     return (lambda network: workers.ColdWorkers(network=network, ranks=ranks)) if launcher == "torchrun" else None
 

@@ -7,7 +7,8 @@ would spoil must not have happened here: no thread pool, no CUDA context. `ready
 
 Packets on the socket `fd` are JSON. In: {"run": job name, "file": job file} with the progress pipe's end attached,
 and {"kill": job name}. Out: {"ready": …} or {"failed": reason}, then {"started": job name, "pid": …} and {"ended":
-job name, "returncode": negative for a signal}. When the other end closes, every job is killed.
+job name, "returncode": negative for a signal}. When the other end closes, every job is killed. Each job has a process
+of its own above it, which ends what the job leaves behind (`benchsuite.runs.nanny`).
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
 from benchsuite import worker
+from benchsuite.runs import nanny
 
 PACKET_BYTES = 65536
 # Threads that libraries start when they are imported and that a fork does not harm: pyarrow's jemalloc starts its own
@@ -52,6 +55,7 @@ def main() -> None:
     _send(link, {"ready": about})
     # From here the end of the parent shows as the end of the socket, and there is time to kill whole process groups.
     worker.die_with_parent(arguments.parent, 0)
+    nanny.adopt()
     Server(link).serve()
 
 
@@ -121,20 +125,22 @@ class Server:
         else:
             for pid, name in self.jobs.items():
                 if name == packet["kill"]:
-                    _kill_group(pid)
+                    _end(pid)
 
     def run(self, name: str, file: str, progress: int | None) -> None:
-        server = os.getpid()
+        server, ends = os.getpid(), {signal.SIGTERM, signal.SIGINT}
+        signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # until the child has handlers of its own
         pid = os.fork()
         if pid == 0:
             self.child(server, file, progress)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
         if progress is not None:
             os.close(progress)
         self.jobs[pid] = name
         _send(self.link, {"started": name, "pid": pid})
 
     def child(self, server: int, file: str, progress: int | None) -> NoReturn:
-        """The job, in its own session and process group; never returns."""
+        """The job, in its own session, below its nanny; never returns."""
         status = 1
         try:
             os.setsid()
@@ -143,8 +149,9 @@ class Server:
                 signal.signal(signum, signal.SIG_DFL)
             for handle in (self.link.fileno(), self.wakeup, self.waker):
                 os.close(handle)
+            nanny.between(server, close=() if progress is None else (progress,))
             job = json.loads(Path(file).read_text())
-            status = worker.run({**job, "parent": server, "progress_fd": progress})
+            status = worker.run({**job, "parent": None, "progress_fd": progress})
         except BaseException:  # the child must not fall back into the server's loop
             traceback.print_exc()
         finally:
@@ -153,32 +160,37 @@ class Server:
             os._exit(status)
 
     def reap(self) -> None:
-        """Tells of every child that has ended, and kills what it left behind."""
-        while self.jobs:
-            # WNOWAIT keeps the dead leader in the table, so that its group's number belongs to no other process yet.
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if ended is None:
+        """Tells of every job that has ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
                 return
-            if ended.si_pid in self.jobs:
-                _kill_group(ended.si_pid)
-            _, status = os.waitpid(ended.si_pid, 0)
-            name = self.jobs.pop(ended.si_pid, None)
+            if pid == 0:
+                return
+            name = self.jobs.pop(pid, None)
             if name is not None:
+                if os.WIFSIGNALED(status):  # was it the nanny that was killed? What it watched is ours now
+                    nanny.end_children(but=self.jobs)
                 _send(self.link, {"ended": name, "returncode": os.waitstatus_to_exitcode(status)})
 
     def end(self) -> NoReturn:
         for pid in self.jobs:
-            _kill_group(pid)
+            _end(pid)
+        deadline = time.monotonic() + nanny.PATIENCE_S
+        with contextlib.suppress(ChildProcessError):
+            while time.monotonic() < deadline:
+                if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                    time.sleep(0.002)
+        nanny.end_children()
         os._exit(0)
 
 
-def _kill_group(leader: int) -> None:
-    """Kills the process group of `leader`, or `leader` alone where it has not made its group yet."""
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(leader, signal.SIGKILL)
+def _end(pid: int) -> None:
+    """Has a nanny end its job, even one that the job has stopped."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)
 
 
 def _send(link: socket.socket, packet: dict[str, Any]) -> None:

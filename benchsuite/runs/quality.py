@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import shutil
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from benchsuite import files
 from benchsuite.cache import cache_dir, digest, write_atomically
 from benchsuite.hardware import roofline
 from benchsuite.model import checkpoint, flops
@@ -86,7 +87,7 @@ def train_and_evaluate(
     ranks.leave()
     if not ranks.first:
         return {}
-    shutil.rmtree(workdir / SNAPSHOTS, ignore_errors=True)
+    files.remove_tree(workdir / SNAPSHOTS)
     started = time.perf_counter()
     infos = {info.name: info for info in taskfiles.read_tasks(prepared.tasks)}
     results = evaluate.evaluate(
@@ -255,8 +256,8 @@ def _task_folder(
     folder = cache_dir("tasks") / digest([source, options, digest(made_by), text], 24)
     complete = folder / ".complete"  # the task files name each other by absolute path, so the folder cannot be renamed
     if not complete.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        files.remove_tree(folder)
+        files.make(folder)
         if source == "world":
             tasks.write_tasks(folder, **options)
         elif source == "facts":
@@ -291,6 +292,6 @@ def _peaks(device: str, precision: str) -> roofline.Peaks | None:
 
 @contextlib.contextmanager
 def _lock(name: str) -> Iterator[None]:
-    with open(cache_dir("locks") / name, "w") as file:
+    with open(files.open_(cache_dir("locks") / name, os.O_WRONLY | os.O_CREAT), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
-import pickle
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchsuite import components, model
@@ -33,18 +34,19 @@ _ELSEWHERE = ("implementation", "mode", "threads", "sample_s", "device")
 def kept(params: dict[str, Any], inputs: Iterable[Tensor], compute: Callable[[], list[Tensor]]) -> list[Tensor]:
     """`compute()`, or what it gave earlier. Kept in float32, except for cases in float64: six digits more than their
     limits ask for."""
-    path = cache_dir("references") / f"{_key(params, [_some(tensor) for tensor in inputs])}.pt"
-    with contextlib.suppress(OSError, RuntimeError, pickle.UnpicklingError):
-        found: list[Tensor] = torch.load(path, mmap=True, weights_only=True)
+    path = cache_dir("references") / f"{_key(params, [_some(tensor) for tensor in inputs])}.safetensors"
+    with contextlib.suppress(OSError, SafetensorError):
+        found = load_file(path)
         path.touch()
-        return [tensor.to(params["device"]) for tensor in found]
+        return [found[str(number)].to(params["device"]) for number in range(len(found))]
     started = time.perf_counter()
     tensors = compute()
     if time.perf_counter() - started > WORTH_S:
         dtype = torch.float64 if params["dtype"] == "float64" else torch.float32
         with contextlib.suppress(OSError):  # a full disk costs time, not the measurement
             with write_atomically(path) as temporary:
-                torch.save([tensor.detach().to("cpu", dtype) for tensor in tensors], temporary)
+                copies = [tensor.detach().to("cpu", dtype, copy=True).contiguous() for tensor in tensors]
+                save_file({str(number): copy for number, copy in enumerate(copies)}, temporary)
             _prune(path.parent)
     return tensors
 
@@ -78,7 +80,7 @@ def _sources(params: dict[str, Any]) -> str:
 def _prune(folder: Path) -> None:
     """Deletes the files that were not used for longest, until what is left fits."""
     ages = []
-    for path in folder.glob("*.pt"):
+    for path in folder.glob("*.safetensors"):
         with contextlib.suppress(FileNotFoundError):  # another process prunes too
             ages.append((path.stat().st_mtime, path.stat().st_size, path))
     total = sum(size for _, size, _ in ages)

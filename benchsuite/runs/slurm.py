@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchsuite import files
 from benchsuite.errors import UserError
 from benchsuite.runs.workers import Ended, Event, environment
 
@@ -48,7 +49,7 @@ class SlurmWorkers:
 
     def start(self, name: str, file: Path) -> None:
         job = json.loads(file.read_text())
-        file.write_text(json.dumps({**job, "parent": None, "progress_fd": None}))
+        files.write(file, json.dumps({**job, "parent": None, "progress_fd": None}))
         with _interruptible():
             self._jobs[name] = self._executor.submit(Training(file, environment(network=True)))
 

@@ -25,10 +25,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Protocol
 
-from benchsuite import git
+from benchsuite import files, git
 from benchsuite.errors import UserError
 from benchsuite.runs.forkserver import PACKET_BYTES
 
+APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 START_TIMEOUT_S = 300.0  # importing torch from a cold disk takes a minute on some machines
 
 # One thread unless a job asks for more, no threads at import (they would not survive the fork), the same hashes and no
@@ -167,6 +168,14 @@ class _Pipes:
         return list(self._ends)
 
 
+class _Killed(Exception):  # noqa: N818 - what became of a server
+    """A signal ended the server before it was ready."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+
+
 class ForkWorkers:
     """Jobs as children of a fork server, which is started with the first job and again when it has died.
 
@@ -252,6 +261,22 @@ class ForkWorkers:
         return self._server.pid if self._server else None
 
     def _launch(self) -> socket.socket:
+        """Starts the server, once more where it was killed while it started. Raises UserError where it cannot start."""
+        try:
+            return self._started()
+        except _Killed:
+            pass
+        try:
+            return self._started()
+        except _Killed as killed:
+            raise UserError(
+                f"the workers cannot start: their server was ended by {killed.name} twice while it started",
+                hint="the kernel does so where memory runs out: `benchsuite doctor` tells what there is; what is "
+                "recorded is kept",
+                exit_code=5,
+            ) from killed
+
+    def _started(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [self.python, "-m", "benchsuite.runs.forkserver", f"--fd={theirs.fileno()}"]
         command += [f"--parent={os.getpid()}", f"--preload={','.join(self.preload)}"]
@@ -271,6 +296,11 @@ class ForkWorkers:
         try:
             data = ours.recv(PACKET_BYTES)
         except TimeoutError:
+            self._server.kill()
+            self._forget()
+            message = f"the workers are not ready after {START_TIMEOUT_S:g} s"
+            raise UserError(message, hint="is the disk busy? try again") from None
+        except ConnectionError:
             data = b""
         packet = json.loads(data) if data else {}
         if "ready" not in packet:
@@ -281,17 +311,24 @@ class ForkWorkers:
         return ours
 
     def _fail(self, reason: str | None, said: IO[bytes]) -> None:
-        """The server did not come up: ends it and raises what it said."""
+        """The server did not come up: raises what it said, _Killed where a signal ended it."""
+        code = self._forget()  # it has closed its end of the socket, or told why it ends
+        if code < 0:
+            raise _Killed(-code)
+        said.seek(0)
+        last = said.read().decode(errors="replace").strip().splitlines()[-1:]
+        last = last or [f"their server ended with exit status {code} while it started, and said nothing"]
+        raise UserError(f"the workers cannot start: {reason or last[0]}", hint="`benchsuite doctor` may know more")
+
+    def _forget(self) -> int:
+        """Waits for the end of a server that did not come up; returns its exit status, negative for a signal."""
         assert self._server is not None
         assert self._link is not None
-        self._server.kill()
-        self._server.wait()
+        code = self._server.wait()
         self._server = None
         self._link.close()
         self._link = None
-        said.seek(0)
-        last = said.read().decode(errors="replace").strip().splitlines()[-1:] or ["they said nothing"]
-        raise UserError(f"the workers cannot start: {reason or last[0]}", hint="`benchsuite doctor` may know more")
+        return code
 
     def _receive(self) -> dict[str, Any] | None:
         assert self._link is not None
@@ -306,7 +343,7 @@ class ForkWorkers:
         return Ended(name, returncode)
 
     def _died(self) -> None:
-        """The server is gone, and the kernel has killed its children with it."""
+        """The server is gone; the kernel has told its children, which end their jobs and themselves."""
         self.deaths += 1
         self._lost += [self._ended(name, None) for name in self._pipes.names()]
         self.close()
@@ -324,9 +361,10 @@ class ColdWorkers:
         variables: Mapping[str, str] = MappingProxyType({}),
         ranks: int = 1,
     ) -> None:
-        self.command = [python, "-m"]
+        self.command = [python, "-m", "benchsuite.runs.nanny", str(os.getpid())]
         if ranks > 1:
-            self.command += ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m"]
+            self.command += [python, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m"]
+            self.command += ["benchsuite.worker"]
         self.environment = {**environment(network=network), **variables}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._pipes = _Pipes()
@@ -337,10 +375,12 @@ class ColdWorkers:
     def start(self, name: str, file: Path) -> None:
         theirs = self._pipes.open(name)
         job = json.loads(file.read_text())
-        file.write_text(json.dumps({**job, "parent": os.getpid(), "progress_fd": theirs}))
-        with open(job.get("log") or os.devnull, "ab") as said:
+        files.write(file, json.dumps({**job, "parent": None, "progress_fd": theirs}))
+        log = job.get("log")
+        handle = files.open_(Path(log), APPEND) if log else os.open(os.devnull, os.O_WRONLY)
+        with open(handle, "ab") as said:
             self._processes[name] = subprocess.Popen(
-                [*self.command, "benchsuite.worker", str(file)],
+                [*self.command, str(file)],
                 env=self.environment,
                 pass_fds=[theirs],
                 start_new_session=True,
@@ -352,7 +392,7 @@ class ColdWorkers:
 
     def kill(self, name: str) -> None:
         if name in self._processes:
-            self._kill_group(self._processes[name])
+            self._end(self._processes[name])
 
     def waiting(self, name: str) -> bool:
         """Jobs begin at once."""
@@ -367,7 +407,6 @@ class ColdWorkers:
                 events += self._pipes.read(key.data)
             for name, process in list(self._processes.items()):
                 if process.poll() is not None:
-                    self._kill_group(process)
                     del self._processes[name]
                     self._pipes.close(name)
                     events.append(Ended(name, process.returncode))
@@ -377,13 +416,15 @@ class ColdWorkers:
 
     def close(self) -> None:
         """Kills all jobs."""
+        for process in self._processes.values():
+            self._end(process)
         for name, process in self._processes.items():
-            self._kill_group(process)
             process.wait()
             self._pipes.close(name)
         self._processes.clear()
 
     @staticmethod
-    def _kill_group(process: subprocess.Popen[bytes]) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # empty already
-            os.killpg(process.pid, signal.SIGKILL)
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        """Has the nanny end its job, even one that the job has stopped."""
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)

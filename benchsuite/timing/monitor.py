@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from benchsuite.hardware import nvml
-from benchsuite.hardware.fingerprint import usable_cores
+from benchsuite.hardware.fingerprint import allowed_cores
 from benchsuite.timing.clock import Clock
 
 INTERVAL_S = 0.05  # between readings of NVML
@@ -163,7 +163,7 @@ def other_work(before: Counters, after: Counters, own_s: float | None, cores: in
     `before` to `after`, of which `own_s` seconds of CPU were the measured work's (None: unknown)."""
     window_s = max(after.at_s - before.at_s, 1e-9)
     busy, steal = _change(before.busy_s, after.busy_s), _change(before.steal_s, after.steal_s)
-    stolen = None if steal is None else round(steal / window_s / (cores or usable_cores()), 4)
+    stolen = None if steal is None else round(steal / window_s / (cores or allowed_cores()), 4)
     foreign = None if busy is None or own_s is None else round(max(0.0, busy - own_s) / window_s, 3)
     disturbed = []
     if (stolen or 0) > STEAL_LIMIT:

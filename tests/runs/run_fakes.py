@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchsuite.runs.case import Incorrect, Unsupported
 from benchsuite.timing.turns import Turns
 
@@ -48,7 +50,7 @@ def measure(params: dict[str, Any], *, first: bool, turns: dict[str, Any] | None
             mark = Path(params["mark"])
             if params.get("always") or not mark.exists():
                 mark.touch()
-                os.kill(os.getppid(), signal.SIGKILL)
+                os.kill(psutil.Process(os.getppid()).ppid(), signal.SIGKILL)
                 time.sleep(60)
         case "unsupported":
             raise Unsupported("not on this machine")
@@ -63,6 +65,18 @@ def measure(params: dict[str, Any], *, first: bool, turns: dict[str, Any] | None
             if pid == 0:
                 time.sleep(3600)
             Path(params["mark"]).write_text(str(pid))
+        case "daemon":
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    Path(params["mark"]).write_text(str(os.getpid()))
+                    time.sleep(3600)
+                os._exit(0)
+            while not Path(params["mark"]).exists():
+                time.sleep(0.005)
+            if params.get("nanny"):
+                os.kill(os.getppid(), signal.SIGKILL if params["nanny"] == "killed" else signal.SIGSTOP)
+            time.sleep(params.get("then_s", 0))
         case "system_exit":
             raise SystemExit(0)
     if turns is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchsuite import cuda_ext
+from benchsuite.errors import UserError
 from benchsuite.runs import forkserver, workers
 
 pytestmark = pytest.mark.usefixtures("fake_kinds")
@@ -32,6 +33,39 @@ def test_an_import_that_initialises_cuda_is_refused(module: Path) -> None:
     fake += "torch.cuda = types.SimpleNamespace(is_initialized=lambda: True)\n"
     module.write_text(fake)
     with pytest.raises(Exception, match="initialised CUDA"):
+        workers.ForkWorkers(("preloaded",)).warm()
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+mark = Path({mark!r})
+with open(mark, "a") as file:
+    file.write("x")
+if len(mark.read_text()) <= {times}:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_server_that_is_killed_while_it_starts_is_started_once_more(module: Path, tmp_path: Path) -> None:
+    module.write_text(KILLED.format(mark=str(tmp_path / "starts"), times=1))
+    place = workers.ForkWorkers(("preloaded",))
+    place.warm()
+    place.close()
+    assert (tmp_path / "starts").read_text() == "xx"
+
+
+def test_a_server_that_is_always_killed_says_by_what(module: Path, tmp_path: Path) -> None:
+    module.write_text(KILLED.format(mark=str(tmp_path / "starts"), times=9))
+    with pytest.raises(UserError, match="ended by SIGKILL twice while it started") as error:
+        workers.ForkWorkers(("preloaded",)).warm()
+    assert error.value.exit_code == 5  # nothing is wrong with what the user gave
+    assert "memory" in error.value.hint
+
+
+def test_a_server_that_ends_without_a_word_says_how(module: Path) -> None:
+    module.write_text("import os\nos._exit(3)\n")
+    with pytest.raises(UserError, match="ended with exit status 3 while it started, and said nothing"):
         workers.ForkWorkers(("preloaded",)).warm()
 
 

@@ -165,6 +165,23 @@ def test_processes_left_behind_by_a_job_are_killed(tmp_path: Path) -> None:
     assert not _alive(pid)
 
 
+@pytest.mark.parametrize("end", ["ok", "timeout", "nanny killed", "nanny stopped", "cold", "cold timeout"])
+def test_a_job_s_daemon_in_a_session_of_its_own_is_killed(tmp_path: Path, end: str) -> None:
+    mark = tmp_path / "pid"
+    late = "timeout" in end or "stopped" in end
+    job: dict[str, Any] = {"do": "daemon", "mark": str(mark), "then_s": 60 if late or "killed" in end else 0}
+    job |= {"nanny": end.split()[1]} if "nanny" in end else {}
+    case = make_case(timeout_s=3.0 if late and "cold" not in end else 15.0, **job)
+    [record], _ = run(tmp_path / "run", [case], cold="cold" in end)
+    assert record.status == {"ok": "ok", "cold": "ok", "nanny killed": "oom"}.get(end, "timeout")
+    pid = int(mark.read_text())
+    for _ in range(200):
+        if not _alive(pid):
+            break
+        time.sleep(0.02)
+    assert not _alive(pid)
+
+
 def _alive(pid: int) -> bool:
     try:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()

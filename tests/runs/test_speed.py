@@ -219,15 +219,15 @@ def test_a_reference_that_was_torn_is_computed_anew(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(references, "WORTH_S", 0.0)
     case = params(variant="geglu", shape={**SHAPE, "seq": 19})
     speed.measure(case)
-    newest = max(cache_dir("references").glob("*.pt"), key=lambda path: path.stat().st_mtime)
+    newest = max(cache_dir("references").glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
     newest.write_bytes(newest.read_bytes()[:100])
     speed.measure(case)
 
 
 def test_no_more_references_are_kept_than_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for number in range(5):
-        (tmp_path / f"{number}.pt").write_bytes(bytes(100))
-        os.utime(tmp_path / f"{number}.pt", (number, number))
+        (tmp_path / f"{number}.safetensors").write_bytes(bytes(100))
+        os.utime(tmp_path / f"{number}.safetensors", (number, number))
     monkeypatch.setattr(references, "KEPT_BYTES", 250)
     references._prune(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["3.pt", "4.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3.safetensors", "4.safetensors"]
