@@ -13,7 +13,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import site
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from benchsuite import git
+from benchsuite import files, git
 from benchsuite.cache import cache_dir, digest, write_atomically
 from benchsuite.errors import UserError
 from benchsuite.runs import borrowed, checkouts, locks, resolution
@@ -148,7 +147,7 @@ def of(ref: str, say: Callable[[str], None]) -> Commit:
 
 def _make(made: Commit, known: Sequence[Project], say: Callable[[str], None]) -> None:
     say(f"{made.ref}: commit {made.commit[:12]} is installed in an environment of its own, once")
-    shutil.rmtree(made.home, ignore_errors=True)
+    files.remove_tree(made.home)
     made.home.mkdir(parents=True)
     checkouts.make(made.root, made.commit, made.source, made.ref)
     pip = importlib.util.find_spec("pip") is not None
