@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchsuite.limits import MOST_DOCUMENTS, MOST_SIZE, MOST_THREADS
+
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
@@ -32,10 +34,14 @@ def command(
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Of the hub: a branch such as global_step117000, a tag.")] = None,
     gguf: Annotated[str | None, typer.Option(help="The GGUF file in the checkpoint's folder.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Documents per task; of generated tasks 300.", min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Of a transformers checkpoint; ours need none.", min=1)] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Documents per task; of generated tasks 300.", min=1, max=MOST_DOCUMENTS)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Of a transformers checkpoint; ours need none.", min=1, max=MOST_SIZE)
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0)] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0, max=MOST_THREADS)] = 0,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run the Python code that a checkpoint brings along.")
     ] = False,

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.limits import MOST_REPLICATES, MOST_THREADS
+
 
 def command(
-    pairs: Annotated[int, typer.Option(min=3, help="Alternating pairs of processes.")] = 5,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of every process.")] = 1,
+    pairs: Annotated[int, typer.Option(min=3, max=MOST_REPLICATES, help="Alternating pairs of processes.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of every process.")] = 1,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Compare our training step and evaluation with transformers, nanoGPT's style and lm-eval's HFLM."""

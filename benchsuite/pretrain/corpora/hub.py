@@ -67,7 +67,9 @@ def read_documents(hub: HubName, commit: str) -> Iterator[str]:
             return
         except Exception as error:
             raise _unreachable(hub, error) from error
-        text = row.get(hub.column)
+        text = row.get(hub.column, 0)
+        if text is None:  # as in files
+            continue
         if not isinstance(text, str):
             raise UserError(
                 f"the dataset {hub.repository} has no text in column {hub.column!r}; columns: {', '.join(row)}",
