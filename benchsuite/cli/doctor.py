@@ -27,8 +27,7 @@ def command(
 
     Ten seconds go into timing the machine against itself (A/A): the same work, in pairs.
     """
-    from rich.console import Console
-
+    from benchsuite import terminal
     from benchsuite.hardware.fingerprint import fingerprint
 
     found = fingerprint(host=host)
@@ -46,7 +45,7 @@ def command(
         noise_ = measured.to_json() if measured else None
         print(json.dumps({"schema_version": 1, "hardware": found, "checks": checks, "noise": noise_}, indent=2))
         return
-    _show(found, checks, Console(highlight=False))
+    _show(found, checks, terminal.console())
 
 
 def _show(found: dict[str, Any], checks: list[Row], console: Any) -> None:

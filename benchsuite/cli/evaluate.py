@@ -164,12 +164,13 @@ def _print_json(document: dict[str, Any]) -> None:
 
 
 def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], last: tuple[str, ...] | None) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from benchsuite import terminal
 
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(*row)
     if last is not None:
         table.add_row(*last, style="bold")
-    Console(highlight=False).print(table)
+    terminal.show(table)

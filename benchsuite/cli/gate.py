@@ -76,6 +76,7 @@ def command(
     """
     from rich.console import Console
 
+    from benchsuite import terminal
     from benchsuite.cli.output import write
     from benchsuite.report import gate as page
     from benchsuite.runs import baselines, calibrations, gate, sides
@@ -129,7 +130,7 @@ def command(
     if as_json:
         print(json.dumps(document, indent=1))
     else:
-        page.terminal(document, Console())
+        page.terminal(document, terminal.console())
     raise typer.Exit(code)
 
 

@@ -32,11 +32,11 @@ def command(
         return
     from rich.table import Table
 
-    from benchsuite import format
+    from benchsuite import format, terminal
 
     table = Table("", "benchsuite", "peer", "ratio", "verdict", "", box=None, header_style="bold", pad_edge=False)
     for row in rows:
         c = row.comparison
         rates = format.si(row.ours, row.unit), format.si(row.theirs, row.unit)
         table.add_row(row.what, *rates, format.ratio(c.ratio, c.low, c.high), c.verdict, row.note)
-    Console().print(table)
+    terminal.show(table)

@@ -56,21 +56,20 @@ def command(
 
 
 def _print(resolved: object, total_s: float) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from benchsuite import format as fmt
+    from benchsuite import terminal
     from benchsuite.runs.plan import Plan
 
     assert isinstance(resolved, Plan)
-    console = Console(highlight=False)
+    console = terminal.console()
     table = Table("case", "kind", "replicates", "each, about", box=None, pad_edge=False)
-    table.columns[0].overflow = "fold"
     for case in resolved.cases:
         each = fmt.seconds(case.estimate_s) if case.unsupported is None else "[yellow]unsupported[/]"
         table.add_row(escape(case.label), case.kind, str(len(case.replicates)), each)
-    console.print(table)
+    terminal.show(table, console)
     reasons: dict[str, list[str]] = {}
     for case in resolved.cases:
         if case.unsupported is not None:
@@ -88,23 +87,22 @@ def _print(resolved: object, total_s: float) -> None:
 
 def _print_budget(resolved: object, scale: str, begin: str, gpus: int, mfu: float) -> None:
     """Every training with what it takes on GPUs, and the commands that start it, which `begin` so."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from benchsuite import format as fmt
+    from benchsuite import terminal
     from benchsuite.runs import budget
     from benchsuite.runs.plan import Plan
 
     assert isinstance(resolved, Plan)
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal.console(soft_wrap=True)
     budgets = budget.of(resolved, gpus)
     names = list(budget.GPUS)
     columns = ["seeds", "weights", "tokens", "FLOPs", *(f"{name}\nhours" for name in names), f"each of\n{gpus} GPUs"]
     table = Table("training", box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
-    table.columns[0].overflow = "fold"
     totals = dict.fromkeys(names, 0.0)
     for found in budgets:
         hours = {name: found.seeds * found.hours(gpu, mfu) for name, gpu in budget.GPUS.items()}
@@ -118,7 +116,7 @@ def _print_budget(resolved: object, scale: str, begin: str, gpus: int, mfu: floa
             *(f"{hours[name]:,.0f}" for name in names),
             fmt.bytes_(found.bytes_per_gpu),
         )
-    console.print(table)
+    terminal.show(table, console)
     for note in resolved.notes:
         console.print(f"note: {escape(note)}")
     spent = ", or ".join(f"{totals[name]:,.0f} {name}-hours" for name in names)

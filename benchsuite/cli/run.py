@@ -329,9 +329,7 @@ def _interrupted(folder: Path, as_json: bool, console: Console) -> None:
 
 def _finish(folder: Path, store: Store, as_json: bool, console: Console) -> int:
     """Writes the report, says where it is, and returns the exit code."""
-    from rich.console import Console
-
-    from benchsuite import report
+    from benchsuite import report, terminal
     from benchsuite.runs.case import FAILED
 
     counts = Counter(record.status for record in store.records)
@@ -343,7 +341,7 @@ def _finish(folder: Path, store: Store, as_json: bool, console: Console) -> int:
         document = {"schema_version": 1, "run": str(folder), "cases": dict(counts), "report": paths, "exit_code": code}
         print(json.dumps(document, indent=1))
     else:
-        report.terminal(folder, Console())
+        report.terminal(folder, terminal.console())
     if failed:
         said = ", ".join(f"{counts[status]} {status}" for status in FAILED if counts[status])
         console.print(f"{failed} measurements failed ({said}); {folder / 'records.jsonl'} says why", markup=False)

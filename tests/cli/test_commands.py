@@ -55,6 +55,25 @@ def test_everything_can_be_listed_for_people_and_programs(what: str, names: set[
         assert name in benchsuite("list", what, COLUMNS="200").stdout
 
 
+@pytest.mark.parametrize("columns", ["60", "20", "none"])
+def test_no_width_loses_a_name(columns: str) -> None:
+    """Rows are folded where there is room for words, and run over where there is not; a pipe has no width."""
+    names = [row["variant"] for row in json.loads(benchsuite("list", "components", "--json").stdout)]
+    shown = benchsuite("list", "components", COLUMNS=columns).stdout
+    assert set(names) <= set(shown.split())
+    assert {"embedding_norm", "arXiv:2104.09864"} <= set(shown.split())
+    if columns == "none":
+        assert len(shown.splitlines()) == len(names) + 1
+
+
+def test_keys_of_lists_are_words_for_programs() -> None:
+    for what in ("suites", "components", "implementations", "corpora", "tasks", "bigscience27", "scales"):
+        for row in json.loads(benchsuite("list", what, "--json").stdout):
+            assert all(key.isidentifier() for key in row), row
+    tasks = json.loads(benchsuite("list", "tasks", "--json").stdout)
+    assert {type(row["random_acc"]) for row in tasks} == {float}
+
+
 def test_doctor_says_what_works_and_how_to_mend_the_rest(tmp_path: Path) -> None:
     env = {"PATH": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     found = json.loads(benchsuite("doctor", "--json", "--noise", "0", **env).stdout)
