@@ -71,6 +71,7 @@ def command(
     from benchsuite.model import checkpoint
     from benchsuite.pretrain import corpora, tokenizer
     from benchsuite.pretrain.gaps import marks
+    from benchsuite.pretrain.names import FACTS
     from benchsuite.pretrain.ranks import Ranks
     from benchsuite.pretrain.snapshots import Snapshots
     from benchsuite.pretrain.step import DTYPES, TrainConfig
@@ -102,7 +103,9 @@ def command(
             progress=lambda done: progress.update(bar, completed=done), objective=objective,
         )  # fmt: skip
     if ranks.first:
-        checkpoint.save(model, output, vocabulary)
+        languages = list(text.parts) or ([corpus.removeprefix(FACTS)] if text.tasks == "facts" else [])
+        about = {"corpus": corpus, "tasks": text.tasks, "languages": languages, "objective": objective}
+        checkpoint.save(model, output, vocabulary, about | {"tokens": log.tokens, "seed": seed})
         rate = format.si(log.tokens_per_s, "tokens/s")
         told = f"loss {log.final_loss:.3f} nats after {format.si(log.tokens, 'tokens')} at {rate}"
         console.print(told, highlight=False)
