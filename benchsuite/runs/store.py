@@ -24,6 +24,16 @@ from benchsuite.errors import UserError
 from benchsuite.runs.case import STATUSES, Record
 from benchsuite.schema import SCHEMA_VERSION
 
+NOTHING = type(None)
+FIELDS: dict[str, tuple[type, ...]] = {
+    "case_id": (str,),
+    "replicate": (int,),
+    "reason": (str, NOTHING),
+    "started": (str,),
+    "time_s": (int, float),
+    "result": (dict, NOTHING),
+}
+
 
 class Store:
     """An open run directory. `records` are those on disk, in the order in which they were written."""
@@ -105,8 +115,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} holds no run: there is no {path.name} in it")
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path} is not a run's manifest: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a run's manifest: {getattr(error, 'strerror', None) or error}") from error
     return schema.manifest(content, str(path))
 
 
@@ -147,9 +157,12 @@ def _read_records(path: Path, *, repair: bool) -> tuple[list[Record], str | None
 def _record(path: Path, line: bytes, number: int) -> Record:
     try:
         record = Record(**schema.record(json.loads(line), f"{path}:{number}"))
-        if record.status not in STATUSES or not isinstance(record.replicate, int):
+        if record.status not in STATUSES:
             raise ValueError(f"the status is {record.status!r}")
-    except (ValueError, TypeError) as error:
+        for key, kinds in FIELDS.items():
+            if not isinstance(getattr(record, key), kinds):
+                raise ValueError(f"{key} is {type(getattr(record, key)).__name__}")
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}:{number} is not a record: {error}", hint="the file was damaged or edited") from error
     return record
 
