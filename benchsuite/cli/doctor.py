@@ -14,6 +14,7 @@ NOISE_S = 10.0
 QUIET = 0.03  # relative standard deviation of an A/A pair
 SLOW_CLOCKS = ("hpet", "acpi_pm", "jiffies", "refined-jiffies")
 HOT_C = 85
+MARKS = {True: "[green]yes[/green]", False: "[yellow]no [/yellow]", None: "[dim]?  [/dim]"}  # None: not known
 
 
 def command(
@@ -21,18 +22,18 @@ def command(
         float, typer.Option(help="Seconds of timing the machine against itself; 0 leaves it out.")
     ] = NOISE_S,
     host: Annotated[bool, typer.Option("--host", help="Tell the host's name as well.")] = False,
+    hub: Annotated[bool, typer.Option("--hub", help="Ask the model hub whether it can be reached.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Show what this machine is, what will run, what will not and why, and what would spoil a measurement.
 
     Ten seconds go into timing the machine against itself (A/A): the same work, in pairs.
     """
-    from rich.console import Console
-
+    from benchsuite import terminal
     from benchsuite.hardware.fingerprint import fingerprint
 
     found = fingerprint(host=host)
-    checks = [*_checks(found), *_limits(found["identity"]), *_settings(found["context"]), *_gpus()]
+    checks = [*_checks(found), _hub(hub), *_limits(found["identity"]), *_settings(found["context"]), *_gpus()]
     measured = None
     if noise > 0:
         from benchsuite.timing import noise as against_itself
@@ -46,7 +47,7 @@ def command(
         noise_ = measured.to_json() if measured else None
         print(json.dumps({"schema_version": 1, "hardware": found, "checks": checks, "noise": noise_}, indent=2))
         return
-    _show(found, checks, Console(highlight=False))
+    _show(found, checks, terminal.console())
 
 
 def _show(found: dict[str, Any], checks: list[Row], console: Any) -> None:
@@ -71,9 +72,7 @@ def _show(found: dict[str, Any], checks: list[Row], console: Any) -> None:
     if where:
         console.print(", ".join(where), style="dim")
     for row in checks:
-        console.print(
-            f"{'[green]yes[/green]' if row['works'] else '[yellow]no [/yellow]'}  {row['what']}: {row['why']}"
-        )
+        console.print(f"{MARKS[row['works']]}  {row['what']}: {row['why']}")
         if row["fix"]:
             console.print(f"     -> {row['fix']}")
 
@@ -97,7 +96,6 @@ def _checks(found: dict[str, Any]) -> list[Row]:
     identity = found["identity"]
     torch = version("torch")
     compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
-    offline = os.environ.get("HF_HUB_OFFLINE") == "1"
     free, load = shutil.disk_usage(cache_dir()).free / 2**30, os.getloadavg()[0]
     with nvml.opened() as why_not:
         gpus = why_not or f"{len(identity['gpus'])} found, driver {identity['gpu_driver']}"
@@ -106,7 +104,6 @@ def _checks(found: dict[str, Any]) -> list[Row]:
         _row("compile", compiler is not None, f"C++ compiler: {compiler}", "apt-get install g++"),
         _row("fused", fused, fused_why, fused_fix),
         _row("cuda", bool(identity["gpus"]), gpus, ""),
-        _row("hub corpora", not offline, f"HF_HUB_OFFLINE is {'1' if offline else 'not set'}", "unset HF_HUB_OFFLINE"),
         _row("cache", free > 1, f"{cache_dir()}, {free:.0f} GiB free", "free some space, or set BENCHSUITE_CACHE"),
         _row(
             "quiet machine",
@@ -124,6 +121,22 @@ def _limits(identity: dict[str, Any]) -> list[Row]:
         return []
     fix = "a core is stopped for a part of every tenth of a second, which is in the times; ask for whole cores"
     return [_row("CPU quota", quota >= 1, f"time of {quota:g} cores", fix)]
+
+
+def _hub(ask: bool) -> Row:
+    """Whether models and corpora of the hub can be had. Nothing reaches the network unasked."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return _row("hub corpora", False, "HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE")
+    if not ask:
+        return {"what": "hub corpora", "works": None, "why": "not asked", "fix": "benchsuite doctor --hub asks"}
+    from benchsuite.pretrain.corpora import hub
+
+    why_not = hub.unreachable()
+    return _row(
+        "hub corpora", why_not is None, why_not or f"{constants.ENDPOINT} answers", "see to the network or proxy"
+    )
 
 
 def _settings(context: dict[str, Any]) -> list[Row]:

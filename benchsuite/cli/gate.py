@@ -77,6 +77,7 @@ def command(
     """
     from rich.console import Console
 
+    from benchsuite import terminal
     from benchsuite.cli.output import write
     from benchsuite.report import gate as page
     from benchsuite.report.render import save
@@ -133,7 +134,7 @@ def command(
     if as_json:
         print(json.dumps(document, indent=1))
     else:
-        page.terminal(document, Console())
+        page.terminal(document, terminal.console())
     raise typer.Exit(code)
 
 

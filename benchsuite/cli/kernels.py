@@ -48,11 +48,9 @@ def info_command(
 
         print(json.dumps(found, indent=2))
         return
-    from rich.console import Console
+    from benchsuite import format, terminal
 
-    from benchsuite import format
-
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal.console(soft_wrap=True)
     library = found["library"]
     if library is None:
         console.print("[yellow]no library[/yellow]: " + (found["unavailable"] or found["note"]))

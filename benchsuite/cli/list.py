@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from benchsuite.zeroshot import bigscience
+Value = str | int | float | list[str] | None
+Row = dict[str, Value]
+# The keys are for programs; a column is called so, or as its key.
+TITLES = {"description": "what it is", "task_of_2022": "task of 2022", "change": "what changed"}
 
 
 class What(StrEnum):
@@ -44,42 +46,57 @@ def command(
 
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
+    from benchsuite import terminal
+
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column, overflow="fold")
+    for key in rows[0]:
+        table.add_column(TITLES.get(key, key.replace("_", " ")))
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
+        table.add_row(*(escape(_cell(value)) for value in row.values()))
+    terminal.show(table)
     if what == What.bigscience27:
         from benchsuite.zeroshot import bigscience
 
-        Console(highlight=False).print(f"\n{bigscience.WHICH}")
+        terminal.console().print(f"\n{bigscience.WHICH}")
 
 
-def _suites() -> list[dict[str, str]]:
+def _cell(value: Value) -> str:
+    match value:
+        case None | []:
+            return "-"
+        case list():
+            return ", ".join(value)
+        case float():
+            return f"{value:.2f}"
+        case int():
+            return f"{value:,}"
+    return str(value)
+
+
+def _suites() -> list[Row]:
     from benchsuite.runs.suite import packaged
 
-    return [{"suite": name, "what it does": description} for name, description in packaged().items()]
+    return [{"suite": name, "description": description} for name, description in packaged().items()]
 
 
-def _components() -> list[dict[str, str]]:
+def _components() -> list[Row]:
     from benchsuite import components
 
     return [
-        {"component": component, "variant": entry.name, "what it is": entry.summary, "source": entry.source}
+        {"component": component, "variant": entry.name, "description": entry.summary, "source": entry.source}
         for component in components.COMPONENTS
         for entry in components.variants(component).values()
     ]
 
 
-def _implementations() -> list[dict[str, str]]:
+def _implementations() -> list[Row]:
     from benchsuite import components
 
     return [
-        {"implementation": name, "what it is": text, "components": ", ".join(_components_with(name))}
+        {"implementation": name, "description": text, "components": _components_with(name)}
         for name, text in components.IMPLEMENTATION_SUMMARIES.items()
     ]
 
@@ -94,54 +111,49 @@ def _components_with(implementation: str) -> list[str]:
     ]
 
 
-def _corpora() -> list[dict[str, str]]:
+def _corpora() -> list[Row]:
     from benchsuite.pretrain import corpora
 
-    return [{"corpus": name, "what it is": text} for name, text in corpora.names().items()]
+    return [{"corpus": name, "description": text} for name, text in corpora.names().items()]
 
 
-def _tasks() -> list[dict[str, str]]:
+def _tasks() -> list[Row]:
     from benchsuite.zeroshot import fact_tasks, tasks
 
     infos = [(name, 1 / task.choices, task.mirrors, task.description) for name, task in tasks.TASKS.items()]
     infos += [(info.name, info.random_acc, info.mirrors, info.description) for info in fact_tasks.described()]
     return [
-        {"task": name, "random acc": f"{random:.2f}", "mirrors": ", ".join(mirrors) or "-", "what it asks": what}
+        {"task": name, "random_acc": random, "mirrors": list(mirrors), "description": what}
         for name, random, mirrors, what in infos
     ]
 
 
-def _bigscience27() -> list[dict[str, str]]:
+def _bigscience27() -> list[Row]:
     from benchsuite.zeroshot import bigscience
 
     return [
         {
-            "task of 2022": task.original,
-            "lm-eval today": task.name,
-            "documents": f"{task.documents:,}",
-            "random": f"{task.random:.2f}",
-            "what changed": task.change or "-",
-            "offline": _offline(task),
+            "task_of_2022": task.original,
+            "task": task.name,
+            "documents": task.documents,
+            "random_acc": task.random,
+            "change": task.change or None,
+            "offline_documents": task.offline,
+            "offline_change": task.other or None,
         }
         for task in bigscience.TASKS
     ]
 
 
-def _offline(task: bigscience.Task) -> str:
-    if task.offline is None:
-        return "no"
-    return f"{task.offline:,}: {task.other}" if task.other else "the same"
-
-
-def _scales() -> list[dict[str, str]]:
+def _scales() -> list[Row]:
     from benchsuite.runs import suite_file
     from benchsuite.runs.suite import scales
 
-    rows = []
+    rows: list[Row] = []
     for name in scales():
-        read = suite_file.read("ablation-position", scale=name)
+        read = suite_file.read("ablation-activation", scale=name)
         assert read.quality is not None
         model, train = read.model, read.quality.train
-        shape = f"{model.layers} x {model.width}, {model.heads} heads, {model.seq} tokens"
-        rows.append({"scale": name, "model": shape, "tokens": f"{train.tokens:,}", "batch": str(train.batch)})
+        shape = {key: getattr(model, key) for key in ("layers", "width", "heads", "seq")}
+        rows.append({"scale": name, **shape, "train_tokens": train.tokens, "batch": train.batch})
     return rows

@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.limits import MOST_REPLICATES, MOST_THREADS
+
 
 def command(
-    rounds: Annotated[int, typer.Option(min=3, max=1000, help="Rounds of fresh processes that take turns.")] = 5,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of every process.")] = 1,
+    rounds: Annotated[
+        int, typer.Option(min=3, max=MOST_REPLICATES, help="Rounds of fresh processes that take turns.")
+    ] = 5,
+    threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of every process.")] = 1,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Compare our training step and evaluation with transformers, nanoGPT's style and lm-eval's HFLM."""
@@ -34,11 +38,11 @@ def command(
         return
     from rich.table import Table
 
-    from benchsuite import format
+    from benchsuite import format, terminal
 
     table = Table("", "benchsuite", "peer", "ratio", "verdict", "", box=None, header_style="bold", pad_edge=False)
     for row in rows:
         c = row.comparison
         rates = format.si(row.ours, row.unit), format.si(row.theirs, row.unit)
         table.add_row(row.what, *rates, format.ratio(c.ratio, c.low, c.high), c.verdict, row.note)
-    Console().print(table)
+    terminal.show(table)

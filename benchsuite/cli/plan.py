@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES
+
 
 def command(
     suite: Annotated[str, typer.Argument(help="The name of a suite, or the path of a suite file.")],
@@ -16,24 +18,29 @@ def command(
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key: quality.train.tokens=200k.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of the quality part.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part.")] = None,
     corpus: Annotated[
         list[str] | None, typer.Option(help="Train on this text; give it again to compare with further ones.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Quality jobs side by side; default: one a core.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=MOST_JOBS, help="Quality jobs side by side; default: one a core.")
+    ] = None,
     scale: Annotated[
         str | None, typer.Option(help="Another size of an ablation: nano, 125m, 350m, 760m, 1b3; with its budget.")
     ] = None,
-    gpus: Annotated[int, typer.Option(min=1, help="Of the budget: GPUs that train one model together.")] = 8,
+    gpus: Annotated[
+        int, typer.Option(min=1, max=MOST_RANKS, help="Of the budget: GPUs that train one model together.")
+    ] = 8,
     mfu: Annotated[float, typer.Option(min=0.01, max=1.0, help="Of the budget: the share of peak that is used.")] = 0.4,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show the cases of a suite on this machine, with estimates. Nothing is run."""
-    from benchsuite.runs import plan, suite_file
+    from benchsuite.runs import plan, preflight, suite_file
 
     machine = plan.Machine.here(device)
     read = suite_file.read(suite, sets=sets or [], scale=scale)
     resolved = plan.resolve(read, machine, only=only or [], seeds=seeds, corpora=corpus or [])
+    preflight.check(resolved.cases)
     total_s = resolved.total_s(jobs or machine.cores)
     if as_json:
         print(json.dumps({"schema_version": 1, **resolved.to_json(), "estimate_s": round(total_s, 1)}, indent=1))
@@ -49,21 +56,20 @@ def command(
 
 
 def _print(resolved: object, total_s: float) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from benchsuite import format as fmt
+    from benchsuite import terminal
     from benchsuite.runs.plan import Plan
 
     assert isinstance(resolved, Plan)
-    console = Console(highlight=False)
+    console = terminal.console()
     table = Table("case", "kind", "replicates", "each, about", box=None, pad_edge=False)
-    table.columns[0].overflow = "fold"
     for case in resolved.cases:
         each = fmt.seconds(case.estimate_s) if case.unsupported is None else "[yellow]unsupported[/]"
         table.add_row(escape(case.label), case.kind, str(len(case.replicates)), each)
-    console.print(table)
+    terminal.show(table, console)
     reasons: dict[str, list[str]] = {}
     for case in resolved.cases:
         if case.unsupported is not None:
@@ -81,23 +87,22 @@ def _print(resolved: object, total_s: float) -> None:
 
 def _print_budget(resolved: object, scale: str, begin: str, gpus: int, mfu: float) -> None:
     """Every training with what it takes on GPUs, and the commands that start it, which `begin` so."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from benchsuite import format as fmt
+    from benchsuite import terminal
     from benchsuite.runs import budget
     from benchsuite.runs.plan import Plan
 
     assert isinstance(resolved, Plan)
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal.console(soft_wrap=True)
     budgets = budget.of(resolved, gpus)
     names = list(budget.GPUS)
     columns = ["seeds", "weights", "tokens", "FLOPs", *(f"{name}\nhours" for name in names), f"each of\n{gpus} GPUs"]
     table = Table("training", box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
-    table.columns[0].overflow = "fold"
     totals = dict.fromkeys(names, 0.0)
     for found in budgets:
         hours = {name: found.seeds * found.hours(gpu, mfu) for name, gpu in budget.GPUS.items()}
@@ -111,7 +116,7 @@ def _print_budget(resolved: object, scale: str, begin: str, gpus: int, mfu: floa
             *(f"{hours[name]:,.0f}" for name in names),
             fmt.bytes_(found.bytes_per_gpu),
         )
-    console.print(table)
+    terminal.show(table, console)
     for note in resolved.notes:
         console.print(f"note: {escape(note)}")
     spent = ", or ".join(f"{totals[name]:,.0f} {name}-hours" for name in names)

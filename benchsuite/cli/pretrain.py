@@ -7,36 +7,42 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.limits import LEAST_RATE, MOST_AMOUNT, MOST_RATE, MOST_SEED, MOST_SIZE, MOST_THREADS
+
 
 def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model; it must not exist yet.")],
     corpus: Annotated[
         str, typer.Option(help="A corpus by name (see `benchsuite list corpora`), or a file or folder.")
     ] = "curated",
-    tokens: Annotated[int, typer.Option(help="Tokens to train on.", min=1)] = 500_000,
-    layers: Annotated[int, typer.Option(min=1)] = 3,
-    width: Annotated[int, typer.Option(min=1)] = 96,
-    heads: Annotated[int, typer.Option(min=1)] = 4,
-    vocab: Annotated[int, typer.Option(min=257, help="Size of the tokenizer's vocabulary.")] = 512,
-    seq: Annotated[int, typer.Option(min=2, help="Training length in tokens.")] = 96,
+    tokens: Annotated[int, typer.Option(help="Tokens to train on.", min=1, max=MOST_AMOUNT)] = 500_000,
+    layers: Annotated[int, typer.Option(min=1, max=MOST_SIZE)] = 3,
+    width: Annotated[int, typer.Option(min=1, max=MOST_SIZE)] = 96,
+    heads: Annotated[int, typer.Option(min=1, max=MOST_SIZE)] = 4,
+    vocab: Annotated[int, typer.Option(min=257, max=MOST_SIZE, help="Size of the tokenizer's vocabulary.")] = 512,
+    seq: Annotated[int, typer.Option(min=2, max=MOST_SIZE, help="Training length in tokens.")] = 96,
     activation: Annotated[str, typer.Option(help="See `benchsuite list components`.")] = "gelu",
     position: Annotated[str, typer.Option()] = "learned",
     embedding_norm: Annotated[str, typer.Option()] = "off",
     architecture: Annotated[str, typer.Option(help="causal, prefix or encdec")] = "causal",
     objective: Annotated[str, typer.Option(help="lm, prefix-lm or span-corruption")] = "lm",
-    batch: Annotated[int, typer.Option(min=1, help="Sequences per step.")] = 32,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
-    seed: Annotated[int, typer.Option(help="Order of the data and first weights.")] = 0,
-    corpus_bytes: Annotated[int, typer.Option(help="Text to take from the corpus.")] = 4_000_000,
-    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0)] = 0,
+    batch: Annotated[int, typer.Option(min=1, max=MOST_SIZE, help="Sequences per step.")] = 32,
+    lr: Annotated[float, typer.Option(help="Peak learning rate.", min=LEAST_RATE, max=MOST_RATE)] = 3e-3,
+    seed: Annotated[int, typer.Option(help="Order of the data and first weights.", min=0, max=MOST_SEED)] = 0,
+    corpus_bytes: Annotated[
+        int, typer.Option(help="Text to take from the corpus.", min=1, max=MOST_AMOUNT)
+    ] = 4_000_000,
+    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0, max=MOST_THREADS)] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    micro_batch: Annotated[int | None, typer.Option(min=1, help="Sequences at once; gradients are added up.")] = None,
+    micro_batch: Annotated[
+        int | None, typer.Option(min=1, max=MOST_SIZE, help="Sequences at once; gradients are added up.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16 (with loss scaling)")] = "float32",
     recompute: Annotated[bool, typer.Option("--recompute", help="Recompute activations in the backward pass.")] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="torch.compile the loss.")] = False,
     parallel: Annotated[str, typer.Option(help="Under torchrun: ddp, or fsdp to shard the model as well.")] = "ddp",
     snapshots: Annotated[Path | None, typer.Option(help="Folder to resume from, and to write snapshots to.")] = None,
-    every: Annotated[int, typer.Option(min=1, help="Steps between snapshots.")] = 500,
+    every: Annotated[int, typer.Option(min=1, max=MOST_AMOUNT, help="Steps between snapshots.")] = 500,
 ) -> None:
     """Train one model and save it.
 
@@ -65,6 +71,7 @@ def command(
     from benchsuite.model import checkpoint
     from benchsuite.pretrain import corpora, tokenizer
     from benchsuite.pretrain.gaps import marks
+    from benchsuite.pretrain.names import FACTS
     from benchsuite.pretrain.ranks import Ranks
     from benchsuite.pretrain.snapshots import Snapshots
     from benchsuite.pretrain.step import DTYPES, TrainConfig
@@ -96,7 +103,9 @@ def command(
             progress=lambda done: progress.update(bar, completed=done), objective=objective,
         )  # fmt: skip
     if ranks.first:
-        checkpoint.save(model, files.named(output), vocabulary)
+        languages = list(text.parts) or ([corpus.removeprefix(FACTS)] if text.tasks == "facts" else [])
+        about = {"corpus": corpus, "tasks": text.tasks, "languages": languages, "objective": objective}
+        checkpoint.save(model, files.named(output), vocabulary, about | {"tokens": log.tokens, "seed": seed})
         rate = format.si(log.tokens_per_s, "tokens/s")
         told = f"loss {log.final_loss:.3f} nats after {format.si(log.tokens, 'tokens')} at {rate}"
         console.print(told, highlight=False)

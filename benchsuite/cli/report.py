@@ -56,12 +56,11 @@ def _into_run_directory(runs: list[Path]) -> None:
 
     if len(runs) > 1:
         raise UserError("a report of several runs needs a place", hint="give -o FILE or --format html|md|json")
-    from rich.console import Console
-
     from benchsuite.report import terminal, write
+    from benchsuite.terminal import console
 
     paths = write(runs[0])
-    terminal(runs[0], Console())
+    terminal(runs[0], console())
     typer.echo("\n" + "\n".join(str(path) for path in paths.values()))
 
 

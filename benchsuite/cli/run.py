@@ -21,10 +21,12 @@ import typer
 
 from benchsuite import files
 from benchsuite.errors import UserError, did_you_mean
+from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES, MOST_S
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from benchsuite.runs.case import Case
     from benchsuite.runs.plan import Machine, Plan
     from benchsuite.runs.store import Store
     from benchsuite.runs.workers import Workers
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 LAUNCHERS = ("local", "torchrun", "slurm")
 EXIT_FAILED = 5
 EXIT_INTERRUPTED = 130
+LEAST_MEMORY = 64 * 2**20  # Python alone takes as much
+MOST_MEMORY = 2**50
 BUSY_PERCENT = 20.0  # beyond it a reader should know; an idle machine shows 0 to 5
 
 
@@ -49,18 +53,19 @@ def command(
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key: quality.train.tokens=200k.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of the quality part.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part.")] = None,
     corpus: Annotated[
         list[str] | None, typer.Option(help="Train on this text; give it again to compare with further ones.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Quality jobs side by side; default: one a core, one on a GPU.")
+        int | None,
+        typer.Option(min=1, max=MOST_JOBS, help="Quality jobs side by side; default: one a core, one on a GPU."),
     ] = None,
     scale: Annotated[str | None, typer.Option(help="Another size of an ablation: 125m, 350m, 760m, 1b3.")] = None,
     launcher: Annotated[
         str, typer.Option(help="How models are trained: local, torchrun with --ranks processes each, or slurm jobs.")
     ] = "local",
-    ranks: Annotated[int, typer.Option(min=1, help="Processes that train one model together.")] = 1,
+    ranks: Annotated[int, typer.Option(min=1, max=MOST_RANKS, help="Processes that train one model together.")] = 1,
     slurm: Annotated[
         list[str] | None, typer.Option(help="Slurm's, as partition=gpu, gpus_per_node=8, time=20 (hours).")
     ] = None,
@@ -81,7 +86,8 @@ def command(
     from rich.console import Console
 
     from benchsuite.errors import Interrupted
-    from benchsuite.runs import locks, plan, suite_file
+    from benchsuite.runs import locks, plan, preflight, suite_file
+    from benchsuite.runs.scheduler import MEMORY_FRACTION, available_memory
     from benchsuite.runs.store import Store, check_new, read_plan
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -114,6 +120,15 @@ def command(
     at_once = jobs or (len(resolved.cases) * 100 if launcher == "slurm" else places // ranks or 1)
     for note in resolved.notes:
         console.print(f"note: {note}", markup=False)
+    left = _unmeasured(resolved, folder) if resume is not None else resolved.cases
+    preflight.check(left, ranks)
+    if launcher == "local":
+        preflight.check_machine(
+            left,
+            folder,
+            memory_bytes=memory or int(available_memory() * MEMORY_FRACTION / at_once),
+            cores=machine.cores,
+        )
 
     stop = Stop()
     try:
@@ -130,6 +145,14 @@ def command(
     finally:
         stop.restore()
     raise typer.Exit(_finish(folder, store, as_json, console))
+
+
+def _unmeasured(resolved: Plan, folder: Path) -> tuple[Case, ...]:
+    """The cases of which a run that continues has something left to measure."""
+    from benchsuite.runs.store import read_records
+
+    done = {record.key for record in read_records(folder)}
+    return tuple(case for case in resolved.cases if any((case.id, n) not in done for n in case.replicates))
 
 
 def _execute(
@@ -297,9 +320,7 @@ def _interrupted(folder: Path, as_json: bool, console: Console) -> None:
 
 def _finish(folder: Path, store: Store, as_json: bool, console: Console) -> int:
     """Writes the report, says where it is, and returns the exit code."""
-    from rich.console import Console
-
-    from benchsuite import report
+    from benchsuite import report, terminal
     from benchsuite.runs.case import FAILED
 
     counts = Counter(record.status for record in store.records)
@@ -310,7 +331,7 @@ def _finish(folder: Path, store: Store, as_json: bool, console: Console) -> int:
         document = {"schema_version": 1, "run": str(folder), "cases": dict(counts), "report": paths, "exit_code": code}
         print(json.dumps(document, indent=1))
     else:
-        report.terminal(folder, Console())
+        report.terminal(folder, terminal.console())
     if failed:
         said = ", ".join(f"{counts[status]} {status}" for status in FAILED if counts[status])
         console.print(f"{failed} measurements failed ({said}); {folder / 'records.jsonl'} says why", markup=False)
@@ -324,7 +345,13 @@ def _bytes(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
     if match is None or float(match[1]) == 0:
         raise UserError(f"--memory-limit {text}: should be a number of bytes", hint="for instance --memory-limit 4G")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+    value = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")
+    if not LEAST_MEMORY <= value <= MOST_MEMORY:
+        raise UserError(
+            f"--memory-limit {text}: a job takes from {LEAST_MEMORY // 2**20} MiB to {MOST_MEMORY // 2**40} TiB",
+            hint="for instance --memory-limit 4G",
+        )
+    return int(value)
 
 
 def _seconds(text: str) -> float:
@@ -332,4 +359,7 @@ def _seconds(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip(), re.IGNORECASE)
     if match is None or float(match[1]) == 0:
         raise UserError(f"--budget {text}: should be a time", hint="for instance --budget 10m, 90s or 2h")
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2].lower()]
+    value = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2].lower()]
+    if value > MOST_S:
+        raise UserError(f"--budget {text}: should be at most {MOST_S / 3600:.0f} h")
+    return value

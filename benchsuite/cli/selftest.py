@@ -25,8 +25,7 @@ def command(
 
     Some minutes on two CPU cores. Exit code 5 if an operator is wrong; a wrong operator is not timed.
     """
-    from rich.console import Console
-
+    from benchsuite import terminal
     from benchsuite.errors import UserError
     from benchsuite.report import selftest as page
     from benchsuite.runs import selftest
@@ -50,7 +49,7 @@ def command(
     if json_:
         print(json.dumps(document, indent=1))
     else:
-        page.show(document, Console(highlight=False))
+        page.show(document, terminal.console())
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     dirty = any(said.startswith("exit code") for said in document.get("sanitizer", {}).values())

@@ -3,6 +3,8 @@
 A component is an axis of choice (`activation`, `position`, `embedding_norm`); a variant is one value of it. Each
 component has one file here, and each variant is one decorated factory in it:
 
+    from benchsuite.components import variant
+
     @variant("activation", "mish", summary="x tanh(softplus(x))", source="arXiv:1908.08681", gated=False)
     def mish():
         from torch.nn.functional import mish
@@ -125,7 +127,9 @@ def get(component: str, name: str) -> Variant:
     """The variant `name` of `component`. Raises UserError, naming the choices, where there is none."""
     choices = variants(component)
     if name not in choices:
-        raise UserError(f"unknown {component} {name!r}", hint=did_you_mean(name, list(choices)))
+        hint = did_you_mean(name, list(choices))
+        missing = "; ".join(error.message for error in _load().values())
+        raise UserError(f"unknown {component} {name!r}", hint=f"{hint} ({missing})" if missing else hint)
     return choices[name]
 
 
@@ -134,18 +138,27 @@ def _choices(component: str) -> str:
 
 
 @cache
-def _load() -> None:
-    """Imports the built-in component files, then every plug-in."""
+def _load() -> dict[str, UserError]:
+    """Imports the built-in component files, then every plug-in; returns what is wrong with plug-ins, by name.
+
+    A plug-in that does not load is told on stderr and leaves nothing behind; the others, and ours, are there. What a
+    plug-in prints goes to stderr: stdout may hold a document.
+    """
     for component in COMPONENTS:
         importlib.import_module(f"benchsuite.components.{component}")
+    broken: dict[str, UserError] = {}
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        before = dict(_registry)
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # stdout may be a JSON document
+            with contextlib.redirect_stdout(sys.stderr):
                 entry.load()
-        except UserError:
-            raise
         except (Exception, SystemExit) as error:
-            raise UserError(
-                f"the plug-in {entry.name!r} ({entry.value}) does not load: {type(error).__name__}: {error}",
+            _registry.clear()
+            _registry.update(before)
+            said = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            broken[entry.name] = UserError(
+                f"the plug-in {entry.name!r} ({entry.value}) does not load: {said}",
                 hint=f"mend or uninstall {entry.dist.name if entry.dist else entry.value}",
-            ) from error
+            )
+            print(f"benchsuite: {broken[entry.name].message}\n  -> {broken[entry.name].hint}", file=sys.stderr)
+    return broken

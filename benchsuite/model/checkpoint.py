@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ SCHEMA_VERSION = 1
 MISMATCH = f"do {WEIGHTS} and {SPEC} belong together?"
 
 
-def save(model: GPT, folder: Path | str, tokenizer: Tokenizer) -> None:
+def save(model: GPT, folder: Path | str, tokenizer: Tokenizer, about: Mapping[str, Any] | None = None) -> None:
     """Writes `model` and `tokenizer` into `folder`, which is made if need be; the weights are stored on the CPU.
 
+    `about` says in spec.json what the model learned from: `corpus`, `tasks` ("world" or "facts" where the corpus brings
+    such, null where none), `tokens`, `seed`.
     `spec.json` comes last, so that an interrupted save leaves a folder that does not load rather than a half one.
     `folder` leads through no link (`benchsuite.files`). Raises UserError where it cannot be written.
     """
@@ -40,6 +43,7 @@ def save(model: GPT, folder: Path | str, tokenizer: Tokenizer) -> None:
             path.write_text(tokenizer.to_str(), encoding="utf-8")
         with write_atomically(folder / SPEC) as path:
             document = {"schema_version": SCHEMA_VERSION, "spec": dataclasses.asdict(model.spec)}
+            document |= {"about": dict(about)} if about else {}
             path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(
@@ -90,6 +94,14 @@ def read_spec(folder: Path) -> ModelSpec:
         return ModelSpec(**document["spec"])
     except TypeError as error:
         raise UserError(f"{path} does not describe a model: {error}", hint="save the model again") from error
+
+
+def read_about(folder: Path | str) -> dict[str, Any] | None:
+    """What the model saved in `folder` learned from, as `save` was told; None where it was not. Raises UserError where
+    there is no model."""
+    read_spec(Path(folder))
+    about = json.loads((Path(folder) / SPEC).read_text(encoding="utf-8")).get("about")
+    return about if isinstance(about, dict) else None
 
 
 def weights_of(model: GPT) -> dict[str, torch.Tensor]:

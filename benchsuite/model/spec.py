@@ -60,6 +60,11 @@ class ModelSpec:
             raise UserError(
                 f"unknown architecture {self.architecture!r}", hint=f"choose from: {', '.join(ARCHITECTURES)}"
             )
+        if self.position == "rotary" and self.head_dim % 2:
+            raise UserError(
+                f"rotary positions need an even head size; {self.width} / {self.heads} heads is odd",
+                hint="make width an even multiple of heads",
+            )
         if (reason := unsupported(self.architecture, self.position)) is not None:
             raise UserError(reason, hint="choose another position scheme")
         for component in components.COMPONENTS:

@@ -201,12 +201,13 @@ def terminal(document: Fields, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from benchsuite import terminal as widths
+
     colours = {"slower": "red", "faster": "green", "unclear": "yellow", "same": "dim"}
     table = Table("case", "verdict", "time, head / base", "times", "pairs", box=None, pad_edge=False)
-    table.columns[0].overflow = "fold"
     for case, verdict, *rest in rows(document):
         table.add_row(escape(text.line(case)), f"[{colours[verdict]}]{verdict}[/]", *rest)
-    console.print(table)
+    widths.show(table, console)
     for finding in document["findings"]:
         colour = "red" if finding["regression"] else "yellow"
         told = finding["text"].replace("\n", "\n  | ")  # no line of another's text may begin like a command of GitHub's

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from benchsuite import format
+from benchsuite import format, terminal
 
 RESOURCES = ("kernel", "on", "registers", "spills", "shared", "block", "occupancy")
 EXECUTED = ("kernel", "verdict", "moved", "of each byte once", "sectors used", "bank conflicts")
@@ -63,16 +62,15 @@ def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _show(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(*heads, box=None, header_style="bold", pad_edge=False)
-    table.columns[0].overflow = "fold"
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    terminal.show(table)
 
 
 def show_check(document: dict[str, Any]) -> None:
     _show(RESOURCES, [_resource(row) for row in document["kernels"]])
     if document["executed"]:
-        Console().print()
+        terminal.console().print()
         _show(EXECUTED, [_executed(row) for row in document["executed"]])
 
 
@@ -102,7 +100,7 @@ static shared memory, where the kernel states its block; the attention's tiles a
 
 def show_predicted(document: dict[str, Any]) -> None:
     _show(*_predicted(document))
-    Console().print(
+    terminal.console().print(
         "[bold]predicted[/bold], not measured: bounds from below, from executed instructions and published peaks"
     )
 

@@ -248,5 +248,5 @@ def _record(row: _Row, kinds: Mapping[str, str], where: str) -> Record | None:
 def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not JSON ({error})", hint="is it a run directory of benchsuite?") from error

@@ -117,6 +117,8 @@ def show(document: Fields, console: Any) -> None:
     """Prints the summary and every shape to a rich console."""
     from rich.table import Table
 
+    from benchsuite import terminal
+
     console.print(headline(document))
     for text in wrong(document):
         console.print(f"[red]{text}[/red]")
@@ -124,11 +126,11 @@ def show(document: Fields, console: Any) -> None:
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("operator", "ours", "rivals' time over ours", *(name.replace("_", " ") for name in FIGURES)):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for row in lines(document):
         ratios = ", ".join(f"{name} {value}" for name, value in row["ratios"].items())
         table.add_row(row["operator"], row["time"], ratios, *(row[name] for name in FIGURES))
-    console.print(table)
+    terminal.show(table, console)
     for s in summary(document):
         console.print(
             f"{s['family']}: {s['eager']} eager, {s['best']} the best rival; at worst {s['worst']} ({s['worst_shape']})"

@@ -11,6 +11,7 @@ from rich.text import Text
 from benchsuite import format
 from benchsuite.report import effort, view
 from benchsuite.report.join import join
+from benchsuite.terminal import show
 
 STYLES = {
     "faster": "green",
@@ -31,7 +32,7 @@ def terminal(run_dir: str | Path, console: Console) -> None:
         for line in group["lines"]:
             console.print(Text(f"  {line['sentence']}"))
     if groups:
-        console.print(_main(groups))
+        show(_main(groups), console)
         console.print(Text("-: not measured. Brackets: 95% intervals.", style="dim"))
     else:
         console.print("The run compares nothing.")
@@ -51,7 +52,7 @@ def terminal(run_dir: str | Path, console: Console) -> None:
 def _main(groups: list[view.Fields]) -> Table:
     """The main table in 80 columns: verdicts as marks and colours, in words in the sentences above it."""
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
-    table.add_column("variant", max_width=21)
+    table.add_column("variant")
     for name in ("speed", "memory", "accuracy, points", "detects"):
         table.add_column(name, justify="right", no_wrap=True)
     for group in groups:

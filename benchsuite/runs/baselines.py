@@ -18,7 +18,7 @@ from benchsuite import files
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
 from benchsuite.runs.case import KINDS
-from benchsuite.runs.store import read_manifest, read_plan, read_records
+from benchsuite.runs.store import read_plan, read_records
 
 FOLDER = "baselines"
 VARIABLE = "BENCHSUITE_BASELINES"
@@ -89,7 +89,7 @@ def current() -> str | None:
     """The name of the promoted one."""
     try:
         return (folder() / CURRENT).read_text(encoding="utf-8").strip() or None
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
@@ -121,9 +121,9 @@ def promote(name: str) -> None:
 def check(run: Path, hardware: Mapping[str, Any]) -> list[str]:
     """What to know of a stored run before it is compared with what `hardware`, a fingerprint, measures now: its age,
     and what of the software is another. Raises UserError with exit code 4 where the machine is another one."""
-    manifest = read_manifest(run)
-    then, now = manifest.get("hardware") or {}, hardware
-    different = differences(then.get("identity") or {}, now["identity"])
+    manifest = read_plan(run)
+    then, now = manifest.hardware, hardware
+    different = differences(then.identity, now["identity"])
     if different:
         raise UserError(
             f"{run} was measured on another machine: {'; '.join(different)}",
@@ -131,10 +131,10 @@ def check(run: Path, hardware: Mapping[str, Any]) -> list[str]:
             exit_code=4,
         )
     notes = [f"{run} was measured earlier, not side by side: what changed in the machine since counts as head's"]
-    age = age_days(manifest)
+    age = age_days({"created": manifest.created})
     if age is not None and age > STALE_DAYS:
         notes.append(f"it is {age} days old; measure a new one: benchsuite baseline save NAME RUN --replace")
-    notes += differences(then.get("context") or {}, now["context"], ("python", "kernel", "governor", "microcode"))
+    notes += differences(then.context, now["context"], ("python", "kernel", "governor", "microcode"))
     return notes
 
 
@@ -142,7 +142,7 @@ def age_days(manifest: Mapping[str, Any]) -> int | None:
     """Since the run began; None where the manifest does not say."""
     try:
         return (datetime.now(UTC) - datetime.fromisoformat(manifest["created"])).days
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
 
 

@@ -47,7 +47,7 @@ def of(plan: Plan, gpus: int) -> list[Budget]:
     return [_budget(case, gpus) for case in plan.cases if "train" in case.params and case.unsupported is None]
 
 
-def _batches(train: dict[str, Any]) -> list[int]:
+def batches(train: dict[str, Any]) -> list[int]:
     """The sizes of batch that a training has, in sequences."""
     ramp = range(train["ramp_batch"], train["batch"], train["ramp_step"] or train["ramp_batch"])
     return [*(ramp if train["ramp_tokens"] else ()), train["batch"]]
@@ -56,7 +56,7 @@ def _batches(train: dict[str, Any]) -> list[int]:
 def _budget(case: Case, gpus: int) -> Budget:
     parts = stages.of(case.params)
     for part in parts:
-        shares.check(_batches(part.train), gpus, part.train["micro_batch"])
+        shares.check(batches(part.train), gpus, part.train["micro_batch"])
     spec, train = parts[-1].spec, parts[-1].train
     parameters = flops.parameters(spec)
     at_once = min(train["micro_batch"] or train["batch"], max(1, train["batch"] // gpus)) * spec.seq

@@ -8,6 +8,8 @@ from typing import Any
 from benchsuite import components
 from benchsuite.cache import digest
 from benchsuite.components import other_kernels
+from benchsuite.errors import UserError
+from benchsuite.limits import MOST_MEASUREMENTS
 from benchsuite.runs import corpus_names, cost
 from benchsuite.runs.case import Case, Comparison, case_id
 from benchsuite.runs.machine import Machine
@@ -25,6 +27,10 @@ class Builder:
     comparisons: list[Comparison] = field(default_factory=list)
     content: dict[str, str | None] = field(default_factory=dict)
     device: str = ""
+    _asked: int = 0  # cases, those that were there already included
+    _measurements: int = 0
+    _labels: set[str] = field(default_factory=set)
+    _compared: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.device = self.machine.devices[0]
@@ -41,19 +47,28 @@ class Builder:
     ) -> Case:
         """The case of these parameters, made once; it is measured beside the case `group`."""
         identity = case_id(kind, params)
+        self._asked += 1
         if identity not in self.cases:
-            if any(case.label == label for case in self.cases.values()):
+            self._measurements += len(replicates)
+            if label in self._labels:
                 label += f"/{digest(params, 4)}"  # the same name at another shape or type
+            self._labels.add(label)
             beside = group.group if group else identity
             estimate = None if unsupported else round(cost.guess(kind, params), 1)
             self.cases[identity] = Case(
                 identity, kind, label, params, tuple(replicates), timeout_s, beside, estimate, unsupported
             )
+        if max(self._asked, self._measurements) > MOST_MEASUREMENTS:
+            raise UserError(
+                f"the suite {self.suite.name} asks for more than {MOST_MEASUREMENTS:,} measurements",
+                hint="fewer replicates, seeds, variants or shapes; or several suites",
+            )
         return self.cases[identity]
 
     def compare(self, kind: str, case: Case, base: Case, about: dict[str, Any]) -> None:
         comparison = Comparison(kind, case.id, base.id, about)
-        if comparison not in self.comparisons:
+        if (identity := digest(comparison.to_json(), 16)) not in self._compared:
+            self._compared.add(identity)
             self.comparisons.append(comparison)
 
     def content_of(self, name: str) -> str | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 from benchsuite.cache import digest
 from benchsuite.errors import UserError, did_you_mean
-from benchsuite.pretrain.names import FACTS, MIX, PLACE
+from benchsuite.pretrain.names import FACTS, MIX, PLACE, path_of
 from benchsuite.runs.suite import CORPUS, INSTALLED, LANGUAGES, Suite
 
 
@@ -32,7 +32,7 @@ def located(suite: Suite) -> Suite:
 def _located(name: str) -> str:
     from benchsuite.pretrain import corpora
 
-    path = Path(name).expanduser()
+    path = path_of(name)
     if name in corpora.names() or name.startswith(("hub:", MIX)) or name == f"{FACTS}{PLACE}":
         return name
     if PLACE in name:
@@ -40,6 +40,7 @@ def _located(name: str) -> str:
     if not path.exists():
         hint = f"{did_you_mean(name, list(corpora.names()))}, or give a file, a folder, or hub:OWNER/NAME"
         raise UserError(f"there is no corpus {name!r} and no such path", hint=hint)
+    corpora.files.check(path)
     return str(path.resolve())
 
 
@@ -92,13 +93,12 @@ def content(name: str) -> str | None:
     path = Path(name)
     if not path.is_absolute():
         return None
+    from benchsuite.pretrain.corpora import files
+
+    files.check(path)
     hashed = hashlib.sha256()
-    for file in _files(path):
+    for file in files.files_of(path) if path.is_dir() else [path]:
         hashed.update(str(file.relative_to(path)).encode() + b"\0")
         with open(file, "rb") as opened:
             hashed.update(hashlib.file_digest(opened, "sha256").digest())
     return hashed.hexdigest()[:16]
-
-
-def _files(path: Path) -> Iterator[Path]:
-    return iter([path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file()))

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, Field
 
-from benchsuite import __version__
+from benchsuite import __version__, schema
 from benchsuite.errors import UserError
+from benchsuite.limits import MOST_AMOUNT
 from benchsuite.runs.case import MEASUREMENT_VERSION, Case, Record, case_id
 from benchsuite.runs.store import read_plan, read_records
 from benchsuite.schema import SpeedResult, validated
 
 Row = dict[str, Any]
+MOST_BYTES = 2**30  # of a file that is imported
+MOST_DEPTH = 50  # of its parameters
 
 
 def rows(folders: Iterable[Path]) -> list[Row]:
@@ -52,7 +58,7 @@ def write_table(table: list[Row], path: Path, kind: str) -> None:
             values = [json.dumps(value) if isinstance(value, list) else value for value in values]
         try:
             arrays[name] = pa.array(values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
+        except (pa.ArrowException, OverflowError, UnicodeEncodeError, ValueError, TypeError):
             arrays[name] = pa.array([None if value is None else json.dumps(value) for value in values])
     result = pa.table(arrays)
     csv.write_csv(result, path) if kind == "csv" else parquet.write_table(result, path)
@@ -86,6 +92,10 @@ def to_pytest_benchmark(folder: Path) -> tuple[dict[str, Any], list[str]]:
     for record in read_records(folder):
         if record.case_id in cases and record.status == "ok" and record.result:
             result = validated(SpeedResult, record.result, f"{folder / 'records.jsonl'}: {cases[record.case_id].label}")
+            if not all(0 < value < math.inf for value in result.samples_s):
+                raise UserError(
+                    f"{folder / 'records.jsonl'}: {cases[record.case_id].label}: samples_s holds what is no time"
+                )
             if result.samples_s:
                 samples.setdefault(record.case_id, []).extend(result.samples_s)
                 calls[record.case_id] = result.calls_per_sample or 1
@@ -141,20 +151,41 @@ def _stats(data: list[float], iterations: int) -> dict[str, Any]:
     }
 
 
+class _Stats(BaseModel):
+    """What is read of a benchmark's figures, in seconds. Other fields may hold what they like."""
+
+    median: float = Field(gt=0, allow_inf_nan=False)
+    data: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] = []
+    iterations: int = Field(default=1, ge=1, le=MOST_AMOUNT)
+    total: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+
+class _Benchmark(BaseModel):
+    fullname: str = Field(min_length=1)
+    stats: _Stats
+    params: Any = None
+
+
+class _Document(BaseModel):
+    benchmarks: list[_Benchmark]
+    machine_info: dict[str, Any] | None = None
+    datetime: str | None = None
+
+
 def from_pytest_benchmark(path: Path) -> tuple[dict[str, Any], list[Record]]:
     """Manifest and records of what pytest-benchmark measured: one process, so one replicate of each benchmark.
 
-    Raises UserError where the file is not pytest-benchmark's.
+    Parameters that JSON has no word for (NaN and the infinities, which pytest-benchmark writes all the same) become
+    their names. Raises UserError where the file is not pytest-benchmark's, naming the key.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        benchmarks, info = document["benchmarks"], document.get("machine_info") or {}
-        found = [_imported(benchmark, str(document.get("datetime") or "")) for benchmark in benchmarks]
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} is not what pytest-benchmark writes: {type(error).__name__}: {error}",
-            hint="make it with: pytest --benchmark-json=FILE",
-        ) from error
+    document = schema.validated(_Document, _read(path), f"{path} is not what pytest-benchmark writes")
+    found = [_imported(benchmark, document.datetime or "") for benchmark in document.benchmarks]
+    twice = [label for (_, label), n in Counter((case.id, case.label) for case, _ in found).items() if n > 1]
+    if twice:
+        raise UserError(f"{path}: {twice[0]} is there twice", hint="import the files that it was joined of one by one")
+    if not found:
+        raise UserError(f"{path} holds no benchmark", hint="make it with: pytest --benchmark-json=FILE")
+    info = document.machine_info or {}
     cpu: dict[str, Any] = info["cpu"] if isinstance(info.get("cpu"), dict) else {}
     identity = {"cpu": cpu.get("brand_raw"), "system": info.get("system"), "architecture": info.get("machine")}
     manifest = {
@@ -164,7 +195,7 @@ def from_pytest_benchmark(path: Path) -> tuple[dict[str, Any], list[Record]]:
         "command": ["benchsuite", "import", path.name],
         "benchsuite_version": __version__,
         "measurement_version": MEASUREMENT_VERSION,
-        "hardware": {"identity": identity, "context": {}},
+        "hardware": {"identity": {key: _plain(value) for key, value in identity.items()}, "context": {}},
         "notes": ["One process measured all of it: nothing here says how another process would differ."],
         "cases": [case.to_json() for case, _ in found],
         "comparisons": [],
@@ -172,17 +203,42 @@ def from_pytest_benchmark(path: Path) -> tuple[dict[str, Any], list[Record]]:
     return manifest, [record for _, record in found]
 
 
-def _imported(benchmark: dict[str, Any], started: str) -> tuple[Case, Record]:
-    stats = benchmark["stats"]
-    median = float(stats["median"])
-    if not median > 0:
-        raise ValueError(f"{benchmark['fullname']} takes {median} s")
-    params = {"from": "pytest-benchmark", "fullname": benchmark["fullname"], "params": benchmark.get("params")}
-    case = Case(case_id("speed", params), "speed", benchmark["fullname"], params, (0,), 0.0)
+def _read(path: Path) -> Any:
+    """The JSON of a file. Raises UserError where there is none."""
+    try:
+        if not path.is_file():
+            raise UserError(f"{path} is no file", hint="give what pytest --benchmark-json=FILE wrote")
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"{path} is larger than {MOST_BYTES:,} bytes", hint="import fewer benchmarks at once")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UserError(
+            f"{path} is not what pytest-benchmark writes: {said}", hint="make it with: pytest --benchmark-json=FILE"
+        ) from error
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A value as JSON has it: what it has no word for by its name, text without halves of characters."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if depth > MOST_DEPTH:
+        return "…"
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item, depth + 1) for key, item in value.items()}
+    return [_plain(item, depth + 1) for item in value] if isinstance(value, list) else value
+
+
+def _imported(benchmark: _Benchmark, started: str) -> tuple[Case, Record]:
+    name, stats = _plain(benchmark.fullname), benchmark.stats
+    params = {"from": "pytest-benchmark", "fullname": name, "params": _plain(benchmark.params)}
+    case = Case(case_id("speed", params), "speed", name, params, (0,), 0.0)
     result = {
-        "time_s": median,
-        "samples_s": [float(x) for x in stats.get("data") or [median]],
-        "calls_per_sample": int(stats.get("iterations") or 1),
+        "time_s": stats.median,
+        "samples_s": stats.data or [stats.median],
+        "calls_per_sample": stats.iterations,
         "monitor": {},
     }
-    return case, Record(case.id, 0, "ok", None, started, float(stats.get("total") or 0.0), result)
+    return case, Record(case.id, 0, "ok", None, _plain(started), stats.total, result)

@@ -12,6 +12,7 @@ Nothing is measured and torch is not imported. The parameters of a case hold all
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,7 @@ from benchsuite.runs.builder import Builder
 from benchsuite.runs.case import Case, Comparison
 from benchsuite.runs.machine import Machine
 from benchsuite.runs.suite import Suite
+from benchsuite.timing import accelerator
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,20 @@ def resolve(
         suite = replace(suite, quality=replace(suite.quality, seeds=seeds))
     suite, notes = suite.with_corpora(tuple(corpora))
     suite = corpus_names.located(suite)
+    if suite.speed is not None and (suite.speed.threads or 0) > machine.cores:
+        raise UserError(
+            f"speed.threads: {suite.speed.threads} threads are asked for and this machine has {machine.cores} usable "
+            "cores",
+            hint="leave it out: all usable cores are the default",
+        )
+    if suite.speed is not None and suite.speed.mode is not None:
+        for device in machine.devices:
+            known = accelerator.modes(device.partition(":")[0])
+            if suite.speed.mode not in known:
+                raise UserError(
+                    f"speed.mode: {device} has no timing mode {suite.speed.mode!r}",
+                    hint=f"choose from: {', '.join(known)}",
+                )
     builder = Builder(suite, machine, notes=list(notes))
     if suite.speed is not None:
         speed_cases.add(builder, suite.speed)
@@ -93,8 +109,7 @@ def _filtered(builder: Builder, only: tuple[str, ...]) -> tuple[tuple[Case, ...]
     chosen = {identity for identity, label in labels.items() if _matches(label, only)}
     for pattern in only:
         if not any(_matches(label, (pattern,)) for label in labels.values()):
-            near = did_you_mean(pattern, list(labels.values()))
-            raise UserError(f"--only {pattern}: no case has such a label", hint=near)
+            raise UserError(f"--only {pattern}: no case has such a label", hint=_near(pattern, list(labels.values())))
     comparisons = tuple(comparison for comparison in builder.comparisons if comparison.case in chosen)
     needed = chosen | {comparison.base_case for comparison in comparisons}
     left = [comparison.about["name"] for comparison in builder.comparisons if comparison.kind == "control"]
@@ -102,6 +117,23 @@ def _filtered(builder: Builder, only: tuple[str, ...]) -> tuple[tuple[Case, ...]
     if left and any(comparison.kind == "quality" for comparison in comparisons):
         builder.notes.append(f"--only leaves out the controls {', '.join(left)}; add --only 'control/*' to keep them")
     return tuple(case for case in builder.cases.values() if case.id in needed), comparisons
+
+
+def _near(pattern: str, labels: Sequence[str]) -> str:
+    """What may have been meant: the beginning of a label, as long as the pattern; else how labels begin."""
+    plain = pattern.replace("*", "").strip("/")
+    depth = plain.count("/") + 1
+    starts = list(dict.fromkeys("/".join(label.split("/")[:depth]) for label in labels))
+    words = list(dict.fromkeys(part for label in labels for part in label.split("/")))
+    near = difflib.get_close_matches(plain, starts, n=1)
+    if near:
+        return f"did you mean '{near[0]}/*'?"
+    near = difflib.get_close_matches(plain, words, n=1)
+    return (
+        f"did you mean '*{near[0]}*'?"
+        if near
+        else did_you_mean(plain, list(dict.fromkeys(s.split("/")[0] for s in starts)))
+    )
 
 
 def _matches(label: str, patterns: Sequence[str]) -> bool:

@@ -103,7 +103,16 @@ def train_and_evaluate(
     bits = None  # a model that fills gaps predicts no running text
     if not model.spec.fills:
         bits = evaluate.bits_per_byte(model, prepared.tokenizer, prepared.heldout)
-    checkpoint.save(model, workdir / "model", prepared.tokenizer)
+    source = params["tasks"]["source"]
+    about = {
+        "corpus": params["corpus"]["name"],
+        "tasks": source if source in ("world", "facts") else None,
+        "languages": list(params["tasks"].get("languages", ())),
+        "objective": stages.last(params).objective,
+        "tokens": sum(log.tokens for log in logs),
+        "seed": seed,
+    }
+    checkpoint.save(model, workdir / "model", prepared.tokenizer, about)
     return {
         "train": _whole(params, logs, prepared, ranks),
         **({"stages": _stages(params, logs, prepared, ranks)} if "stages" in params else {}),

@@ -27,6 +27,16 @@ from benchsuite.runs.case import STATUSES, Record
 from benchsuite.schema import SCHEMA_VERSION
 from benchsuite.text import plain
 
+NOTHING = type(None)
+FIELDS: dict[str, tuple[type, ...]] = {
+    "case_id": (str,),
+    "replicate": (int,),
+    "reason": (str, NOTHING),
+    "started": (str,),
+    "time_s": (int, float),
+    "result": (dict, NOTHING),
+}
+
 
 class Store:
     """An open run directory, `folder` as the user named it and `real` without links. `records` are those on disk, in
@@ -169,8 +179,11 @@ def _read_records(path: Path, *, repair: bool) -> tuple[list[Record], str | None
 def _record(path: Path, line: bytes, number: int) -> Record:
     try:
         record = Record(**schema.record(json.loads(line), f"{path}:{number}"))
-        if record.status not in STATUSES or not isinstance(record.replicate, int):
+        if record.status not in STATUSES:
             raise ValueError(f"the status is {record.status!r}")
+        for key, kinds in FIELDS.items():
+            if not isinstance(getattr(record, key), kinds):
+                raise ValueError(f"{key} is {type(getattr(record, key)).__name__}")
     except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}:{number} is not a record: {error}", hint="the file was damaged or edited") from error
     return record

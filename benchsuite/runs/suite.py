@@ -17,6 +17,19 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from benchsuite.errors import did_you_mean
+from benchsuite.limits import (
+    LEAST_RATE,
+    MOST_AMOUNT,
+    MOST_DOCUMENTS,
+    MOST_ENTRIES,
+    MOST_RATE,
+    MOST_REPLICATES,
+    MOST_S,
+    MOST_SEED,
+    MOST_SIZE,
+    MOST_TEXT,
+    MOST_THREADS,
+)
 from benchsuite.pretrain.names import FACTS, PLACE
 from benchsuite.runs import yaml_tree
 
@@ -63,10 +76,19 @@ def as_multiple(value: Any) -> Any:
     return value
 
 
-Multiple = Annotated[str, BeforeValidator(as_multiple), Field(pattern=MULTIPLE)]
-Count = Annotated[int, BeforeValidator(as_count), Field(ge=1)]
-Names = Annotated[tuple[str, ...], BeforeValidator(as_names), Field(min_length=1)]
-Seconds = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(min_length=1, max_length=MOST_TEXT)]
+Label = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=50)]
+Multiple = Annotated[str, BeforeValidator(as_multiple), Field(pattern=MULTIPLE, max_length=20)]
+Size = Annotated[int, BeforeValidator(as_count), Field(ge=1, le=MOST_SIZE)]
+Replicates = Annotated[int, BeforeValidator(as_count), Field(ge=1, le=MOST_REPLICATES)]
+Documents = Annotated[int, BeforeValidator(as_count), Field(ge=1, le=MOST_DOCUMENTS)]
+Amount = Annotated[int, BeforeValidator(as_count), Field(ge=1, le=MOST_AMOUNT)]
+AmountOrNone = Annotated[int, BeforeValidator(as_count), Field(ge=0, le=MOST_AMOUNT)]
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(as_names), Field(min_length=1, max_length=MOST_ENTRIES)]
+Seconds = Annotated[float, Field(gt=0, le=MOST_S)]
+Rate = Annotated[float, Field(ge=LEAST_RATE, le=MOST_RATE)]
+Precision = Literal["float32", "bfloat16", "float16"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -80,11 +102,11 @@ class Section:
 class Model(Section):
     """The model of the quality cases and of whole steps. `seq` is the training length in tokens."""
 
-    layers: Count
-    width: Count
-    heads: Count
-    vocab: Count
-    seq: Count
+    layers: Size
+    width: Size
+    heads: Size
+    vocab: Size
+    seq: Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +117,11 @@ class Baseline(Section):
     {language} in the name of the corpus, and say nothing where it has none.
     """
 
-    activation: str = "gelu"
-    position: str = "learned"
-    embedding_norm: str = "off"
-    corpus: str = "curated"
-    languages: str = "en"
+    activation: Name = "gelu"
+    position: Name = "learned"
+    embedding_norm: Name = "off"
+    corpus: Name = "curated"
+    languages: Name = "en"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,13 +129,13 @@ class Shape(Section):
     """Sizes of a speed case; what is not given is the model's, and the batch that of training. The `name` (`1b3`) is
     for people: it is in labels and reports, and changes no case."""
 
-    name: Annotated[str, Field(pattern=r"^[\w.+-]+$")] | None = None
-    batch: Count | None = None
-    seq: Count | None = None
-    width: Count | None = None
-    heads: Count | None = None
-    layers: Count | None = None
-    vocab: Count | None = None
+    name: Label | None = None
+    batch: Size | None = None
+    seq: Size | None = None
+    width: Size | None = None
+    heads: Size | None = None
+    layers: Size | None = None
+    vocab: Size | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +155,7 @@ class SpeedCase(Section):
     direction: Literal["fwd", "fwd+bwd", "step"] | None = None
     dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     shape: Annotated[Shape, BeforeValidator(as_shape)] = Shape()
-    shapes: tuple[Shape, ...] = ()
+    shapes: Annotated[tuple[Shape, ...], Field(max_length=MOST_ENTRIES)] = ()
     matching: Literal["iso-parameter", "iso-width"] | None = None  # default: the suite's
 
 
@@ -148,14 +170,14 @@ class Speed(Section):
     benchsuite.timing.accelerator tells what there is); without it each device has its own default.
     """
 
-    cases: tuple[SpeedCase, ...] = ()
-    rounds: Count = 5
-    most_rounds: Count = 20
+    cases: Annotated[tuple[SpeedCase, ...], Field(max_length=MOST_ENTRIES)] = ()
+    rounds: Replicates = 5
+    most_rounds: Replicates = 20
     resolve: Annotated[float, Field(gt=0, lt=1)] = 0.01
     budget_s: Seconds | None = None
     sample_s: Seconds = 1.0
     timeout_s: Seconds = 120.0
-    threads: Count | None = None
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = None
     call_limit_s: Seconds | None = None
     mode: Literal["wall", "cold", "event-cold", "event-hot", "graph-hot"] | None = None
 
@@ -165,23 +187,23 @@ class Train(Section):
     """Mirrors `benchsuite.pretrain.trainer.TrainConfig`, which explains the fields. The implementation `best` is
     resolved in the plan, for each model and machine."""
 
-    tokens: Count
-    batch: Count = 32
-    lr: Annotated[float, Field(gt=0)] = 3e-3
+    tokens: Amount
+    batch: Size = 32
+    lr: Rate = 3e-3
     min_lr: Fraction = 0.1
     warmup: Fraction = 0.05
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0, le=MOST_RATE)] = 0.1
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
-    eps: Annotated[float, Field(gt=0)] = 1e-8
-    clip: Annotated[float, Field(gt=0)] = 1.0
+    eps: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    clip: Annotated[float, Field(gt=0, le=1e9)] = 1.0
     implementation: Literal["best", "eager", "sdpa", "fused"] = "sdpa"
-    ramp_tokens: Annotated[int, BeforeValidator(as_count), Field(ge=0)] = 0
-    ramp_batch: Count = 32
-    ramp_step: Count | None = None
-    micro_batch: Count | None = None
-    decay_tokens: Annotated[int, BeforeValidator(as_count), Field(ge=0)] = 0
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    ramp_tokens: AmountOrNone = 0
+    ramp_batch: Size = 32
+    ramp_step: Size | None = None
+    micro_batch: Size | None = None
+    decay_tokens: AmountOrNone = 0
+    precision: Precision = "float32"
     recompute: bool = False
     compile: bool = False
 
@@ -191,9 +213,9 @@ class Tokenizer(Section):
     """A byte-level BPE of `vocab` entries (default: the model's), trained on equal shares of `corpora` (default: the
     baseline's, in all languages that are compared), `train_bytes` in all (default: those of a corpus, at most 2 MB)."""
 
-    vocab: Count | None = None
+    vocab: Size | None = None
     corpora: Names | None = None
-    train_bytes: Count | None = None
+    train_bytes: Amount | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +224,7 @@ class Tasks(Section):
     held-out documents (`auto`: those that the corpus has). `limit` documents each; `names` picks some of them."""
 
     source: Literal["auto", "world", "facts", "derived"] = "auto"
-    limit: Count = 300
+    limit: Documents = 300
     names: Names | None = None
 
 
@@ -214,10 +236,10 @@ class Control(Section):
     baseline's.
     """
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1, max_length=100)]
     set: dict[str, Any]
     expect: Literal["unresolved", "worse"]
-    description: str = ""
+    description: Annotated[str, Field(max_length=10 * MOST_TEXT)] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,10 +247,10 @@ class Stability(Section):
     """The baseline and every variant trained at each of `lr` (multiples of the recipe's) in each of `precisions`, on
     `tokens` (default: the recipe's), at `seeds` seeds, without evaluation: which of them survive, and how calmly."""
 
-    lr: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
-    precisions: Annotated[tuple[Literal["float32", "bfloat16", "float16"], ...], Field(min_length=1)] = ("float32",)
-    tokens: Count | None = None
-    seeds: Count = 1
+    lr: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
+    precisions: Annotated[tuple[Precision, ...], Field(min_length=1, max_length=3)] = ("float32",)
+    tokens: Amount | None = None
+    seeds: Replicates = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +262,7 @@ class Stage(Section):
     architecture: Literal["causal", "prefix", "encdec"] = "causal"
     objective: Literal["lm", "prefix-lm", "span-corruption", "multitask"] = "lm"
     tokens: Multiple = "1x"
-    batch: Count | None = None
+    batch: Size | None = None
     lr: Multiple = "1x"
     tasks: Names | None = None
 
@@ -250,8 +272,8 @@ class Recipe(Section):
     """A training in stages, each of which goes on with the weights of the one before. It is compared with the recipe
     `against`, or with the baseline: a causal decoder taught full language modelling."""
 
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
-    against: str | None = None
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
+    against: Name | None = None
 
     @property
     def component(self) -> str:
@@ -274,19 +296,19 @@ class Quality(Section):
 
     train: Train
     variants: dict[str, Names] = field(default_factory=dict)
-    recipes: dict[Annotated[str, Field(pattern=r"^[\w.+-]+$")], Recipe] = field(default_factory=dict)
-    seeds: Count = 2
+    recipes: Annotated[dict[Label, Recipe], Field(max_length=MOST_ENTRIES)] = field(default_factory=dict)
+    seeds: Replicates = 2
     timeout_s: Seconds = 1200.0
     tokenizer: Tokenizer = Tokenizer()
     tasks: Tasks = Tasks()
-    train_bytes: Count | None = None  # of each corpus; default: 4 for each token
-    heldout_bytes: Count = 60_000
-    corpus_seed: Annotated[int, Field(ge=0)] = 0
-    longest: Count | None = None
+    train_bytes: Amount | None = None  # of each corpus; default: 4 for each token
+    heldout_bytes: Amount = 60_000
+    corpus_seed: Seed = 0
+    longest: Size | None = None
     language_tokens: Literal["all", "baseline"] = "all"
     matchings: Annotated[tuple[Literal["iso-parameter", "iso-width"], ...], Field(min_length=1)] | None = None
     stability: Stability | None = None
-    controls: tuple[Control, ...] = ()
+    controls: Annotated[tuple[Control, ...], Field(max_length=MOST_ENTRIES)] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +319,7 @@ class Setting(Section):
     model: Model
     baseline: Baseline
     train: Train
-    init_offset: Annotated[int, Field(ge=0)] = 0
+    init_offset: Seed = 0
 
     def changed(self, changes: dict[str, Any]) -> Setting:
         """This setting with a control's changes. Raises ValueError with what is wrong."""
@@ -328,12 +350,12 @@ class Suite(Section):
     """A suite as its file, its includes, its scale and the command line's overrides give it. `scale` names the file of
     `suites/scales` that it lies on: model, recipe and text of a size."""
 
-    name: Annotated[str, Field(min_length=1, pattern=r"^[\w.+-]+$")]
+    name: Label
     model: Model
-    description: str = ""
+    description: Annotated[str, Field(max_length=10 * MOST_TEXT)] = ""
     baseline: Baseline = Baseline()
     matching: Literal["iso-parameter", "iso-width"] = "iso-parameter"
-    scale: str | None = None
+    scale: Name | None = None
     speed: Speed | None = None
     quality: Quality | None = None
 

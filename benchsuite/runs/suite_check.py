@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
 
 from benchsuite import components
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.pretrain.gaps import marks
-from benchsuite.pretrain.names import MIX, PLACE
+from benchsuite.pretrain.names import MIX, PLACE, path_of
 from benchsuite.runs.suite import CORPUS, LANGUAGES, Quality, Shape, Speed, Suite
 from benchsuite.runs.yaml_tree import KeyPath
 
@@ -29,7 +28,26 @@ def problems(suite: Suite) -> Iterator[tuple[KeyPath, str]]:
         yield from _quality_problems(suite, suite.quality)
 
 
+def without_effect(suite: Suite, path: KeyPath) -> str | None:
+    """Why the value at `path` decides nothing in `suite`; None where it may."""
+    match path:
+        case ("quality", "train", "ramp_batch" | "ramp_step") if suite.quality and not suite.quality.train.ramp_tokens:
+            return "quality.train.ramp_tokens is 0, so the batch does not grow"
+        case ("quality", "language_tokens") if suite.quality and LANGUAGES not in suite.quality.variants:
+            return "the suite compares no languages"
+        case ("baseline", "languages") if PLACE not in suite.baseline.corpus:
+            return f"the name of the corpus {suite.baseline.corpus} has no {PLACE}"
+        case ("speed", "cases", int(number), "shape", "layers") if suite.speed:
+            return "a layer is measured alone" if suite.speed.cases[number].scope == "layer" else None
+        case ("speed", str(key), *_) if suite.speed and not suite.speed.cases and key != "cases":
+            return "the speed part has no cases"
+    return None
+
+
 def _speed_problems(suite: Suite, speed: Speed) -> Iterator[tuple[KeyPath, str]]:
+    if speed.sample_s >= speed.timeout_s:
+        key: KeyPath = ("speed", "sample_s")
+        yield key, f"{speed.sample_s:g} s of samples do not fit into the timeout_s of {speed.timeout_s:g} s"
     known = sorted(components.IMPLEMENTATION_SUMMARIES)
     for index, case in enumerate(speed.cases):
         path: KeyPath = ("speed", "cases", index)
@@ -148,9 +166,17 @@ def _unknown(path: KeyPath, component: str, name: str) -> Iterator[tuple[KeyPath
         from benchsuite.pretrain import corpora
 
         known = list(corpora.names())
+        try:
+            if name.startswith("hub:"):
+                corpora.hub.parse(name)
+            elif name.startswith(MIX):
+                corpora.mixture.split_name(name)
+        except UserError as error:
+            yield path, f"{error.message} ({error.hint})"
+            return
         if PLACE in name or name.startswith(("hub:", MIX)):
             return  # what it stands for is looked for when it is known
-        if name not in known and not Path(name).expanduser().exists():
+        if name not in known and not path_of(name).exists():
             yield path, f"{_no_such(CORPUS, name, known)} (or a file, a folder, or hub:OWNER/NAME)"
     elif name not in (known := list(components.variants(component))):
         yield path, _no_such(f"{component} variant", name, known)

@@ -19,11 +19,18 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from benchsuite.errors import UserError, did_you_mean
+from benchsuite.pretrain.names import path_of
 from benchsuite.runs import yaml_tree
 from benchsuite.runs.suite import Suite, packaged_files, scales
-from benchsuite.runs.suite_check import problems
+from benchsuite.runs.suite_check import problems, without_effect
 from benchsuite.runs.yaml_tree import KeyPath, Place, Tree
 
+# Keys that say which files are read. An override comes after that.
+TOO_LATE = {
+    "include": "write a suite file that includes both",
+    "scale": "--scale NAME takes another size of the suite",
+    "at": "override the key itself",
+}
 SHOWN = 6  # problems of one file that are told at once
 
 
@@ -31,7 +38,7 @@ def find(suite: str, beside: Path | None = None) -> Path:
     """The file of a suite given by name or path; `beside` is the folder that relative paths start from."""
     if suite in packaged_files():
         return packaged_files()[suite]
-    path = Path(suite).expanduser()
+    path = path_of(suite)
     if beside is not None and not path.is_absolute():
         path = beside / path
     if path.suffix not in (".yaml", ".yml") and not path.exists():
@@ -45,7 +52,11 @@ def read(suite: str, *, sets: Sequence[str] = (), scale: str | None = None) -> S
     tree = _at_scale(_with_includes(find(suite), ()), scale)
     for override in sets:
         tree = _set(tree, override)
-    return validate(tree)
+    found = validate(tree)
+    for override in sets:
+        if reason := without_effect(found, _key(override)):
+            raise UserError(f"--set {override}: has no effect: {reason}")
+    return found
 
 
 def from_json(value: dict[str, Any]) -> Suite:
@@ -159,10 +170,12 @@ def _set(tree: Tree, override: str) -> Tree:
     """`tree` with one override; the value is read as YAML would read it."""
     name, equals, text = override.partition("=")
     place = Place(f"--set {override}", 0)
-    path: KeyPath = tuple(int(part) if part.isdecimal() else part for part in name.strip().split("."))
+    path = _key(name)
     if not equals or not all(str(part) for part in path):
         raise UserError(f"--set {override}: should be KEY=VALUE", hint="for instance --set quality.train.tokens=200k")
-    given = yaml_tree.parse(text.encode() or b'""', f"--set {override}")
+    if path[0] in TOO_LATE:
+        raise UserError(f"--set {override}: has no effect on a suite that has been read", hint=TOO_LATE[str(path[0])])
+    given = yaml_tree.parse(text.encode(errors="surrogateescape") or b'""', f"--set {override}")
     value = json.loads(json.dumps(tree.value)) if isinstance(tree.value, dict) else {}
     parent: Any = value
     for depth, part in enumerate(path[:-1]):
@@ -184,6 +197,12 @@ def _set(tree: Tree, override: str) -> Tree:
     else:
         parent[typing.cast(int, last)] = given.value
     return Tree(value, {**tree.places, path: place})
+
+
+def _key(override: str) -> KeyPath:
+    """The path that an override begins with. An index has at most nine digits."""
+    words = override.partition("=")[0].strip().split(".")
+    return tuple(int(word) if word.isascii() and word.isdecimal() and len(word) < 10 else word for word in words)
 
 
 def _item(parent: Any, part: object) -> Any:

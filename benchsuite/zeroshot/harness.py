@@ -28,6 +28,16 @@ from benchsuite.errors import UserError
 from benchsuite.zeroshot import bigscience, offline
 from benchsuite.zeroshot.evaluate import quiet
 
+# Decoders whose names had no owner until 2024, when the hub gave them one.
+RENAMED = {
+    **{name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "openai-gpt")},
+    "distilgpt2": "distilbert/distilgpt2",
+    "ctrl": "Salesforce/ctrl",
+    "transfo-xl-wt103": "transfo-xl/transfo-xl-wt103",
+    "xlnet-base-cased": "xlnet/xlnet-base-cased",
+    "xlnet-large-cased": "xlnet/xlnet-large-cased",
+}
+
 
 @dataclass(frozen=True)
 class Score:
@@ -85,6 +95,11 @@ def transformers_model(
         ) from error
 
 
+def named(model: str) -> str:
+    """A model's name on the hub today, where it is known by an older one without an owner; else `model` as it is."""
+    return model if Path(model).exists() else RENAMED.get(model, model)
+
+
 def check(model: str, revision: str | None = None, gguf: str | None = None) -> None:
     """Raises UserError for what is no checkpoint, before transformers takes a folder's name for one of the hub."""
     folder = Path(model)
@@ -94,7 +109,11 @@ def check(model: str, revision: str | None = None, gguf: str | None = None) -> N
         if folder.is_file():
             raise UserError(f"{model} is a file; a checkpoint is a folder", hint="name its folder (and --gguf FILE)")
         if model.count("/") != 1 or model.startswith((".", "/", "~")):
-            raise UserError(f"there is no folder {model}", hint="give a checkpoint's folder, or OWNER/NAME of the hub")
+            near = difflib.get_close_matches(model, RENAMED, n=1)
+            meant = f"did you mean {near[0]} ({RENAMED[near[0]]})? Else " if near else ""
+            raise UserError(
+                f"there is no folder {model}", hint=f"{meant}give a checkpoint's folder, or OWNER/NAME of the hub"
+            )
         return
     if revision:
         raise UserError(f"{model} is a folder, which has no revision {revision!r}", hint="leave --revision out")

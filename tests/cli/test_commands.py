@@ -55,6 +55,25 @@ def test_everything_can_be_listed_for_people_and_programs(what: str, names: set[
         assert name in benchsuite("list", what, COLUMNS="200").stdout
 
 
+@pytest.mark.parametrize("columns", ["60", "20", "none"])
+def test_no_width_loses_a_name(columns: str) -> None:
+    """Rows are folded where there is room for words, and run over where there is not; a pipe has no width."""
+    names = [row["variant"] for row in json.loads(benchsuite("list", "components", "--json").stdout)]
+    shown = benchsuite("list", "components", COLUMNS=columns).stdout
+    assert set(names) <= set(shown.split())
+    assert {"embedding_norm", "arXiv:2104.09864"} <= set(shown.split())
+    if columns == "none":
+        assert len(shown.splitlines()) == len(names) + 1
+
+
+def test_keys_of_lists_are_words_for_programs() -> None:
+    for what in ("suites", "components", "implementations", "corpora", "tasks", "bigscience27", "scales"):
+        for row in json.loads(benchsuite("list", what, "--json").stdout):
+            assert all(key.isidentifier() for key in row), row
+    tasks = json.loads(benchsuite("list", "tasks", "--json").stdout)
+    assert {type(row["random_acc"]) for row in tasks} == {float}
+
+
 def test_doctor_says_what_works_and_how_to_mend_the_rest(tmp_path: Path) -> None:
     env = {"PATH": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     found = json.loads(benchsuite("doctor", "--json", "--noise", "0", **env).stdout)
@@ -65,6 +84,44 @@ def test_doctor_says_what_works_and_how_to_mend_the_rest(tmp_path: Path) -> None
     assert checks["hub corpora"]["fix"] == "unset HF_HUB_OFFLINE"
     assert found["hardware"]["identity"]["cores"] >= 1
     assert "compile" in benchsuite("doctor", "--noise", "0.5", **env).stdout
+
+
+def test_doctor_claims_nothing_of_a_hub_that_it_has_not_asked() -> None:
+    def hub(*options: str) -> dict[str, object]:
+        env = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}  # nobody listens on the discard port
+        found = json.loads(benchsuite("doctor", "--json", "--noise", "0", *options, **env).stdout)
+        [row] = [check for check in found["checks"] if check["what"] == "hub corpora"]
+        return row
+
+    assert hub()["works"] is None
+    assert hub("--hub")["works"] is False
+
+
+def test_a_model_is_asked_about_what_it_read(tmp_path: Path) -> None:
+    """One of other text was asked about the generated world, of which it had read nothing."""
+    text = tmp_path / "own.txt"
+    text.write_text("\n\n".join(f"Line {n} of my own text tells of {n * n}. It goes on." for n in range(9000)))
+    small = ["--layers", "1", "--width", "16", "--heads", "2", "--tokens", "4000", "--corpus-bytes", "100000"]
+    for name, corpus in (("own", str(text)), ("facts", "facts-eu")):
+        trained = benchsuite("pretrain", "-o", str(tmp_path / name), *small, "--corpus", corpus)
+        assert trained.returncode == 0, trained.stderr
+        about = json.loads((tmp_path / name / "spec.json").read_text())["about"]
+        assert (about["corpus"], about["seed"]) == (corpus, 0)
+    refused = benchsuite("evaluate", str(tmp_path / "own"), "--limit", "20")
+    assert refused.returncode == 2
+    assert f"read {text}, which brings no tasks" in refused.stderr
+    asked = benchsuite("evaluate", str(tmp_path / "own"), "--limit", "20", "--tasks", "world", "--json")
+    assert "last_word" in json.loads(asked.stdout)
+    asked = benchsuite("evaluate", str(tmp_path / "facts"), "--limit", "20", "--json")
+    assert "facts_eu" in json.loads(asked.stdout)
+
+
+def test_a_model_of_the_hub_is_found_by_its_old_name() -> None:
+    done = benchsuite("evaluate", "gpt2")
+    assert done.returncode == 2
+    assert "gpt2 is openai-community/gpt2 on the hub" in done.stderr
+    assert "name tasks for it" in done.stderr
+    assert "did you mean gpt2-medium" in benchsuite("evaluate", "gpt2-mediun", "--tasks", "piqa").stderr
 
 
 def test_no_host_name_and_no_user_name_are_told(tmp_path: Path) -> None:

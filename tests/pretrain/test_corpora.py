@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +23,8 @@ from benchsuite.errors import UserError
 from benchsuite.pretrain import corpora
 from benchsuite.pretrain.corpora import Corpus, files, hub, load, names, split
 from benchsuite.pretrain.corpora.files import cut, read_documents
+from benchsuite.pretrain.corpora.filters import c4_filter
+from benchsuite.pretrain.corpora.text import sentences
 
 PARAGRAPH = "Paragraph {0} tells of thing {0}. It goes on for a while about {0}, and then it ends.\n\n"
 
@@ -246,7 +250,7 @@ def test_jsonl(tmp_path: Path) -> None:
         ("[1]", "expected a JSON object, got list"),
         ('{"body": "x", "id": 1}', 'no field "text"; the fields are: body, id'),
         ('{"text": 3}', "no string but int"),
-        ('{"text": null}', "no string but NoneType"),
+        ('{"text": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deep"),
         ('{"text": "a\\ud800b"}', "surrogate"),
     ],
 )
@@ -288,6 +292,98 @@ def test_parquet_without_a_clear_column_names_them(tmp_path: Path, columns: dict
 def test_torn_parquet(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UserError, match=r"a\.parquet: not a readable parquet file"):
         list(read_documents(write(tmp_path, "a.parquet", content)))
+
+
+# ---- what has no end or no text -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".jsonl", ".parquet"])
+def test_a_pipe_and_a_device_are_refused_unread(tmp_path: Path, suffix: str) -> None:
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    (tmp_path / f"device{suffix}").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        for refuse in (files.check, lambda path: list(read_documents(path))):
+            with pytest.raises(UserError, match="not a regular file"):
+                refuse(tmp_path / f"{name}{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".jsonl"])
+def test_a_file_with_a_hole_is_refused_unread(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path, f"a{suffix}", '{"text": "fine"}\n')
+    os.truncate(path, 2**40)
+    with pytest.raises(UserError, match="it has a hole at byte"):
+        files.check(path)
+
+
+def test_a_line_without_end_is_refused_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LONGEST_ROW", 1000)
+    path = write(tmp_path, "a.jsonl", '{"text": "fine"}\n' + json.dumps({"text": "a" * 1000}))
+    with pytest.raises(UserError, match=r"a\.jsonl, line 2: longer than 1,000 bytes"):
+        list(read_documents(path))
+
+
+def test_a_folder_with_too_much_in_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        write(tmp_path, f"{number}.log", "")
+    write(tmp_path, "a.txt", "text")
+    assert list(read_documents(tmp_path)) == ["text"]
+    monkeypatch.setattr(files, "MOST_ENTRIES", 10)
+    with pytest.raises(UserError, match="more than 10 entries"):
+        list(read_documents(tmp_path))
+
+
+def test_a_row_without_text_is_no_document_in_any_format(tmp_path: Path) -> None:
+    texts = ["one", None, "", "two"]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet")
+    write(tmp_path, "a.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in texts))
+    for name in ("a.parquet", "a.jsonl"):
+        assert list(read_documents(tmp_path / name)) == ["one", "two"]
+
+
+def test_parquet_with_a_point_in_the_name_of_its_column(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a.b": ["one", "two"], "id": [1, 2]}), tmp_path / "a.parquet")
+    assert list(read_documents(tmp_path / "a.parquet")) == ["one", "two"]
+
+
+def test_parquet_with_odd_columns_is_refused(tmp_path: Path) -> None:
+    for odd in (
+        pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]),
+        pa.table({"text": pa.array([["a"]])}),
+        pa.table({"text": pa.array([{"text": "a"}])}),
+        pa.table({"text": pa.array([b"a"])}),
+        pa.table({"text": pa.array([None], pa.null())}),
+    ):
+        pq.write_table(odd, tmp_path / "a.parquet")
+        with pytest.raises(UserError, match="columns: text"):
+            list(read_documents(tmp_path / "a.parquet"))
+
+
+def test_a_damaged_corpus_is_read_or_refused(tmp_path: Path) -> None:
+    """Bytes changed, cut off and put in, in every format: documents or one message."""
+    pq.write_table(
+        pa.table({"text": ["one two three" * 20, None, "four"] * 9, "id": [1, 2, 3] * 9}), tmp_path / "a.parquet"
+    )
+    write(tmp_path, "a.jsonl", json.dumps({"text": "a\u00e9 b", "id": [1, {"a": None}]}) + "\n" + '{"text": null}\n')
+    write(tmp_path, "a.txt", "Text with é and 猫.\n\nMore of it.\n")
+    draw = random.Random(0)
+    for name in ("a.parquet", "a.jsonl", "a.txt"):
+        whole = (tmp_path / name).read_bytes()
+        for _ in range(300):
+            damaged = bytearray(whole)
+            for _ in range(draw.randint(1, 4)):
+                place = draw.randrange(len(damaged))
+                damaged[place : place + draw.choice([0, 1, 1, 1, 9])] = draw.randbytes(draw.choice([0, 1, 1, 1, 4]))
+            write(tmp_path, name, bytes(damaged))
+            with contextlib.suppress(UserError):
+                assert all(isinstance(text, str) and text for text in read_documents(tmp_path / name))
+
+
+def test_long_rows_of_marks_are_cut_in_time_that_grows_with_them() -> None:
+    """A row of n marks took n^2 steps: a minute for what takes a hundredth of a second."""
+    marks = "." * 200_000 + "x"
+    assert sentences(marks) == [marks]
+    assert c4_filter([f"{marks} It is a line of words.", marks]) == []
+    assert "".join(files.cut(iter((marks,)))) == marks
 
 
 # ---- folders and names ----------------------------------------------------------------------------------------------

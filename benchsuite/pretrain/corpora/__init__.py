@@ -24,7 +24,7 @@ from benchsuite.cache import digest as digest_of
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.pretrain.corpora import facts, files, hub, installed, mixture, world
 from benchsuite.pretrain.corpora.text import fill, plain, size
-from benchsuite.pretrain.names import FACTS, MIX, PLACE
+from benchsuite.pretrain.names import FACTS, MIX, PLACE, path_of
 
 SPLIT_VERSION = 1
 
@@ -90,7 +90,7 @@ def load(name: str, *, train_bytes: int, heldout_bytes: int = 100_000, seed: int
         return _cached(
             name, fields | sizes, lambda: split(name, hub.read_documents(dataset, commit), **_arguments(sizes))
         )
-    path = Path(name).expanduser()
+    path = path_of(name)
     if not name or not path.exists():
         raise _unknown(name)
     train, heldout = split(name, files.read_documents(path), **_arguments(sizes))
@@ -109,10 +109,11 @@ def split(
     """
     first = list(fill(documents, train_bytes + heldout_bytes))
     total = sum(map(size, first))
-    if total < 2 * heldout_bytes:
+    least = heldout_bytes + min(heldout_bytes, train_bytes)
+    if total < least:
         raise UserError(
-            f"the corpus {name} is too small: {total:,} bytes of text; the minimum is {2 * heldout_bytes:,}, for "
-            f"{heldout_bytes:,} bytes held out and as many to train on",
+            f"the corpus {name} is too small: {total:,} bytes of text; the minimum is {least:,}, for "
+            f"{heldout_bytes:,} bytes held out and {least - heldout_bytes:,} to train on",
             hint="give more text, or hold out less",
         )
     key = seed.to_bytes(8, "little", signed=True)

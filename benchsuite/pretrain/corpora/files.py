@@ -2,15 +2,19 @@
 
 A text file is cut into documents of about 2-4 kB at paragraph breaks (else line breaks, sentence ends, spaces). A row
 of .jsonl or .parquet is one document; a row longer than 16 kB is cut like a text file, so that one book in one row
-still gives documents to hold out.
+still gives documents to hold out. A row whose text is null or empty is no document, in every format and on the hub;
+one without the field, or with another type in it, is an error.
 """
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import itertools
 import json
+import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,14 +29,26 @@ if TYPE_CHECKING:
 SUFFIXES = (".txt", ".jsonl", ".parquet")
 DOCUMENT_BYTES = (2000, 4000)  # where a long text may be cut
 LONG_ROW_BYTES = 16_000
+LONGEST_ROW = 32 << 20  # bytes of a line of .jsonl
+PARQUET_ROWS = 64  # read at once: one may hold a book
+MOST_FILES = 100_000  # of a folder
+MOST_ENTRIES = 1_000_000  # of a folder, files of other kinds and folders included
 _BLOCK = 1 << 20
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CUTS = (
     regex.compile(r"\n[ \t]*\n\s*"),
     regex.compile(r"\n"),
-    regex.compile(r"[.!?…؟۔।።។]+[\"'”’»)]*\s+|[。！？｡]+[”’」』]*"),
+    # From the first mark of a row alone, and without going back, or a row of n marks would take n^2 steps.
+    regex.compile(r"(?:\G|(?<![.!?…؟۔।።។]))[.!?…؟۔।።។]++[\"'”’»)]*+\s+|[。！？｡]++[”’」』]*+"),
     regex.compile(r"\s"),
 )
+
+
+def check(path: Path) -> None:
+    """Raises UserError for what cannot be a corpus, without reading it: `read_documents` says what. To be called before
+    a corpus is hashed or waited for."""
+    for file in files_of(path) if path.is_dir() else [path]:
+        _check_file(file)
 
 
 def read_documents(path: Path) -> Iterator[str]:
@@ -40,10 +56,11 @@ def read_documents(path: Path) -> Iterator[str]:
 
     In a folder the files take turns, a few documents each (64 files at a time), so that a reader that stops early has
     not read one file only. Raises UserError, naming the file and the place in it, for a file that is missing,
-    unreadable, binary, not UTF-8, or without the expected field or column, and for a folder without a supported file.
+    unreadable, no regular file, binary, not UTF-8, or without the expected field or column, and for a folder without a
+    supported file or with too many.
     """
     if path.is_dir():
-        yield from _in_turns(_files_of(path))
+        yield from _in_turns(files_of(path))
     else:
         yield from _read_file(path)
 
@@ -78,9 +95,19 @@ def _cut_at(window: str, limits: tuple[int, int]) -> int:
     return high
 
 
-def _files_of(folder: Path) -> list[Path]:
+def files_of(folder: Path) -> list[Path]:
+    """The supported files of a folder, sorted. Raises UserError where there are none or too many."""
+    found = []
     try:
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        for number, path in enumerate(folder.rglob("*")):
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                found.append(path)
+            if number >= MOST_ENTRIES or len(found) > MOST_FILES:
+                raise UserError(
+                    f"the folder {folder} is no corpus: it holds more than {MOST_ENTRIES:,} entries or {MOST_FILES:,} "
+                    "corpus files",
+                    hint="name a folder that holds the corpus alone, or join its files",
+                )
     except OSError as error:
         raise UserError(f"the folder {folder} cannot be read: {error.strerror}") from error
     if not found:
@@ -88,7 +115,35 @@ def _files_of(folder: Path) -> list[Path]:
             f"the folder {folder} holds no corpus file",
             hint=f"a corpus is made of files ending in {', '.join(SUFFIXES)}",
         )
-    return found
+    return sorted(found)
+
+
+def _check_file(path: Path) -> None:
+    """Raises UserError for a file that has no end, no text or no column of text."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(
+            f"{path}: a corpus file ends in {', '.join(SUFFIXES)}, not {suffix or 'nothing'}",
+            hint="plain text in UTF-8 is read when its name ends in .txt",
+        )
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(
+                f"{path} is not a regular file: a pipe or a device may never end", hint="write the text to a file"
+            )
+        if suffix == ".parquet":
+            _parquet_column(path)
+            return
+        with open(path, "rb") as file:
+            hole = os.lseek(file.fileno(), 0, os.SEEK_HOLE) if status.st_size else 0
+        if hole < status.st_size:
+            raise UserError(
+                f"{path}: a binary file, not text: it has a hole at byte {hole:,}, which reads as zeros",
+                hint="a corpus is text in UTF-8; is the copy or the download complete?",
+            )
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _in_turns(files: list[Path], documents_a_turn: int = 4, open_at_once: int = 64) -> Iterator[str]:
@@ -106,17 +161,12 @@ def _in_turns(files: list[Path], documents_a_turn: int = 4, open_at_once: int = 
 
 
 def _read_file(path: Path) -> Iterator[str]:
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UserError(
-            f"{path}: a corpus file ends in {', '.join(SUFFIXES)}, not {suffix or 'nothing'}",
-            hint="plain text in UTF-8 is read when its name ends in .txt",
-        )
+    _check_file(path)
     try:
-        if suffix == ".txt":
+        if path.suffix.lower() == ".txt":
             yield from cut(_text_blocks(path))
         else:
-            for row in _jsonl_rows(path) if suffix == ".jsonl" else _parquet_rows(path):
+            for row in _jsonl_rows(path) if path.suffix.lower() == ".jsonl" else _parquet_rows(path):
                 yield from cut_long(row)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -176,7 +226,12 @@ def _jsonl_rows(path: Path) -> Iterator[str]:
     """The "text" of each line; blank lines are skipped."""
     offset = 0
     with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(iter(lambda: file.readline(LONGEST_ROW + 1), b""), 1):
+            if len(line) > LONGEST_ROW:
+                raise UserError(
+                    f"{path}, line {number}: longer than {LONGEST_ROW:,} bytes",
+                    hint="a line is one document; a long text can be read as .txt",
+                )
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)
             try:
@@ -198,11 +253,15 @@ def _jsonl_text(line: bytes) -> Iterator[str]:
         row = json.loads(decoded)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
     if not isinstance(row, dict):
         raise ValueError(f"expected a JSON object, got {type(row).__name__}")
     if "text" not in row:
         raise ValueError(f'no field "text"; the fields are: {", ".join(map(str, list(row)[:8])) or "none"}')
     text = row["text"]
+    if text is None:
+        return
     if not isinstance(text, str):
         raise ValueError(f'the field "text" is no string but {type(text).__name__}')
     if _SURROGATE.search(text):
@@ -211,15 +270,43 @@ def _jsonl_text(line: bytes) -> Iterator[str]:
 
 
 def _parquet_rows(path: Path) -> Iterator[str]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    column = _parquet_column(path)
+    with _parquet_said(path), pq.ParquetFile(path) as file:
+        # A name with a point would be taken for a field inside another.
+        columns = None if "." in column else [column]
+        for batch in file.iter_batches(batch_size=PARQUET_ROWS, columns=columns):
+            for text in batch.column(batch.schema.get_field_index(column)):
+                if value := text.as_py():
+                    yield value
+
+
+def _parquet_column(path: Path) -> str:
+    """The column of the documents, by the file's footer alone."""
+    import pyarrow.parquet as pq
+
+    with _parquet_said(path), pq.ParquetFile(path) as file:
+        return _text_column(path, file.schema_arrow)
+
+
+@contextlib.contextmanager
+def _parquet_said(path: Path) -> Iterator[None]:
+    """Turns what pyarrow says of a damaged file into a message. It raises many types."""
+    import pyarrow as pa
+
     try:
-        with pq.ParquetFile(path) as file:
-            column = _text_column(path, file.schema_arrow)
-            for batch in file.iter_batches(batch_size=1024, columns=[column]):
-                yield from (row for row in batch.column(0).to_pylist() if row)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+        yield
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise UserError(
             f"{path}: not a readable parquet file: {' '.join(str(error).split())[:200]}",
             hint="a corpus in parquet has a string column named text, or one string column",
@@ -234,12 +321,13 @@ def _text_column(path: Path, schema: pa.Schema) -> str:
         return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 
     strings = [field.name for field in schema if is_string(field.type)]
-    if "text" in strings:
+    if strings.count("text") == 1:
         return "text"
     if len(strings) == 1:
         return strings[0]
     columns = ", ".join(f"{field.name} ({field.type})" for field in schema) or "none"
     raise UserError(
-        f"{path}: {'several string columns' if strings else 'no string column'}, none named text; columns: {columns}",
-        hint="rename the column that holds the documents to text",
+        f"{path}: {'several string columns' if strings else 'no string column'}, and not one named text; "
+        f"columns: {columns}",
+        hint="name the column that holds the documents text, and no other",
     )

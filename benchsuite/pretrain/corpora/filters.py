@@ -37,7 +37,8 @@ SPAN = 3  # sentences that make a duplicate together (section 2.2)
 
 _CITATION = re.compile(r"\[(?:\d+|citation needed|edit)\]")
 _ENDS = tuple(TERMINAL) + ('"', "”", "’", "»", "」", "』")
-_SENTENCE_END = re.compile(rf"[{re.escape(TERMINAL)}]+[{re.escape(CLOSING)}]*(?:\s+|$)")
+# From the first mark of a row alone, and without going back, or a row of n marks would take n^2 steps.
+_SENTENCE_END = re.compile(rf"(?<![{re.escape(TERMINAL)}])[{re.escape(TERMINAL)}]++[{re.escape(CLOSING)}]*+(?:\s+|$)")
 _NOT_WORD = re.compile(r"(?:[^\w\0]|_)+")
 # The same as lower() and _NOT_WORD, several times as fast, for the text that needs no Unicode.
 _ASCII_NORMAL = {code: chr(code).lower() if chr(code).isalnum() or code == 0 else " " for code in range(128)}

@@ -47,6 +47,18 @@ def revision(hub: HubName) -> str:
     return str(sha)
 
 
+def unreachable() -> str | None:
+    """Why the hub does not answer; None where it does."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception as error:  # as in `revision`
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    return None
+
+
 def read_documents(hub: HubName, commit: str) -> Iterator[str]:
     """The dataset's documents in its own order, at one commit.
 
@@ -67,7 +79,9 @@ def read_documents(hub: HubName, commit: str) -> Iterator[str]:
             return
         except Exception as error:
             raise _unreachable(hub, error) from error
-        text = row.get(hub.column)
+        text = row.get(hub.column, 0)
+        if text is None:  # as in files
+            continue
         if not isinstance(text, str):
             raise UserError(
                 f"the dataset {hub.repository} has no text in column {hub.column!r}; columns: {', '.join(row)}",

@@ -14,8 +14,10 @@ import regex  # type: ignore[import-untyped]
 TERMINAL = ".!?…؟۔।॥።፧။។。！？｡"
 CLOSING = "\"'”’»)]」』）›"
 
+_SPACED = ".!?…؟۔।॥።፧။។"
 _BREAK = regex.compile(
-    rf"[.!?…؟۔।॥።፧။។]+[{regex.escape(CLOSING)}]*\s+|[。！？｡]+[{regex.escape(CLOSING)}]*\s*|\n\s*\n\s*"
+    # From the first mark of a row alone, and without going back, or a row of n marks would take n^2 steps.
+    rf"(?<![{_SPACED}])[{_SPACED}]++[{regex.escape(CLOSING)}]*+\s+|[。！？｡]++[{regex.escape(CLOSING)}]*+\s*|\n\s*\n\s*"
 )
 # \p{M}: combining vowels and tone marks belong to the word. An apostrophe or hyphen joins two letters ("don't").
 _WORD = regex.compile(r"[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}_]|['’\-‑·](?=[\p{L}\p{N}]))*")
