@@ -81,7 +81,8 @@ def measure(
     if at and compiled:
         at.take()
 
-    config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=2 * params["sample_s"])
+    warm = 1 if at else 2  # each turn begins with an untimed call
+    config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=warm * params["sample_s"])
     if params["device"] != "cpu":  # a block there costs a wait for the device before and after
         config = replace(config, block_s=ACCELERATOR_BLOCK_S)
     for pause_s in (*COOL_DOWN_S, None):

@@ -168,7 +168,7 @@ def _unknown(path: KeyPath, component: str, name: str) -> Iterator[tuple[KeyPath
         known = list(corpora.names())
         try:
             if name.startswith("hub:"):
-                corpora.hub.parse(name)
+                corpora.hub.parse(name.replace(PLACE, "en"))
             elif name.startswith(MIX):
                 corpora.mixture.split_name(name)
         except UserError as error:

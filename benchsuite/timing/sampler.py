@@ -16,7 +16,9 @@ from benchsuite.timing.turns import TakesTurns
 
 TURN_S = 0.02  # filled with samples: long beside what it costs to hand a turn on
 FEWEST_SAMPLES = 3
-REFILL_S = 0.02  # a shorter call is made once untimed after another process's turn, which has emptied the caches
+# A call that takes less is made once untimed at the begin of each turn, for the others have emptied the caches and this
+# process's threads have slept (a training step of 25 ms took 30 to 100 ms then), and timed twice at least.
+REFILL_S, FEWEST_BLOCKS = 0.25, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +108,13 @@ def _in_turns(call: Callable[[], object], clock: Clock, calls: int, turns: Takes
     samples: list[float] = []
     made, last_s = 0, 0.0
     while turns.take():
-        if last_s < REFILL_S:
+        short = last_s < REFILL_S
+        if short:
             last_s = clock.time_calls(call, 1)
             made += 1
         until = clock.now() + TURN_S
         blocks: list[float] = []
-        while not blocks or clock.now() < until:
+        while len(blocks) < (FEWEST_BLOCKS if short else 1) or clock.now() < until:
             blocks.append(clock.time_calls(call, calls) / calls)
         made += len(blocks) * calls
         samples.append(float(np.median(blocks)))

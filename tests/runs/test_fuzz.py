@@ -26,7 +26,7 @@ SUITE: dict[str, Any] = {
     "model": {"layers": 1, "width": 8, "heads": 2, "vocab": 300, "seq": 8},
     "baseline": {"activation": "gelu", "position": "learned", "corpus": "curated", "languages": "en"},
     "speed": {
-        "replicates": 3,
+        "rounds": 3,
         "sample_s": 0.1,
         "timeout_s": 60,
         "threads": 1,

@@ -138,7 +138,7 @@ def test_four_bad_jobs_leave_four_records_and_a_finished_run(tmp_path: Path, col
         ("unsupported", "unsupported", "not on this machine"),
         ("incorrect", "incorrect", "wrong by 3"),
         ("torch_oom", "oom", "not enough memory"),
-        ("nan", "error", "JSON"),
+        ("nan", "incorrect", "nan"),
         ("system_exit", "error", "SystemExit"),
     ],
 )

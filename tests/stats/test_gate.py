@@ -110,7 +110,7 @@ def test_exact_pairs_decide_at_the_fewest_that_can() -> None:
 
 def test_a_speedup_that_shows_gets_the_pairs_that_its_report_takes() -> None:
     rule = Rule()
-    logs = [math.log(0.9)] * 8
+    logs = [math.log(0.96)] * 8
     assert decide({"a": logs}, rule)["a"].verdict == "same"
     assert not settled("same", logs, rule)
     assert settled("same", [0.0] * 8, rule)

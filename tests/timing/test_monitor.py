@@ -36,13 +36,13 @@ def test_other_work_on_our_cores_is_seen() -> None:
 
 
 def test_our_own_work_is_not_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor, "usable_cores", lambda: 2)
+    monkeypatch.setattr(monitor, "allowed_cores", lambda: 2)
     seen = _window(Counters(0.0, 10.0, 0.0, 5.0, None), Counters(1.0, 12.0, 0.0, 7.0, None)).summary()
     assert (seen["foreign_cores"], seen["steal_fraction"], seen["disturbed"]) == (0.0, 0.0, [])
 
 
 def test_time_that_the_host_takes_is_told_as_a_share_of_our_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor, "usable_cores", lambda: 2)
+    monkeypatch.setattr(monitor, "allowed_cores", lambda: 2)
     seen = _window(Counters(0.0, 10.0, 1.0, 5.0, None), Counters(1.0, 11.8, 1.2, 6.8, None)).summary()
     assert seen["steal_fraction"] == pytest.approx(0.1)
     assert any("10%" in text for text in seen["disturbed"])
