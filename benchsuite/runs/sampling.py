@@ -32,10 +32,10 @@ SPEED_COMPARISONS = ("speed", "implementation", "twin")
 class Sampling:
     """Measures the speed cases of a run that the store does not hold yet.
 
-    `processes` makes those of one device; each device has its own, and works at the same time as the others.
-    `least_rounds` of a case are its planned replicates; with `budget_s`, the time for the whole part, as many of them
-    as fit, and at least those that an interval needs. `stop` is called while processes run, with the estimate of the
-    seconds left and whether it rests on measurements, and raises where the run ends.
+    `processes` makes those of one device; each device has its own, and works at the same time as the others. The
+    planned replicates of a case are the rounds that it gets in any case; with `budget_s`, the seconds for the whole
+    part, as many of them as fit, and at least those that an interval needs. `stop` is called while processes run, with
+    the estimate of the seconds left and whether it rests on measurements, and raises where the run ends.
     """
 
     def __init__(
@@ -131,8 +131,11 @@ class Sampling:
         return chosen
 
     def _rounds(self, edge: Edge) -> int:
+        """How many rounds an edge has had, whatever its records can tell of time."""
         case, base = edge
-        return len(self._of(case)) if base is None else len(self._logs(case, base))
+        if base is None:
+            return len(self._of(case))
+        return len({record.round for record in self._of(case)} & {record.round for record in self._of(base)} - {None})
 
     def _resolved(self, edge: Edge) -> bool:
         case, base = edge
@@ -165,8 +168,9 @@ class Sampling:
         if not fake.is_fake(device):  # what a server hands down to its children is another in each round
             processes.workers.close()
         for ring in rings.pack(edges, lambda edge: self._largest[edge[0].group]):
-            for case in rings.cases_of(ring):
-                self._give_up(case)
+            with self._lock:
+                for case in rings.cases_of(ring):
+                    self._give_up(case)
             if open_ := [edge for edge in ring if self._is_open(edge)]:
                 self._measure(processes, open_)
 
@@ -242,7 +246,8 @@ class Sampling:
         failure = self._closed.get(case.id)
         if failure is not None:
             return f"replicate {failure.replicate} ended with {failure.status}; what failed once is not repeated"
-        assert self.budget_s is not None
+        if self.budget_s is None:
+            return "what it is compared with could not be measured"
         return f"its round would have ended after the {format.seconds(self.budget_s)} that there were"
 
     def _missing(self, case: Case) -> list[int]:

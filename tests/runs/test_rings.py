@@ -173,6 +173,13 @@ def test_what_does_not_fit_into_memory_together_is_measured_in_smaller_rings(
     assert noisy.counts["b"] <= 3 + 4, "the attempts that did not fit, and three"
 
 
+def test_records_that_tell_no_time_end_the_rounds_too(tmp_path: Path, engine: Callable[..., Noisy]) -> None:
+    base, a = case("base", replicates=5), case("a", replicates=5)
+    noisy = engine(base=1.0, a=-1.0)
+    run(tmp_path / "run", [base, a], against(base, a), resolution=Resolution(0.01, most=7))
+    assert noisy.counts == {"base": 7, "a": 7}
+
+
 def test_what_does_not_fit_by_itself_is_out_of_memory(tmp_path: Path, engine: Callable[..., Noisy]) -> None:
     base, large = case("base"), case("large")
     engine(lambda _, label: "oom" if label == "large" else "ok", base=1.0, large=1.0)
