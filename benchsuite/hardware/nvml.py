@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -95,21 +96,39 @@ def handles() -> list[Any]:
 
 
 def handle(device: str = "cuda") -> Any:
-    """The GPU that CUDA calls `device`: counted within CUDA_VISIBLE_DEVICES, which may hold numbers or UUIDs.
+    """Return the GPU that CUDA calls `device`; None where there is no such one or it cannot be told which it is, and
+    for a MIG instance, whose own clocks and power NVML does not tell.
 
-    None where there is no such one, and for a MIG instance, whose own clocks and power NVML does not tell.
+    CUDA counts within CUDA_VISIBLE_DEVICES, which may hold numbers or UUIDs, and puts the fastest first unless
+    CUDA_DEVICE_ORDER is PCI_BUS_ID, while NVML goes by the bus. Where torch is loaded, it is asked for the UUID.
     """
     number = int(device.partition(":")[2] or 0)
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        if number >= torch.cuda.device_count():
+            return None
+        uuid = str(torch.cuda.get_device_properties(number).uuid)
+        return _by_uuid(uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return read("nvmlDeviceGetHandleByIndex", number)
-    names = [name.strip() for name in visible.split(",") if name.strip()]
-    if number >= len(names):
+    names = [str(number)] if visible is None else [name.strip() for name in visible.split(",") if name.strip()]
+    if visible is not None:
+        names = names[number : number + 1]
+    if not names:
         return None
-    name = names[number]
-    if name.isdecimal():
-        return read("nvmlDeviceGetHandleByIndex", int(name))
-    return read("nvmlDeviceGetHandleByUUID", name.encode()) if name.startswith("GPU-") else None
+    if names[0].isdecimal():
+        return read("nvmlDeviceGetHandleByIndex", int(names[0])) if _in_order_of_the_bus() else None
+    return _by_uuid(names[0])
+
+
+def _by_uuid(uuid: str) -> Any:
+    return read("nvmlDeviceGetHandleByUUID", uuid.encode()) if uuid.startswith("GPU-") else None
+
+
+def _in_order_of_the_bus() -> bool:
+    """Whether CUDA numbers the GPUs as NVML does: it was told to, or they are all of one kind."""
+    if os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
+        return True
+    return len({read("nvmlDeviceGetName", gpu) for gpu in handles()}) <= 1
 
 
 def state(gpu: Any) -> State:

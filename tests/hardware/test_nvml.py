@@ -159,3 +159,37 @@ def test_the_fingerprint_of_a_machine_with_a_gpu(ask: Ask) -> None:
     assert found["context"]["driver_cuda"] == "13.0"
     assert found["context"]["gpus"][0]["max_sm_mhz"] == 1980
     assert ask(code, FAKE_NVML="nvmlDeviceGetName=15")["identity"]["gpus"] == []
+
+
+UNLIKE = """
+import types
+names = {1: "display", 2: "compute"}
+found = {"nvmlDeviceGetCount": lambda: 2, "nvmlDeviceGetHandleByIndex": lambda i: i + 1,
+         "nvmlDeviceGetName": names.get, "nvmlDeviceGetHandleByUUID": {b"GPU-a": 1, b"GPU-b": 2}.get}
+for name, function in found.items():
+    setattr(nvml.pynvml, name, function)
+"""
+TORCH = """
+properties = [types.SimpleNamespace(uuid="b"), types.SimpleNamespace(uuid="a")]  # the fastest first
+cuda = types.SimpleNamespace(is_available=lambda: True, device_count=lambda: 2)
+cuda.get_device_properties = properties.__getitem__
+nvml.sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
+"""
+
+
+@pytest.mark.parametrize(
+    ("prelude", "env", "found"),
+    [
+        (TORCH, {}, [2, 1]),
+        ("", {}, [None, None]),
+        ("", {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, [1, 2]),
+        ("", {"CUDA_VISIBLE_DEVICES": "GPU-b,GPU-a"}, [2, 1]),
+        ("names[2] = names[1]", {}, [1, 2]),
+    ],
+    ids=["torch knows", "unlike", "by the bus", "by UUID", "alike"],
+)
+def test_of_unlike_gpus_the_one_that_cuda_means_is_watched_or_none(
+    ask: Ask, prelude: str, env: dict[str, str], found: list[int | None]
+) -> None:
+    code = UNLIKE + prelude + "\nwith nvml.opened():\n    answer = [nvml.handle(f'cuda:{i}') for i in range(2)]"
+    assert ask(code, **env) == found
