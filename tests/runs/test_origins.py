@@ -178,12 +178,13 @@ def available(module: str) -> bool:
         return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["plain", "editable"])
 @pytest.mark.parametrize("name", [name for name in LAYOUTS if LAYOUTS[name].needs != "setuptools"])
 def test_base_imports_its_own_code_with_other_build_tools(tmp_path: Path, name: str, mode: str) -> None:
     layout = LAYOUTS[name]
     if not available(layout.needs):
-        pytest.skip(f"{layout.needs} is not installed; `pip install --editable .[dev]` does it")
+        pytest.skip(f"{layout.needs} is not installed; `make test-long` does it")
     if layout.program and shutil.which(layout.program) is None:
         pytest.skip(f"{layout.needs} needs {layout.program}, which is not on PATH")
     project = make(tmp_path, layout)
