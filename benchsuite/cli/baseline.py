@@ -29,19 +29,20 @@ def save(
 @app.command(name="list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
     """Show the baselines with their age and machine; the promoted one has a star."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from benchsuite import terminal
     from benchsuite.runs import baselines
     from benchsuite.runs.store import read_plan
+    from benchsuite.text import line
 
     rows = []
     for name in baselines.names():
         try:
             plan = read_plan(baselines.folder() / name)
         except UserError as error:
-            print(f"note: left out: {error.message}", file=sys.stderr)
+            print(f"note: left out: {line(error.message)}", file=sys.stderr)
             continue
         age = baselines.age_days({"created": plan.created})
         rows.append(
@@ -66,13 +67,13 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
         star = "* " if row["current"] else ""
         age_days = "?" if row["age_days"] is None else str(row["age_days"])
         table.add_row(
-            f"{star}{escape(str(row['name']))}",
-            escape(str(row["suite"])),
+            f"{star}{escape(line(str(row['name'])))}",
+            escape(line(str(row["suite"]))),
             age_days,
             str(row["cases"]),
-            str(row["machine"]),
+            escape(line(str(row["machine"]))),
         )
-    Console().print(table)
+    terminal.show(table)
 
 
 @app.command()
@@ -80,13 +81,14 @@ def show(name: Annotated[str, typer.Argument(help="A baseline; without one the p
     """Print each case's time, as the median over its processes, and how far these lie apart."""
     import statistics
 
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from benchsuite import format as fmt
+    from benchsuite import terminal
     from benchsuite.runs import baselines
     from benchsuite.runs.store import read_plan, read_records
+    from benchsuite.text import line
 
     run = baselines.find(name)
     plan, records = read_plan(run), read_records(run)
@@ -98,13 +100,14 @@ def show(name: Annotated[str, typer.Argument(help="A baseline; without one the p
             continue
         middle = statistics.median(times)
         spread = fmt.percent((max(times) - min(times)) / middle)
-        table.add_row(escape(case.label), str(len(times)), fmt.seconds(middle), spread)
+        table.add_row(escape(line(case.label)), str(len(times)), fmt.seconds(middle), spread)
     if not table.rows:
         raise UserError(
             f"{run} holds no measured speed", hint="save it anew: benchsuite baseline save NAME RUN --replace"
         )
-    Console().print(table)
-    print(f"{plan.suite}, measured {plan.created} on {plan.hardware.identity.get('cpu', 'an unknown machine')}")
+    terminal.show(table)
+    machine = plan.hardware.identity.get("cpu", "an unknown machine")
+    print(line(f"{plan.suite}, measured {plan.created} on {machine}"))
 
 
 @app.command()

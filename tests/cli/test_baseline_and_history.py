@@ -34,10 +34,12 @@ class Project:
         self.folder = folder
         (folder / "paper.yaml").write_text(SUITE)
 
-    def call(self, *words: str, script: list[dict[str, Any]] | None = None) -> subprocess.CompletedProcess[str]:
+    def call(
+        self, *words: str, script: list[dict[str, Any]] | None = None, width: int | None = 200
+    ) -> subprocess.CompletedProcess[str]:
         path = self.folder / "script.json"
         path.write_text(json.dumps([{"case": "*", "time_s": [0.002], "spread": 0.005}, *(script or [])]))
-        env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder / "cache"), "COLUMNS": "200"}
+        env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder / "cache"), "COLUMNS": str(width or "")}
         env["BENCHSUITE_FAKE_DEVICE"] = str(path)
         command = [sys.executable, "-m", "benchsuite", *words]
         return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
@@ -104,6 +106,21 @@ def test_a_baseline_with_a_quality_part_is_shown(project: Project) -> None:
     assert SWIGLU in shown.stdout
     assert "quality" not in shown.stdout
     assert "imported" not in shown.stdout
+
+
+def test_tables_in_a_pipe_keep_their_names_and_harmful_characters_do_nothing(project: Project) -> None:
+    long = "activation/" + "long" * 40
+    path = project.folder / "first" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["hardware"]["identity"]["cpu"] = "[bold]CPU \x1b[31mred\x1b[0m" + "y" * 100
+    manifest["cases"][0]["label"] = long + "\u202e[red]"
+    path.write_text(json.dumps(manifest))
+    assert project.call("baseline", "save", "v1", "first").returncode == 0
+    shown = project.call("baseline", "show", "v1", width=None)
+    assert long + "\\u202e[red]" in shown.stdout, shown.stdout
+    listed = project.call("baseline", "list", width=None)
+    assert "[bold]CPU red" + "y" * 100 in listed.stdout, listed.stdout
+    assert not {"\x1b", "\u202e"} & set(shown.stdout + listed.stdout)
 
 
 def test_the_promoted_baseline_is_the_base_where_none_is_given(project: Project) -> None:

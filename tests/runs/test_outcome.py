@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -67,3 +68,45 @@ def test_only_the_end_of_a_long_log_is_kept(tmp_path: Path) -> None:
     assert found.reason is not None
     assert len(found.reason) < 2000
     assert found.reason.endswith("the end")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"",
+        b"\xff\xfe",
+        b"{",
+        b"[" * 100_000,
+        b'{"status": "ok", "reason": null, "result": ' + b'{"a":' * 200 + b"1" + b"}" * 201,
+        b'{"status": "ok", "reason": null, "result": {"time_s": 1e999}}',
+        b'{"status": "ok", "reason": null, "result": {"time_s": NaN}}',
+        b'{"status": "ok", "reason": null, "result": {"time_s": ' + b"9" * 5000 + b"}}",
+        b"[]",
+        b"{}",
+        b'"ok"',
+        b'{"status": "fine", "reason": null, "result": {}}',
+        b'{"status": ["ok"], "reason": null, "result": {}}',
+        b'{"status": "error", "reason": {"a": 1}, "result": null}',
+        b'{"status": "ok", "reason": null, "result": [1]}',
+    ],
+)
+def test_a_result_that_a_job_wrote_itself_is_an_error(tmp_path: Path, written: bytes) -> None:
+    (tmp_path / "result").write_bytes(written)
+    found = outcome.of(0, result=tmp_path / "result", log=tmp_path / "log")
+    assert (found.status, found.result) == ("error", None)
+    assert "its result cannot be read" in (found.reason or "")
+    killed = Outcome("timeout", "too slow")
+    assert outcome.of(-9, result=tmp_path / "result", log=tmp_path / "log", killed=killed).status == "timeout"
+
+
+def test_a_result_is_a_plain_file_of_bounded_size(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text('{"status": "ok", "reason": null, "result": {}}')
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(2**40)
+    for name in ("link", "folder", "pipe", "large"):
+        found = outcome.of(0, result=tmp_path / name, log=tmp_path / "log")
+        assert found.status == "error", name
+        assert "its result cannot be read" in (found.reason or "")
