@@ -120,11 +120,13 @@ class Monitored(_Part):
 class Distance(_Part):
     """Fractions of peaks: time needed at peak over time taken."""
 
-    fraction: float | None = None
+    fraction: float | None = Field(default=None, description="null where the figure lies above a peak")
     bound: Literal["compute", "memory"] | None = None
     compute_fraction: float | None = Field(default=None, description="MFU where the peaks are published")
-    memory_fraction: float | None = None
+    memory_fraction: float | None = Field(default=None, description="of the bandwidth of `level`")
     peaks: str = ""
+    level: str | None = Field(default=None, description="the smallest cache that holds the data, or memory")
+    reason: str | None = Field(default=None, description="why there is no fraction: above the measured peak")
 
 
 class Saved(_Part):
@@ -162,7 +164,7 @@ class SpeedResult(_Part):
     error: dict[str, Any] | None = Field(default=None, description="against float64: forward, backward, limit")
     compile_s: float | None = None
     phases_s: dict[str, float] = Field(
-        default={}, description="build, first_call, timing, waiting, check, energy, memory"
+        default={}, description="build, first_call, timing, waiting, check, energy, peaks, memory"
     )
     warmup_s: float | None = None
     warmup_stable: bool | None = None

@@ -83,8 +83,9 @@ def headline(document: Fields) -> str:
 
 RIVALS = "Ratios are a rival's time over ours, so above 1 we are faster; 95% intervals over rounds in one process."
 FRACTIONS = (
-    "Bandwidth: the least that must move, as a share of what a large copy reaches; above 100% the data stays in the "
-    "cache. Preallocated: the same for the forward pass into memory that exists. Product: of a large matrix product. "
+    "Bandwidth: the least that must move, as a share of what the cache that holds it reaches, or else memory. "
+    "Preallocated: the same for the forward pass into memory that exists. Product: of the best matrix product. "
+    "A figure above a measured peak has no share. "
     "Memory: ours at its peak over eager's, with the inputs and their gradients, and beyond these, which both need."
 )
 FIGURES = ("bandwidth", "preallocated", "product", "memory", "memory_beyond")

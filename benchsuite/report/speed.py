@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from benchsuite.hardware.roofline import REACHED
 from benchsuite.report.load import MEASURED, Record, Run, figure, kind_of
 from benchsuite.schema import Comparison
 from benchsuite.stats.speed import MARGIN, SpeedComparison, Timed, compare_speed, paired_logs
 
 Fields = dict[str, Any]
+ABOVE = "above the measured peak"
 
 
 def speed_and_memory(run: Run, comparison: Comparison, margin: float = MARGIN) -> tuple[Fields, Fields]:
@@ -85,7 +87,11 @@ def measurements(run: Run) -> list[Fields]:
         if not times:
             continue
         distances = [result.roofline for result in results if result.roofline]
-        fractions = [one.fraction for one in distances if one.fraction is not None]
+        fractions = [one.fraction for one in distances if one.fraction is not None and one.fraction <= REACHED]
+        # Earlier versions recorded figures above a peak as fractions.
+        above = [one.reason or ABOVE for one in distances if one.reason or (one.fraction or 0) > REACHED]
+        # Where a peak is too low, the fraction is above the others', wherever it lies.
+        reached = statistics.median([*fractions, *(math.inf for _ in above)] or [math.inf])
         saved = next((result.saved_by for result in results if result.saved_by), None)
         energies = [result.energy_per_token_j for result in results if result.energy_per_token_j is not None]
         found.append(
@@ -97,8 +103,10 @@ def measurements(run: Run) -> list[Fields]:
                 "low_s": min(times),
                 "high_s": max(times),
                 "processes": len(times),
-                "roofline": statistics.median(fractions) if fractions else None,
-                "bound": distances[0].bound if distances else None,
+                "roofline": min(reached, 1.0) if math.isfinite(reached) else None,
+                "roofline_note": None if math.isfinite(reached) or not above else above[0],
+                "bound": next((one.bound for one in distances if one.bound), None),
+                "level": next((one.level for one in distances if one.level), None),
                 "peaks": distances[0].peaks if distances else None,
                 "energy_per_token_j": statistics.median(energies) if energies else None,
                 "saved_bytes": _median(records, "saved_bytes"),

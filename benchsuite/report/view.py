@@ -140,7 +140,7 @@ def measurements_table(document: Fields) -> list[Fields]:
                 "between": f"{format.seconds(row['low_s'])} to {format.seconds(row['high_s'])}",
                 "processes": row["processes"],
                 "roofline": format.percent(row["roofline"]) if row["roofline"] is not None else format.UNKNOWN,
-                "bound": row["bound"] or "",
+                "bound": row["roofline_note"] or _bound(row),
                 "energy": format.si(row["energy_per_token_j"], "J"),
                 "saved": format.bytes_(row["saved_bytes"]),
                 "largest": what,
@@ -148,6 +148,12 @@ def measurements_table(document: Fields) -> list[Fields]:
             }
         )
     return rows
+
+
+def _bound(row: Fields) -> str:
+    """What would take longest at peak, with the cache where it is one."""
+    cache = f" ({row['level']})" if row["bound"] == "memory" and row["level"] not in (None, "memory") else ""
+    return f"{row['bound'] or ''}{cache}"
 
 
 def task_tables(document: Fields) -> list[Fields]:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from benchsuite import cuda_ext
 from benchsuite.errors import UserError
+from benchsuite.hardware import roofline
 from benchsuite.hardware.fingerprint import fingerprint
 from benchsuite.hardware.measured import Measured, measure, now
 from benchsuite.runs import operators
@@ -61,8 +62,9 @@ class Timing:
     """One operator at one shape, forward and backward, float32 (bfloat16 on CUDA). Times are medians, seconds a call.
 
     `speedup` is the rival's time over ours, the median over rounds; `low` and `high` its 95% interval over rounds (of
-    this process; another process may differ). `*_fraction` are of the machine's own measured peaks. `needed_bytes`: the
-    inputs and their gradients, which everyone has and every peak counts.
+    this process; another process may differ). `*_fraction` are of the machine's own measured peaks, of the cache that
+    holds what must move or of memory; None where the figure lies above the peak. `needed_bytes`: the inputs and their
+    gradients, which everyone has and every peak counts.
     """
 
     name: str
@@ -70,7 +72,7 @@ class Timing:
     times_s: dict[str, float]
     speedup: dict[str, Ratio]
     rounds: int
-    bandwidth_fraction: float
+    bandwidth_fraction: float | None
     product_fraction: float | None
     preallocated_fraction: float | None
     peak_bytes: dict[str, int | None]
@@ -227,7 +229,7 @@ def timing(operator: Operator, peaks: Measured, device: str = "cpu") -> Timing:
     forward = _preallocated(operator, leaves, peaks, device)
     moved = operator.bytes_moved * leaves[0].element_size() // 4  # which is said of float32
     ours = statistics.median(times["fused"])
-    gflop_per_s = operator.flops / ours / 1e9
+    found = roofline.told(roofline.distance(ours, operator.flops, moved, peaks.peaks(), moved))
     peak = {}
     for name in ("fused", "eager"):
         clear()  # before: what an earlier pass allocated, the profiler would count as freed in this one
@@ -238,8 +240,8 @@ def timing(operator: Operator, peaks: Measured, device: str = "cpu") -> Timing:
         times_s={name: statistics.median(t) for name, t in times.items()},
         speedup={name: _ratio(t, times["fused"]) for name, t in times.items() if name != "fused"},
         rounds=rounds,
-        bandwidth_fraction=moved / ours / 1e9 / peaks.copy_gb_per_s,
-        product_fraction=gflop_per_s / peaks.product_gflop_per_s if operator.flops else None,
+        bandwidth_fraction=found.memory_fraction,
+        product_fraction=found.compute_fraction,
         preallocated_fraction=forward,
         peak_bytes=peak,
         needed_bytes=2 * sum(leaf.nbytes for leaf in leaves),
@@ -277,10 +279,11 @@ def _ratio(rival: list[float], ours: list[float]) -> Ratio:
 
 
 def _preallocated(operator: Operator, leaves: list[Tensor], peaks: Measured, device: str) -> float | None:
-    """The fraction of the copy bandwidth that our forward pass reaches into memory that exists."""
+    """The fraction of the bandwidth that our forward pass reaches into memory that exists."""
     if operator.preallocated is None:
         return None
     call, moved = operator.preallocated(leaves)
     with torch.no_grad():
         times, _ = _in_rounds({"fused": call}, device)
-    return moved / statistics.median(times["fused"]) / 1e9 / peaks.copy_gb_per_s
+    found = roofline.distance(statistics.median(times["fused"]), None, moved, peaks.peaks(), moved)
+    return roofline.told(found).memory_fraction

@@ -105,6 +105,8 @@ def measure(
         hot = accelerator.clock(params["device"], "wall")
         energy = energy_pass(subject.call, samples.calls_per_sample, hot, Monitor(params["device"]), subject.tokens)
         phases.end("energy")
+    distance = _distance(params, samples.median_s, subject, at)
+    phases.end("peaks")
     if at:
         at.close()
     subject.clear()
@@ -112,7 +114,6 @@ def measure(
     phases.end("memory")
 
     per_s = 1 / samples.median_s
-    distance = _distance(params, samples.median_s, subject.flops, subject.bytes_moved)
     result = {
         "time_s": samples.median_s,
         "samples_s": [float(f"{s:.6g}") for s in samples.samples_s],
@@ -123,7 +124,7 @@ def measure(
         "tflop_per_s": subject.flops * per_s / 1e12 if subject.flops else None,
         "bytes_moved": subject.bytes_moved,
         "gb_per_s": subject.bytes_moved * per_s / 1e9 if subject.bytes_moved else None,
-        "roofline": distance and distance.to_json(),
+        "roofline": distance and roofline.told(distance).to_json(),
         "energy_per_token_j": energy,
         **(memory.to_json() if memory else {}),
         "error": error,
@@ -231,17 +232,30 @@ def _sampled(
 
 
 def _distance(
-    params: dict[str, Any], time_s: float, flops: int | None, bytes_moved: int | None
+    params: dict[str, Any], time_s: float, subject: subjects.Subject, turns: Turns | None
 ) -> roofline.Distance | None:
-    """The distance from the maker's peaks on CUDA, from measured ones on the CPU; None where neither is known."""
-    peaks = None
-    if not flops and not bytes_moved:
+    """The distance from the maker's peaks on CUDA, from measured ones on the CPU, which are measured in a turn of their
+    own, and once more where the figure lies above them; None where neither is known."""
+    flops, moved = subject.flops, subject.bytes_moved
+    if not flops and not moved:
         return None
     if params["device"].startswith("cuda"):
-        peaks = roofline.published(torch.cuda.get_device_name(params["device"]), params["dtype"])
-    elif params["device"] == "cpu" and params["dtype"] == "float32":
-        peaks = measured.peaks(params["threads"])
-    return None if peaks is None else roofline.distance(time_s, flops, bytes_moved, peaks)
+        published = roofline.published(torch.cuda.get_device_name(params["device"]), params["dtype"])
+        return None if published is None else roofline.distance(time_s, flops, moved, published)
+    if params["device"] != "cpu":
+        return None
+    # With cold caches all is in memory; else what is held and not moved (a batch's labels, a bias) takes its room too.
+    held = sum(x.nbytes for x in subject.held)
+    working_set = None if params["mode"] == "cold" else max(moved or 0, held)
+    asked = {"threads": params["threads"], "dtype": params["dtype"]}
+    if turns and not measured.known(**asked):
+        turns.take()
+    found = roofline.distance(time_s, flops, moved, measured.peaks(**asked), working_set)
+    if roofline.beyond(found) and measured.may_rise(**asked):
+        if turns:
+            turns.take()
+        found = roofline.distance(time_s, flops, moved, measured.beaten(**asked), working_set)
+    return found
 
 
 def _impossible(

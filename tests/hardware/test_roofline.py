@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchsuite.hardware import roofline
-from benchsuite.hardware.roofline import Peaks
+from benchsuite.hardware.roofline import Level, Peaks
 
 PEAKS = Peaks(100.0, 1000.0, "published: by hand")  # 100 TFLOP/s, 1 TB/s: the ridge is at 100 FLOPs a byte
 
@@ -78,3 +78,37 @@ def test_recomputation_shows_in_hfu_alone() -> None:
     assert plain["mfu"] == pytest.approx(1e4 * token / 100e12, rel=0.01)
     assert 1.2 < again["hfu"] / again["mfu"] < 4 / 3
     assert utilisation(spec, TrainConfig(tokens=1), 1e4, None) == {"mfu": None, "hfu": None}
+
+
+LADDER = (Level("L1", 1000, 4000.0), Level("L2", 100_000, 2000.0))
+LOCAL = Peaks(100.0, 1000.0, "measured here: by hand", LADDER)
+
+
+@pytest.mark.parametrize(
+    ("working_set", "level", "fraction"),
+    [(1000, "L1", 0.2), (1001, "L2", 0.4), (100_001, "memory", 0.8), (None, "memory", 0.8)],
+)
+def test_what_fits_a_cache_is_held_against_that_cache(working_set: int | None, level: str, fraction: float) -> None:
+    found = roofline.distance(1e-3, 1000, 800_000_000, LOCAL, working_set)
+    assert (found.level, found.bound) == (level, "memory")
+    assert found.fraction == pytest.approx(fraction)
+
+
+@pytest.mark.parametrize(("peaks", "whose"), [(LOCAL, "measured"), (PEAKS, "published")])
+def test_a_figure_above_a_peak_is_a_fault_of_the_instrument_and_no_figure(peaks: Peaks, whose: str) -> None:
+    found = roofline.told(roofline.distance(1e-3, 133_000_000_000, 100_000_000, peaks))
+    assert (found.fraction, found.compute_fraction, found.bound) == (None, None, None)
+    assert found.memory_fraction == pytest.approx(0.1)
+    assert found.reason == f"above the {whose} peak of arithmetic"
+    found = roofline.told(roofline.distance(1e-3, 1000, 2_600_000_000, peaks))
+    assert (found.fraction, found.memory_fraction, found.reason) == (None, None, f"above the {whose} peak of memory")
+
+
+def test_a_figure_at_the_peak_is_100_per_cent() -> None:
+    found = roofline.told(roofline.distance(1e-3, 102_000_000_000, 100, LOCAL))
+    assert (found.fraction, found.compute_fraction, found.reason) == (1.0, 1.0, None)
+
+
+def test_a_figure_below_the_peak_stays_as_it_is() -> None:
+    raw = roofline.distance(2e-3, 100_000_000_000, 100_000_000, PEAKS)
+    assert roofline.told(raw) == raw

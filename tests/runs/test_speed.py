@@ -12,6 +12,7 @@ import torch
 
 from benchsuite import components
 from benchsuite.cache import cache_dir
+from benchsuite.hardware import measured, roofline
 from benchsuite.model import flops, gpt
 from benchsuite.model.spec import ModelSpec
 from benchsuite.runs import references, speed, subjects
@@ -231,3 +232,39 @@ def test_no_more_references_are_kept_than_fit(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(references, "KEPT_BYTES", 250)
     references._prune(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["3.safetensors", "4.safetensors"]
+
+
+LOW = roofline.Peaks(1e-6, 1e-6, "measured here: by hand")
+HIGH = roofline.Peaks(1e6, 1e6, "measured here: by hand", (roofline.Level("L1", 2**40, 2e6),))
+
+
+def test_a_figure_above_the_measured_peaks_measures_them_again_and_is_then_no_figure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(measured, "known", lambda **_: True)
+    monkeypatch.setattr(measured, "peaks", lambda **_: LOW)
+    monkeypatch.setattr(measured, "may_rise", lambda **_: True)
+
+    def beaten(**given: Any) -> roofline.Peaks:
+        asked.append(given)
+        return LOW
+
+    monkeypatch.setattr(measured, "beaten", beaten)
+    found = speed.measure(params())["roofline"]
+    assert asked == [{"threads": params()["threads"], "dtype": "float32"}]
+    assert (found["fraction"], found["compute_fraction"], found["memory_fraction"]) == (None, None, None)
+    assert found["reason"] == "above the measured peak of arithmetic and of memory"
+    monkeypatch.setattr(measured, "beaten", lambda **_: HIGH)
+    found = speed.measure(params())["roofline"]
+    assert 0 < found["fraction"] <= 1
+    assert found["reason"] is None
+
+
+@pytest.mark.parametrize(("mode", "level"), [("wall", "L1"), ("cold", "memory")])
+def test_warm_data_are_held_against_their_cache_and_cold_ones_against_memory(
+    monkeypatch: pytest.MonkeyPatch, mode: str, level: str
+) -> None:
+    monkeypatch.setattr(measured, "known", lambda **_: True)
+    monkeypatch.setattr(measured, "peaks", lambda **_: HIGH)
+    assert speed.measure(params(mode=mode))["roofline"]["level"] == level

@@ -1,0 +1,54 @@
+"""How far from the roofline the report says that a measurement is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchsuite.report import speed, view
+from benchsuite.schema import Distance, Monitored, SpeedResult
+
+ABOVE = {"reason": "above the measured peak of L2", "level": "L2"}
+
+
+def told(*distances: dict[str, Any]) -> dict[str, Any]:
+    """The row of one case with these distances, and how it is printed."""
+    records = {
+        number: SimpleNamespace(speed=SpeedResult(time_s=1.0, roofline=Distance(**one), monitor=Monitored()))
+        for number, one in enumerate(distances)
+    }
+    case = SimpleNamespace(id="a", label="a case", params={"mode": "wall"})
+    run: Any = SimpleNamespace(name="run", manifest=SimpleNamespace(cases=[case]), records={"a": records})
+    (row,) = speed.measurements(run)
+    (printed,) = view.measurements_table({"measurements": [row]})
+    return {**row, "printed": printed["roofline"], "note": printed["bound"]}
+
+
+def test_a_figure_below_the_peak_is_told_with_the_level_that_it_was_held_against() -> None:
+    row = told({"fraction": 0.5, "bound": "memory", "level": "L2"})
+    assert (row["roofline"], row["printed"], row["note"]) == (0.5, "50.0%", "memory (L2)")
+    row = told({"fraction": 0.5, "bound": "memory", "level": "memory"})
+    assert row["note"] == "memory"
+    assert told({"fraction": 0.5, "bound": "compute", "level": "L2"})["note"] == "compute"
+
+
+def test_a_figure_above_a_peak_is_a_note() -> None:
+    row = told(ABOVE, ABOVE)
+    assert row["roofline"] is None
+    assert row["note"] == "above the measured peak of L2"
+    assert "%" not in row["printed"]
+
+
+@pytest.mark.parametrize(("fraction", "printed"), [(1.02, "100.0%"), (1.33, "-"), (2.6, "-")])
+def test_no_earlier_record_is_told_above_100_per_cent(fraction: float, printed: str) -> None:
+    row = told({"fraction": fraction, "bound": "compute"})
+    assert row["printed"].replace(view.format.UNKNOWN, "-") == printed
+    assert (row["note"] == "above the measured peak") == (printed == "-")
+
+
+def test_processes_above_the_peak_count_as_above_the_others() -> None:
+    low, high = {"fraction": 0.5, "bound": "memory"}, {"fraction": 0.9, "bound": "memory"}
+    assert told(low, ABOVE, high)["roofline"] == 0.9
+    assert told(low, ABOVE, ABOVE)["roofline"] is None
