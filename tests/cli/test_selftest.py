@@ -26,7 +26,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds of microseconds, no change to this process's allocator, and one small shape."""
     monkeypatch.setattr(selftest, "ROUND_S", 1e-4)
     monkeypatch.setattr(selftest, "pin_allocator", lambda: "left alone by the test")
-    monkeypatch.setattr(selftest, "measure", lambda **_: selftest.Measured(10.0, 100.0, 1))
+    monkeypatch.setattr(selftest, "measure", lambda **_: selftest.Measured(10.0, 100.0, 1, 1))
     monkeypatch.setattr(operators, "for_timing", lambda quick: iter([operators.attended(1, 40), operators.norm(4, 8)]))
 
 
@@ -44,7 +44,7 @@ def test_every_operator_is_right(fast: None) -> None:
 
 @pytest.mark.parametrize("operator", [operators.activation("gelu", 64, 128), operators.norm(64, 128)])
 def test_peaks_count_inputs_output_and_gradients_whoever_comes_first(fast: None, operator: operators.Operator) -> None:
-    found = selftest.timing(dataclasses.replace(operator, compiled=False), selftest.Measured(10.0, 100.0, 1))
+    found = selftest.timing(dataclasses.replace(operator, compiled=False), selftest.Measured(10.0, 100.0, 1, 1))
     for name, peak in found.peak_bytes.items():
         assert peak is not None, name
         assert peak >= found.needed_bytes + 4 * 64 * 128, name
