@@ -23,7 +23,7 @@ EXIT_USAGE = 2
 EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
 EXIT_INTERRUPTED = 130
 EXIT_UNREAD = 141  # as a shell tells of SIGPIPE
-# What a disk or the system refuses is no fault of the program, and says itself what is wrong.
+# Refusals of a disk or of the system are told in their own words; they are no fault of the program.
 REFUSED = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE,
     errno.ENOMEM, errno.ENAMETOOLONG, errno.ELOOP,
@@ -109,7 +109,7 @@ class _Group(typer.core.TyperGroup):
 
 
 class _Raised(Exception):  # noqa: N818 - carries one
-    """What a command has raised."""
+    """Carry the exception of a command past typer."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
@@ -165,5 +165,5 @@ def _say(message: str, hint: str, code: int) -> int:
 
 
 def _drop_output() -> None:
-    """What is left in the buffer of stdout goes nowhere, so that the interpreter does not fail over it at its end."""
+    """Discard what is left in the buffer of stdout, which would make the interpreter fail at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

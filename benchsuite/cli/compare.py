@@ -33,19 +33,18 @@ def command(
     if as_json:
         print(json.dumps(found.to_json(), indent=1))
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from benchsuite import terminal
 
     head, *rows = table(found)
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for cell in head:
-        shown.add_column(Text(cell), no_wrap=True)
+        shown.add_column(Text(cell))
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
-    console = Console()
-    if not console.is_terminal:  # a file has no width
-        console = Console(width=10_000)
-    console.print(shown)
+    console = terminal.console()
+    terminal.show(shown, console)
     for note in found.notes:
         console.print(Text(f"* {note}"), soft_wrap=True)

@@ -115,7 +115,7 @@ def _checks(found: dict[str, Any]) -> list[Row]:
 
 
 def _limits(identity: dict[str, Any]) -> list[Row]:
-    """What the control group allows, where it allows less than the machine has."""
+    """Return a row for the CPU quota of the control group, if there is one."""
     quota = identity["cpu_quota"]
     if quota is None:
         return []
@@ -124,7 +124,7 @@ def _limits(identity: dict[str, Any]) -> list[Row]:
 
 
 def _hub(ask: bool) -> Row:
-    """Whether models and corpora of the hub can be had. Nothing reaches the network unasked."""
+    """Return a row for the hub, which is asked only if `ask` is set."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
