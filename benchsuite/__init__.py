@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchsuite.records.load import Run
     from benchsuite.report.compare import Comparison
-    from benchsuite.report.load import Run
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "compare", "load"]
@@ -22,7 +22,7 @@ __all__ = ["__version__", "compare", "load"]
 
 def load(folder: str | Path) -> Run:
     """Return the run in `folder`. Raises UserError where it is no run directory, damaged, or of a newer version."""
-    from benchsuite.report.load import load
+    from benchsuite.records.load import load
 
     return load(Path(folder))
 

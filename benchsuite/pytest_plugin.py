@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchsuite.measure.fixture import FIXTURE, uses_fixture
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 SAMPLE_S = 0.5
 BENCHMARK = "benchmark"  # pytest-benchmark's plug-in, its fixture and its mark
-FIXTURE = "speed"
 # What pytest-benchmark's timer will say of a test, and what the tests of a session have measured.
 READINGS = pytest.StashKey[deque[float]]()
 MEASURED = pytest.StashKey[list[tuple[str, dict[str, Any]]]]()
@@ -46,13 +47,6 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--benchsuite-gate measures in processes of its own; leave pytest-xdist's -n out")
 
 
-def uses_fixture(item: pytest.Item) -> bool:
-    """Whether a test uses the fixture of this plug-in, and not one, or a parameter, of its own by the same name."""
-    found: Any = getattr(item, "_fixtureinfo", None)
-    definitions: Any = found.name2fixturedefs.get(FIXTURE) if found is not None else None
-    return bool(definitions) and definitions[-1].func.__module__ == __name__
-
-
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Makes a test with the fixture one of pytest-benchmark's, with a timer that repeats what the fixture measured."""
     if not uses_fixture(item) or not item.config.pluginmanager.hasplugin(BENCHMARK):
@@ -60,7 +54,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     names = item.fixturenames  # type: ignore[attr-defined]
     if BENCHMARK in names:
         return  # the test has its own use for it
-    from benchsuite.runs.pytest_cases import Asked
+    from benchsuite.measure.pytest_cases import Asked
 
     if Asked.key in item.config.stash:
         return
@@ -144,10 +138,10 @@ class Speed:
         """
         import torch
 
-        from benchsuite.runs import speed
-        from benchsuite.runs.case import Incorrect, NotMeasured
-        from benchsuite.runs.pytest_cases import Asked
-        from benchsuite.runs.subjects import Subject
+        from benchsuite.measure import speed
+        from benchsuite.measure.pytest_cases import Asked
+        from benchsuite.measure.subjects import Subject
+        from benchsuite.records.case import Incorrect, NotMeasured
         from benchsuite.timing import accelerator
         from benchsuite.worker import pin
 

@@ -32,7 +32,7 @@ from typing import Any, NoReturn
 from benchsuite import files, text
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
-from benchsuite.runs.case import NotMeasured
+from benchsuite.records.case import NotMeasured
 
 EXIT_NO_RESULT = 74  # EX_IOERR of sysexits.h: the result could not be written
 ALLOCATOR = "glibc heap, no mmap, no trim"

@@ -40,8 +40,8 @@ load._dynamo_marked_constant = True  # type: ignore[attr-defined]
 def _load() -> Library:
     import torch
 
+    from benchsuite.cuda_ext.build_plan import selected
     from benchsuite.cuda_ext.library import locate
-    from benchsuite.cuda_ext.plan import selected
 
     library = locate(build_allowed=True)
     assert library is not None

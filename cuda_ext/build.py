@@ -26,7 +26,7 @@ from typing import Any
 
 from benchsuite.cache import write_atomically
 from benchsuite.cuda_ext import toolchain
-from benchsuite.cuda_ext.plan import Plan, Unit, isas, kernels_dir, plan, selected, source_hash
+from benchsuite.cuda_ext.build_plan import Plan, Unit, isas, kernels_dir, plan, selected, source_hash
 from benchsuite.cuda_ext.toolchain import Compiler, Missing
 from benchsuite.errors import UserError
 

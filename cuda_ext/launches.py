@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchsuite.cuda_ext.plan import CSRC
+from benchsuite.cuda_ext.build_plan import CSRC
 from benchsuite.cuda_ext.ptx import Argument, Buffer, Struct, Uninitialised, View, to_bf16
 
 # By type: its mangled name, elements in 16 bytes.
@@ -152,7 +152,9 @@ def _norms(model: Model, dtype: str) -> Iterator[Work]:
     for operator, table in (("layer_norm", False), ("embedding_layer_norm", True)):
         at = View("index") if table else None
         struct = Struct((element, View("x"), None, at, None, columns, 0, rows, columns, rows, 0))
-        buffers: dict[str, Buffer] = {"x": x} | ({"index": index} if table else {})
+        buffers: dict[str, Buffer] = {"x": x}
+        if table:
+            buffers["index"] = index
         outputs = (_empty((rows, columns), dtype), *[Uninitialised((rows,), np.float32)] * 2)
         name = (f"norm_forward_kernelI{mangled}Li{lanes}ELb0E",)
         block = (row_threads(columns, lanes, 16 // lanes),)
@@ -164,7 +166,7 @@ def _norms(model: Model, dtype: str) -> Iterator[Work]:
         name = (f"norm_backward_kernelI{mangled}{out}Li{wide}ELi{packs}ELb{rest}ELb0E",)
         dx = Uninitialised((rows, columns), np.float32) if table else _empty((rows, columns), dtype)
         blocks = max(1, min(528, model.rows // 16))
-        arguments = (struct, x, w, mean, rstd, dx, Uninitialised((1, 2, columns), np.float32))
+        arguments: tuple[Argument, ...] = (struct, x, w, mean, rstd, dx, Uninitialised((1, 2, columns), np.float32))
         block = (row_threads(columns, wide, packs, 512),)
         backward = Launch("norm.cu", name, (1,), block, arguments, 0, buffers, (2, 6))
         partial = np.zeros((8, 2 * columns), np.float32)

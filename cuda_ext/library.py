@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchsuite.cuda_ext import plan, toolchain
+from benchsuite.cuda_ext import build_plan, toolchain
 from benchsuite.cuda_ext.build import MANIFEST, NAME, build, failure_of
 from benchsuite.cuda_ext.toolchain import Missing
 from benchsuite.errors import UserError
@@ -37,14 +37,14 @@ def locate(*, build_allowed: bool = False) -> Library | None:
     """
     too_old = _torch_too_old()
     if too_old:
-        raise UserError(too_old, hint=plan.newer_torch())
-    development = os.environ.get("BENCHSUITE_KERNELS") == "cpu" or plan.selected()
+        raise UserError(too_old, hint=build_plan.newer_torch())
+    development = os.environ.get("BENCHSUITE_KERNELS") == "cpu" or build_plan.selected()
     if not development:
         prebuilt = _usable(PREBUILT, "wheel")
         if prebuilt:
             return prebuilt
     try:
-        todo = plan.plan()
+        todo = build_plan.plan()
     except UserError:
         cached = None if development else _any_cached()  # built before the compiler went away
         if cached:
@@ -63,9 +63,9 @@ def _torch_too_old() -> str | None:
     if isinstance(torch, Missing):
         return None
     version = tuple(int(part) for part in torch.version.split("+")[0].split(".")[:2] if part.isdigit())
-    if version >= plan.TORCH_TARGET:
+    if version >= build_plan.TORCH_TARGET:
         return None
-    return f"the kernels need torch {'.'.join(map(str, plan.TORCH_TARGET))} or later, and this is {torch.version}"
+    return f"the kernels need torch {'.'.join(map(str, build_plan.TORCH_TARGET))} or later, and this is {torch.version}"
 
 
 def _usable(folder: Path, origin: str) -> Library | None:
@@ -75,14 +75,16 @@ def _usable(folder: Path, origin: str) -> Library | None:
     except (OSError, ValueError):
         return None
     fits = about.get("machine") == platform.machine() and (folder / NAME).is_file()
-    if not fits or (origin == "wheel" and plan.CSRC.is_dir() and about.get("sources") != plan.source_hash()):
+    if not fits or (
+        origin == "wheel" and build_plan.CSRC.is_dir() and about.get("sources") != build_plan.source_hash()
+    ):
         return None
     return Library(folder / NAME, origin, about)
 
 
 def _any_cached() -> Library | None:
-    wanted = plan.source_hash()
-    for folder in sorted(plan.kernels_dir("libraries").iterdir()):
+    wanted = build_plan.source_hash()
+    for folder in sorted(build_plan.kernels_dir("libraries").iterdir()):
         found = _usable(folder, "cache")
         if found and found.about.get("sources") == wanted and found.about.get("families") == "all":
             return found
@@ -97,7 +99,7 @@ def about() -> dict[str, Any] | None:
     except UserError:
         return None
     if found is None:
-        return {"sources": plan.source_hash()}
+        return {"sources": build_plan.source_hash()}
     return {key: found.about.get(key) for key in ("sources", "cxx", "nvcc", "archs")}
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from benchsuite import format
 from benchsuite.cuda_ext import toolchain
-from benchsuite.cuda_ext.plan import Plan
+from benchsuite.cuda_ext.build_plan import Plan
 from benchsuite.cuda_ext.toolchain import Compiler, Missing
 
 

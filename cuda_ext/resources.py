@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchsuite.cuda_ext import toolchain
-from benchsuite.cuda_ext.plan import CSRC
+from benchsuite.cuda_ext.build_plan import CSRC
 from benchsuite.cuda_ext.toolchain import Compiler
 from benchsuite.errors import UserError
 

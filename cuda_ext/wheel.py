@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from benchsuite.cuda_ext.build import MANIFEST, NAME, build, manifest
-from benchsuite.cuda_ext.plan import plan, selected
+from benchsuite.cuda_ext.build_plan import plan, selected
 from benchsuite.cuda_ext.toolchain import Missing
 from benchsuite.errors import UserError
 

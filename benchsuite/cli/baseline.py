@@ -21,7 +21,7 @@ def save(
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite the baseline of that name.")] = False,
 ) -> None:
     """Keep a run's measurements as baselines/NAME (or in $BENCHSUITE_BASELINES)."""
-    from benchsuite.runs import baselines
+    from benchsuite.records import baselines
 
     print(baselines.save(name, run, replace=replace))
 
@@ -33,8 +33,8 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
     from rich.table import Table
 
     from benchsuite import terminal
-    from benchsuite.runs import baselines
-    from benchsuite.runs.store import read_plan
+    from benchsuite.records import baselines
+    from benchsuite.records.store import read_plan
     from benchsuite.text import line
 
     rows = []
@@ -86,8 +86,8 @@ def show(name: Annotated[str, typer.Argument(help="A baseline; without one the p
 
     from benchsuite import format as fmt
     from benchsuite import terminal
-    from benchsuite.runs import baselines
-    from benchsuite.runs.store import read_plan, read_records
+    from benchsuite.records import baselines
+    from benchsuite.records.store import read_plan, read_records
     from benchsuite.text import line
 
     run = baselines.find(name)
@@ -113,7 +113,7 @@ def show(name: Annotated[str, typer.Argument(help="A baseline; without one the p
 @app.command()
 def promote(name: Annotated[str, typer.Argument(help="The baseline that `--base baseline:` shall mean.")]) -> None:
     """Make a baseline the one that a gate compares with where no --base is given."""
-    from benchsuite.runs import baselines
+    from benchsuite.records import baselines
 
     baselines.promote(name)
     print(f"{name} is the current baseline of {baselines.folder()}")

@@ -50,11 +50,11 @@ def command(
 
     from benchsuite.cli.gate import fraction, measured
     from benchsuite.cli.output import write
-    from benchsuite.runs import calibrations, sides
-    from benchsuite.runs.margins import Rules
-    from benchsuite.runs.store import check_new
+    from benchsuite.gating import calibrations, sides
+    from benchsuite.gating.margins import Rules
+    from benchsuite.records.store import check_new
     from benchsuite.stats.calibration import calibrate
-    from benchsuite.stats.gate import Rule
+    from benchsuite.stats.decisions import Rule
 
     try:
         rule = Rule(margin=fraction("--margin", margin), catch=fraction("--catch", catch))

@@ -37,7 +37,7 @@ def command(
     from benchsuite.errors import UserError
 
     if schema:
-        from benchsuite.schema import json_schema
+        from benchsuite.records.schema import json_schema
 
         print(json.dumps(json_schema(), indent=2))
         return
@@ -55,7 +55,7 @@ def command(
         raise UserError("pytest-benchmark's file holds one run", hint="export the runs one by one")
     from benchsuite import files
     from benchsuite.cache import write_atomically
-    from benchsuite.runs import exchange
+    from benchsuite.records import exchange
 
     table = exchange.rows(runs) if csv or parquet else []
     try:
@@ -96,8 +96,8 @@ def import_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="The run directory to make.")],
 ) -> None:
     """Make a run directory of what pytest-benchmark measured."""
-    from benchsuite.runs import exchange
-    from benchsuite.runs.store import Store
+    from benchsuite.records import exchange
+    from benchsuite.records.store import Store
 
     manifest, records = exchange.from_pytest_benchmark(file)
     store = Store.create(output, manifest)

@@ -21,9 +21,9 @@ from benchsuite.text import plain
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchsuite.runs.gate import Outcome
-    from benchsuite.runs.margins import Rules
-    from benchsuite.runs.sides import Side
+    from benchsuite.gating.margins import Rules
+    from benchsuite.gating.paired import Outcome
+    from benchsuite.gating.sides import Side
 
 EXIT = {"fine": 0, "regression": 1}
 EXIT_UNCLEAR = 3
@@ -79,12 +79,13 @@ def command(
 
     from benchsuite import terminal
     from benchsuite.cli.output import write
-    from benchsuite.report import gate as page
+    from benchsuite.gating import calibrations, paired, sides
+    from benchsuite.gating.margins import Rules
+    from benchsuite.records import baselines
+    from benchsuite.records.store import check_new
+    from benchsuite.report import gate_page as page
     from benchsuite.report.render import save
-    from benchsuite.runs import baselines, calibrations, gate, sides
-    from benchsuite.runs.margins import Rules
-    from benchsuite.runs.store import check_new
-    from benchsuite.stats.gate import Rule, fewest_pairs
+    from benchsuite.stats.decisions import Rule, fewest_pairs
 
     try:
         rule = Rule(margin=fraction("--margin", margin), catch=fraction("--catch", catch))
@@ -117,11 +118,11 @@ def command(
 
     budget_s = None if minutes is None else 60 * minutes
     outcome = measured(folder, described, plans, rules, pairs, console, device=device, wait=wait, budget_s=budget_s)
-    verdict = gate.verdict(outcome)
+    verdict = paired.verdict(outcome)
     code = EXIT.get(verdict, EXIT_UNCLEAR if strict else 0)
-    if code != EXIT["regression"] and gate.failed(outcome):
-        code = EXIT_INCOMPARABLE if gate.incomparable(outcome) else EXIT_FAILED
-    code = EXIT_INTERRUPTED if outcome.stopped == gate.INTERRUPTED else code
+    if code != EXIT["regression"] and paired.failed(outcome):
+        code = EXIT_INCOMPARABLE if paired.incomparable(outcome) else EXIT_FAILED
+    code = EXIT_INTERRUPTED if outcome.stopped == paired.INTERRUPTED else code
     about = {"suite": plans[1]["suite"], "base": described[0].name, "head": described[1].name, "run": str(folder)}
     about |= {"verdict": verdict, "exit_code": code, "notes": notes}
     about["calibration"] = calibrations.find(
@@ -152,22 +153,23 @@ def measured(
     to_the_end: bool = False,
 ) -> Outcome:
     """Measures base and head, with the machine's lock and a bar."""
+    from benchsuite import locks
     from benchsuite.cli.output import progress
     from benchsuite.cli.run import Stop
     from benchsuite.errors import Interrupted
-    from benchsuite.runs import gate, locks
+    from benchsuite.gating import paired
 
     stop = Stop()
-    places: list[Any] = []
+    chosen: list[Any] = []
     say = functools.partial(_say, console)
     try:
         with locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=device):
             for name, side, plan in zip(("base", "head"), described, plans, strict=True):
-                places.append(_place(folder / name, side, plan, pairs, stop))
+                chosen.append(_side(folder / name, side, plan, pairs, stop))
             with progress() as bar:
-                return gate.run(
-                    places[0],
-                    places[1],
+                return paired.run(
+                    chosen[0],
+                    chosen[1],
                     rules,
                     pairs=pairs,
                     budget_s=budget_s,
@@ -180,8 +182,8 @@ def measured(
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         stop.restore()
-        for place in places:
-            place.close()
+        for side in chosen:
+            side.close()
 
 
 def _say(console: Console, told: str) -> None:
@@ -190,7 +192,7 @@ def _say(console: Console, told: str) -> None:
 
 def _tell_github(document: dict[str, Any]) -> None:
     """Annotations and the step's summary, where this runs on GitHub's runners."""
-    from benchsuite.report import gate as page
+    from benchsuite.report import gate_page as page
 
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
@@ -201,24 +203,25 @@ def _tell_github(document: dict[str, Any]) -> None:
             file.write(page.markdown(document) + "\n")
 
 
-def _place(folder: Path, side: Any, plan: dict[str, Any], pairs: int, stop: Any) -> Any:
-    from benchsuite.runs import places, workers
-    from benchsuite.runs.preloads import KERNELS, preloads
-    from benchsuite.runs.store import Store, read_records
+def _side(folder: Path, side: Any, plan: dict[str, Any], pairs: int, stop: Any) -> Any:
+    from benchsuite.engine import workers
+    from benchsuite.engine.preloads import KERNELS, preloads
+    from benchsuite.gating import measured_sides
+    from benchsuite.records.store import Store, read_records
 
-    cases = places.speed_cases(plan, pairs)
+    cases = measured_sides.speed_cases(plan, pairs)
     if not cases:
         raise UserError(f"{side.name}: the suite has no speed cases here", hint="a gate is about speed")
     if side.stored:
-        return places.Stored(cases, read_records(side.stored))
+        return measured_sides.StoredSide(cases, read_records(side.stored))
     chosen = [case.to_json() for case in cases.values()]
-    about = places.manifest({**plan, "cases": chosen, "comparisons": []}, pairs, side.name, side.fingerprint())
+    about = measured_sides.manifest({**plan, "cases": chosen, "comparisons": []}, pairs, side.name, side.fingerprint())
     store = Store.create(folder, about)
     preload = preloads(cases.values())
     if KERNELS in preload:
         side.build_kernels()
-    place = workers.make(preload, python=side.python, variables=side.variables)
-    return places.Place(cases, store, place, stop)
+    started = workers.make(preload, python=side.python, variables=side.variables)
+    return measured_sides.MeasuredSide(cases, store, started, stop)
 
 
 def fraction(option: str, text: str) -> float:

@@ -30,9 +30,9 @@ def command(
     """
     from benchsuite.cli.gate import fraction
     from benchsuite.cli.output import write
-    from benchsuite.report import history as pages
+    from benchsuite.gating import history
+    from benchsuite.report import history_page as pages
     from benchsuite.report.render import save
-    from benchsuite.runs import history
 
     share = fraction("--margin", margin)
     series, notes = history.read(runs)

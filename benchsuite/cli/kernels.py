@@ -28,7 +28,7 @@ def build_command(
     A checkout does this by itself at their first use. What has not changed is not compiled again.
     """
     from benchsuite.cuda_ext.build import build
-    from benchsuite.cuda_ext.plan import kernels_dir
+    from benchsuite.cuda_ext.build_plan import kernels_dir
 
     if clean:
         from benchsuite import files
@@ -133,10 +133,10 @@ def check_command(
     from dataclasses import asdict
 
     from benchsuite.cuda_ext import check
-    from benchsuite.cuda_ext.plan import sources
+    from benchsuite.cuda_ext.build_plan import sources
     from benchsuite.cuda_ext.resources import resources
     from benchsuite.errors import UserError
-    from benchsuite.report import kernels as page
+    from benchsuite.report import kernels_page as page
 
     for file in files or []:
         if not file.is_file() or file.suffix not in (".cu", ".ptx"):
@@ -178,7 +178,7 @@ def predict_command(
     from benchsuite.cuda_ext import launches, predict
     from benchsuite.errors import UserError
     from benchsuite.hardware.peaks import devices
-    from benchsuite.report import kernels as page
+    from benchsuite.report import kernels_page as page
 
     ours = ("sm_8", "sm_9", "sm_1")  # the kernels are for sm_80 and up
     known = {name: peak for name, peak in devices().items() if peak.compute.startswith(ours)}

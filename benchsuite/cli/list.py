@@ -77,7 +77,7 @@ def _cell(value: Value) -> str:
 
 
 def _suites() -> list[Row]:
-    from benchsuite.runs.suite import packaged
+    from benchsuite.suite.schema import packaged
 
     return [{"suite": name, "description": description} for name, description in packaged().items()]
 
@@ -146,12 +146,12 @@ def _bigscience27() -> list[Row]:
 
 
 def _scales() -> list[Row]:
-    from benchsuite.runs import suite_file
-    from benchsuite.runs.suite import scales
+    from benchsuite.suite import source
+    from benchsuite.suite.schema import scales
 
     rows: list[Row] = []
     for name in scales():
-        read = suite_file.read("ablation-activation", scale=name)
+        read = source.read("ablation-activation", scale=name)
         assert read.quality is not None
         model, train = read.model, read.quality.train
         shape = {key: getattr(model, key) for key in ("layers", "width", "heads", "seq")}

@@ -19,8 +19,8 @@ def command(
     """Compare our training step and evaluation with transformers, nanoGPT's style and lm-eval's HFLM."""
     from rich.console import Console
 
-    from benchsuite.runs import progress
-    from benchsuite.runs.against_peers import evaluation_row, training_rows
+    from benchsuite.engine import progress
+    from benchsuite.engine.against_peers import evaluation_row, training_rows
 
     console = Console(stderr=True)
     display = progress.observer(console)

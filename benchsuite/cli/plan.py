@@ -35,10 +35,11 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show the cases of a suite on this machine, with estimates. Nothing is run."""
-    from benchsuite.runs import plan, preflight, suite_file
+    from benchsuite.planning import plan, preflight
+    from benchsuite.suite import source
 
     machine = plan.Machine.here(device)
-    read = suite_file.read(suite, sets=sets or [], scale=scale)
+    read = source.read(suite, sets=sets or [], scale=scale)
     resolved = plan.resolve(read, machine, only=only or [], seeds=seeds, corpora=corpus or [])
     preflight.check(resolved.cases)
     total_s = resolved.total_s(jobs or machine.cores)
@@ -61,7 +62,7 @@ def _print(resolved: object, total_s: float) -> None:
 
     from benchsuite import format as fmt
     from benchsuite import terminal
-    from benchsuite.runs.plan import Plan
+    from benchsuite.planning.plan import Plan
 
     assert isinstance(resolved, Plan)
     console = terminal.console()
@@ -92,20 +93,20 @@ def _print_budget(resolved: object, scale: str, begin: str, gpus: int, mfu: floa
 
     from benchsuite import format as fmt
     from benchsuite import terminal
-    from benchsuite.runs import budget
-    from benchsuite.runs.plan import Plan
+    from benchsuite.planning import training_budget
+    from benchsuite.planning.plan import Plan
 
     assert isinstance(resolved, Plan)
     console = terminal.console(soft_wrap=True)
-    budgets = budget.of(resolved, gpus)
-    names = list(budget.GPUS)
+    budgets = training_budget.of(resolved, gpus)
+    names = list(training_budget.GPUS)
     columns = ["seeds", "weights", "tokens", "FLOPs", *(f"{name}\nhours" for name in names), f"each of\n{gpus} GPUs"]
     table = Table("training", box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     totals = dict.fromkeys(names, 0.0)
     for found in budgets:
-        hours = {name: found.seeds * found.hours(gpu, mfu) for name, gpu in budget.GPUS.items()}
+        hours = {name: found.seeds * found.hours(gpu, mfu) for name, gpu in training_budget.GPUS.items()}
         totals = {name: totals[name] + hours[name] for name in names}
         table.add_row(
             escape(found.label.removesuffix("/quality")),
@@ -122,8 +123,8 @@ def _print_budget(resolved: object, scale: str, begin: str, gpus: int, mfu: floa
     spent = ", or ".join(f"{totals[name]:,.0f} {name}-hours" for name in names)
     console.print(f"\n{len(budgets)} models: {spent}, at {100 * mfu:g}% of the dense 16-bit peak (--mfu).")
     console.print(
-        f"Memory is that of FSDP over {gpus} GPUs (--gpus): {budget.STATE_BYTES} bytes of state a parameter, shared; "
-        "two gathered blocks; activations and logits of a micro-batch. An estimate; nothing here was measured."
+        f"Memory is that of FSDP over {gpus} GPUs (--gpus): {training_budget.STATE_BYTES} bytes of state a parameter, "
+        "shared; two gathered blocks; activations and logits of a micro-batch. An estimate; nothing here was measured."
     )
     folder = f"runs/{resolved.suite.name}-{scale}"
     here = f"{begin} --launcher torchrun --ranks {gpus}"

@@ -26,11 +26,11 @@ from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES, MOST_S
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchsuite.runs.case import Case
-    from benchsuite.runs.plan import Machine, Plan
-    from benchsuite.runs.store import Store
-    from benchsuite.runs.workers import Workers
-    from benchsuite.schema import Manifest
+    from benchsuite.engine.workers import Workers
+    from benchsuite.planning.plan import Machine, Plan
+    from benchsuite.records.case import Case
+    from benchsuite.records.schema import Manifest
+    from benchsuite.records.store import Store
 
 LAUNCHERS = ("local", "torchrun", "slurm")
 EXIT_FAILED = 5
@@ -85,10 +85,12 @@ def command(
     """
     from rich.console import Console
 
+    from benchsuite import locks
+    from benchsuite.engine.scheduler import MEMORY_FRACTION, available_memory
     from benchsuite.errors import Interrupted
-    from benchsuite.runs import locks, plan, preflight, suite_file
-    from benchsuite.runs.scheduler import MEMORY_FRACTION, available_memory
-    from benchsuite.runs.store import Store, check_new, read_plan
+    from benchsuite.planning import plan, preflight
+    from benchsuite.records.store import Store, check_new, read_plan
+    from benchsuite.suite import source
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     overrides = {
@@ -107,7 +109,7 @@ def command(
         resolved = _again(manifest, machine, suite, [name for name, value in overrides.items() if value])
     elif suite is not None:
         machine = plan.Machine.here(device or "cpu")
-        read = suite_file.read(suite, sets=sets or [], scale=scale)
+        read = source.read(suite, sets=sets or [], scale=scale)
         resolved = plan.resolve(read, machine, only=only or [], seeds=seeds, corpora=corpus or [])
         folder = output or Path("runs") / f"{resolved.suite.name}-{datetime.now():%Y%m%d-%H%M%S}"
         check_new(folder)
@@ -149,7 +151,7 @@ def command(
 
 def _unmeasured(resolved: Plan, folder: Path) -> tuple[Case, ...]:
     """The cases of which a run that continues has something left to measure."""
-    from benchsuite.runs.store import read_records
+    from benchsuite.records.store import read_records
 
     done = {record.key for record in read_records(folder)}
     return tuple(case for case in resolved.cases if any((case.id, n) not in done for n in case.replicates))
@@ -165,11 +167,11 @@ def _execute(
     trainings: Callable[[bool], Workers] | None,
     budget_s: float | None,
 ) -> None:
-    from benchsuite.runs import progress, workers
-    from benchsuite.runs.case import KINDS
-    from benchsuite.runs.preloads import KERNELS, preloads
-    from benchsuite.runs.rounds import Resolution
-    from benchsuite.runs.scheduler import Scheduler
+    from benchsuite.engine import progress, workers
+    from benchsuite.engine.preloads import KERNELS, preloads
+    from benchsuite.engine.rounds import Resolution
+    from benchsuite.engine.scheduler import Scheduler
+    from benchsuite.records.case import KINDS
 
     if any(KINDS[case.kind].alone for case in resolved.cases) and (busy := _busy_percent()) > BUSY_PERCENT:
         text = f"this machine is {busy:.0f}% busy with other work, which will show in the speeds"
@@ -205,7 +207,7 @@ def _execute(
 
 def _trainings(launcher: str, ranks: int, slurm: list[str], folder: Path) -> Callable[[bool], Workers] | None:
     """Makes the place where models are trained, given whether they need the network; None for beside all the rest."""
-    from benchsuite.runs import workers
+    from benchsuite.engine import workers
 
     if launcher not in LAUNCHERS:
         raise UserError(f"--launcher {launcher!r} is unknown", hint=did_you_mean(launcher, list(LAUNCHERS)))
@@ -214,7 +216,7 @@ def _trainings(launcher: str, ranks: int, slurm: list[str], folder: Path) -> Cal
     if slurm and launcher != "slurm":
         raise UserError(f"--slurm {slurm[0]}: nothing is given to Slurm", hint="--launcher slurm")
     if launcher == "slurm":
-        from benchsuite.runs.slurm import SlurmWorkers
+        from benchsuite.engine.slurm import SlurmWorkers
 
         options = dict(option.partition("=")[::2] for option in slurm)
         # submitit reads what it pickles there: a name that nobody could know, and so lay something behind, before.
@@ -237,7 +239,7 @@ def _manifest(resolved: Plan) -> dict[str, Any]:
     from benchsuite import __version__
     from benchsuite.cuda_ext.library import about
     from benchsuite.hardware.fingerprint import fingerprint
-    from benchsuite.runs.case import MEASUREMENT_VERSION
+    from benchsuite.records.case import MEASUREMENT_VERSION
 
     hardware = fingerprint()
     hardware["context"]["kernels"] = about()
@@ -257,7 +259,8 @@ def _again(manifest: Manifest, machine: Machine, suite: str | None, overrides: l
     """The plan of a run that continues. Raises UserError where it would measure something else than the manifest
     plans."""
     from benchsuite.hardware.fingerprint import fingerprint
-    from benchsuite.runs import plan, suite_file
+    from benchsuite.planning import plan
+    from benchsuite.suite import source
 
     if overrides:
         raise UserError(
@@ -266,7 +269,7 @@ def _again(manifest: Manifest, machine: Machine, suite: str | None, overrides: l
         )
     if manifest.resolved_suite is None:
         raise UserError(f"the run of {manifest.suite!r} was not planned here, so there is nothing to continue")
-    if suite is not None and suite != manifest.suite and suite_file.read(suite).name != manifest.suite:
+    if suite is not None and suite != manifest.suite and source.read(suite).name != manifest.suite:
         raise UserError(f"the run is of the suite {manifest.suite!r}, not of {suite!r}")
     then, now = manifest.hardware.identity, json.loads(json.dumps(fingerprint()["identity"]))
     changed = [f"{key} was {then.get(key)!r} and is {now.get(key)!r}" for key in now if now.get(key) != then.get(key)]
@@ -275,7 +278,7 @@ def _again(manifest: Manifest, machine: Machine, suite: str | None, overrides: l
             f"the run was begun on another machine or with other software: {'; '.join(changed)}",
             hint="measurements of two machines do not belong into one run; begin a new one",
         )
-    resolved = plan.resolve(suite_file.from_json(manifest.resolved_suite), machine, only=manifest.only)
+    resolved = plan.resolve(source.from_json(manifest.resolved_suite), machine, only=manifest.only)
     planned = {case.id: case for case in manifest.cases}
     if {c.id: list(c.replicates) for c in resolved.cases} != {c.id: c.replicates for c in planned.values()}:
         gone = [case.label for identity, case in planned.items() if identity not in {c.id for c in resolved.cases}]
@@ -321,7 +324,7 @@ def _interrupted(folder: Path, as_json: bool, console: Console) -> None:
 def _finish(folder: Path, store: Store, as_json: bool, console: Console) -> int:
     """Writes the report, says where it is, and returns the exit code."""
     from benchsuite import report, terminal
-    from benchsuite.runs.case import FAILED
+    from benchsuite.records.case import FAILED
 
     counts = Counter(record.status for record in store.records)
     failed = sum(counts[status] for status in FAILED)

@@ -27,8 +27,8 @@ def command(
     """
     from benchsuite import terminal
     from benchsuite.errors import UserError
-    from benchsuite.report import selftest as page
-    from benchsuite.runs import selftest
+    from benchsuite.measure import selftest
+    from benchsuite.report import selftest_page as page
 
     if device not in ("cpu", "cuda"):
         raise UserError(f"unknown device {device!r}", hint="choose from: cpu, cuda")

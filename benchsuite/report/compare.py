@@ -16,9 +16,9 @@ from typing import Any
 
 from benchsuite import format as fmt
 from benchsuite.errors import UserError
-from benchsuite.report.load import Record, Run
+from benchsuite.records.load import Record, Run
+from benchsuite.records.schema import Case
 from benchsuite.report.speed import timed
-from benchsuite.schema import Case
 from benchsuite.stats.speed import MARGIN, SpeedComparison, compare_apart, compare_speed, paired_logs
 
 BY = ("run", "commit", "machine", "implementation")

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from benchsuite import format
-from benchsuite.report.load import Run
+from benchsuite.records.load import Run
 
 BREAK_S = 60.0  # between two processes: the run was interrupted then, or kernels were built
 

@@ -19,10 +19,10 @@ from typing import Any
 
 from benchsuite import format
 from benchsuite.errors import UserError
+from benchsuite.records.load import Record, Run, load
+from benchsuite.records.schema import Comparison
 from benchsuite.report import effort, quality, speed, trained
-from benchsuite.report.load import Record, Run, load
 from benchsuite.report.words import findings
-from benchsuite.schema import Comparison
 from benchsuite.text import plain
 
 Fields = dict[str, Any]

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from benchsuite.report.load import QualityResult, Run
+from benchsuite.records.load import QualityResult, Run
+from benchsuite.records.schema import Comparison
 from benchsuite.report.speed import why_not
-from benchsuite.schema import Comparison
 from benchsuite.stats.intervals import holm, t_interval
 from benchsuite.stats.layout import Layout, disagreeing, fit
 from benchsuite.stats.quality import QualityComparison, compare_quality, mcnemar, ratio_differences

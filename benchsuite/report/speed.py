@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchsuite.hardware.roofline import REACHED
-from benchsuite.report.load import MEASURED, Record, Run, figure, kind_of
-from benchsuite.schema import Comparison
+from benchsuite.records.load import MEASURED, Record, Run, figure, kind_of
+from benchsuite.records.schema import Comparison
 from benchsuite.stats.speed import MARGIN, SpeedComparison, Timed, compare_speed, paired_logs
 
 Fields = dict[str, Any]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchsuite.report.load import QualityResult, Run, Stability
-from benchsuite.schema import Case, Comparison
+from benchsuite.records.load import QualityResult, Run, Stability
+from benchsuite.records.schema import Case, Comparison
 from benchsuite.stats.intervals import t_interval
 
 Fields = dict[str, Any]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from benchsuite.stats.gate import Rule, wealths
+from benchsuite.stats.decisions import Rule, wealths
 
 SLOWDOWNS = (0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 POWER = 0.95

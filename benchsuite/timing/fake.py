@@ -62,7 +62,7 @@ class Script:
         return FakeClock([x * factor for x in self.entry.time_s or (1e-3,)])
 
     def subject(self) -> Any:
-        """Stands in for benchsuite.runs.subjects.Subject."""
+        """Stands in for benchsuite.measure.subjects.Subject."""
         import torch
 
         right = torch.ones(1)

@@ -173,7 +173,7 @@ def compile_ptx(source: Path, arch: str = "sm_80") -> str:
 
     from benchsuite.cache import cache_dir, digest, write_atomically
     from benchsuite.cuda_ext import toolchain
-    from benchsuite.cuda_ext.plan import CSRC
+    from benchsuite.cuda_ext.build_plan import CSRC
     from benchsuite.errors import UserError
 
     nvcc = toolchain.find_nvcc()

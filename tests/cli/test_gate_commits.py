@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "runs"))
-import repository
-from repository import FAST_S, SETUPTOOLS, SLOW_S, TESTS, WORK
+from support import repository
+from support.repository import FAST_S, SETUPTOOLS, SLOW_S, TESTS, WORK
 
 SMALLER = """
 

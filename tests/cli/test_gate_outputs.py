@@ -14,10 +14,10 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from benchsuite.report import gate as page
-from benchsuite.runs import calibrations
-from benchsuite.runs.margins import Own, Rules
-from benchsuite.stats.gate import Rule
+from benchsuite.gating import calibrations
+from benchsuite.gating.margins import Own, Rules
+from benchsuite.report import gate_page as page
+from benchsuite.stats.decisions import Rule
 
 ROOT = Path(__file__).parents[2]
 SUITE = """

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from processes import SUITE, begin, environment_of, rows, run, wait_for_records
+from support.processes import SUITE, begin, environment_of, rows, run, wait_for_records
 
 
 @pytest.fixture(scope="module")

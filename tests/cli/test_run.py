@@ -13,15 +13,26 @@ from typing import Any
 
 import pytest
 import typer
-from processes import MEASUREMENTS, SUITE, begin, environment_of, finish, gone, relatives, rows, run, wait_for_records
+from support.processes import (
+    MEASUREMENTS,
+    SUITE,
+    begin,
+    environment_of,
+    finish,
+    gone,
+    relatives,
+    rows,
+    run,
+    wait_for_records,
+)
 from typer.testing import CliRunner
 
-from benchsuite import schema
 from benchsuite.cli import run as run_command
 from benchsuite.errors import UserError
-from benchsuite.runs.plan import Machine, Plan, resolve
-from benchsuite.runs.suite_file import read
-from benchsuite.schema import SCHEMA_VERSION
+from benchsuite.planning.plan import Machine, Plan, resolve
+from benchsuite.records import schema
+from benchsuite.records.schema import SCHEMA_VERSION
+from benchsuite.suite.source import read
 
 
 @pytest.fixture

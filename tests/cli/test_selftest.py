@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from benchsuite.cli import build_app
-from benchsuite.runs import operators, selftest
+from benchsuite.measure import operators, selftest
 
 
 def run(*arguments: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchsuite.cuda_ext import plan, toolchain
+from benchsuite.cuda_ext import build_plan, toolchain
 
 SHARED = ("types.h", "tensor.h", "library.cpp", "cpu/parallel.h", "cpu/simd.h", "cpu/dispatch.h")
 TWICE = {
@@ -97,11 +97,11 @@ def csrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "csrc"
     for name in SHARED:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(plan.CSRC / name, folder / name)
+        shutil.copy(build_plan.CSRC / name, folder / name)
     for name, text in TWICE.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    monkeypatch.setattr(plan, "CSRC", folder)
+    monkeypatch.setattr(build_plan, "CSRC", folder)
     monkeypatch.setenv("BENCHSUITE_KERNELS_CACHE", str(tmp_path / "kernels"))
     monkeypatch.setenv("BENCHSUITE_KERNELS", "cpu")
     monkeypatch.delenv("BENCHSUITE_KERNELS_ONLY", raising=False)

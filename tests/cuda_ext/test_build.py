@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchsuite.cuda_ext import build as builder
-from benchsuite.cuda_ext import library, plan, progress, toolchain
+from benchsuite.cuda_ext import build_plan, library, progress, toolchain
 from benchsuite.errors import UserError
 
 OBJECTS = {"library ops", "twice ops", "twice cpu_v4", "twice cpu_v3", "twice cpu_v1"}
@@ -25,12 +25,12 @@ def compiled(calls: Path) -> list[str]:
 
 
 def test_headers_are_found_through_other_headers_and_through_the_family_macro(csrc: Path) -> None:
-    names = {str(path.relative_to(csrc)) for path in plan.headers(csrc / "ops" / "twice.cpp")}
+    names = {str(path.relative_to(csrc)) for path in build_plan.headers(csrc / "ops" / "twice.cpp")}
     assert names == {"tensor.h", "types.h", "cpu/dispatch.h", "cpu/twice.h"}
 
 
 def test_each_source_is_one_object_and_the_cpu_part_three(csrc: Path) -> None:
-    assert {unit.name for unit in plan.plan().units} == OBJECTS
+    assert {unit.name for unit in build_plan.plan().units} == OBJECTS
 
 
 def test_a_second_build_compiles_nothing(calls: Path) -> None:
@@ -59,20 +59,21 @@ def test_what_changed_is_compiled_alone(calls: Path, csrc: Path, changed: str, a
 
 
 def test_flags_and_compiler_decide_too_but_not_the_folder(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = plan.plan().key
+    before = build_plan.plan().key
     monkeypatch.setenv("BENCHSUITE_KERNELS_CXXFLAGS", "-g")
-    assert plan.plan().key != before
+    assert build_plan.plan().key != before
     monkeypatch.delenv("BENCHSUITE_KERNELS_CXXFLAGS")
     moved = csrc.with_name("elsewhere")
     shutil.copytree(csrc, moved)
-    monkeypatch.setattr(plan, "CSRC", moved)
-    assert plan.plan().key == before
+    monkeypatch.setattr(build_plan, "CSRC", moved)
+    assert build_plan.plan().key == before
     monkeypatch.setattr(toolchain, "find_cxx", lambda: toolchain.Compiler("/usr/bin/g++", "99.1.0"))
-    assert plan.plan().key != before
+    assert build_plan.plan().key != before
 
 
 def test_of_two_processes_one_builds(calls: Path, csrc: Path) -> None:
-    code = f"from pathlib import Path; from benchsuite.cuda_ext import build, plan; plan.CSRC = Path({str(csrc)!r})\n"
+    code = "from pathlib import Path; from benchsuite.cuda_ext import build, build_plan\n"
+    code += f"build_plan.CSRC = Path({str(csrc)!r})\n"
     command = [sys.executable, "-c", code + "print(build.build())"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     printed = {process.communicate()[0] for process in both}
@@ -114,13 +115,13 @@ def test_a_compiler_that_was_killed_is_tried_again(calls: Path, csrc: Path) -> N
     assert "twice.cpp" in compiled(calls)
     source.write_text(good)
     assert builder.build().is_file()
-    assert not list(plan.kernels_dir().rglob(".*"))  # nothing half-made lies about
+    assert not list(build_plan.kernels_dir().rglob(".*"))  # nothing half-made lies about
 
 
 def test_a_source_that_changes_under_the_compiler_is_not_kept(
     calls: Path, csrc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    todo = plan.plan()
+    todo = build_plan.plan()
     monkeypatch.setattr(builder, "plan", lambda **_: todo)
     with open(csrc / "cpu" / "simd.h", "a") as file:
         file.write("// changed between hash and compilation\n")
@@ -157,10 +158,10 @@ def test_the_estimate_follows_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_some_families_can_be_built_alone(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (csrc / "ops" / "other.cpp").write_text("")
-    everything = plan.plan()
+    everything = build_plan.plan()
     monkeypatch.setenv("BENCHSUITE_KERNELS_ONLY", "twice")
-    assert {unit.name for unit in plan.plan().units} == OBJECTS
-    assert plan.plan().key != everything.key
+    assert {unit.name for unit in build_plan.plan().units} == OBJECTS
+    assert build_plan.plan().key != everything.key
 
 
 def test_without_nvcc_the_cpu_part_is_built_and_says_so(
@@ -186,18 +187,18 @@ def test_with_nvcc_cuda_sources_are_compiled_for_the_architectures(csrc: Path, m
     monkeypatch.delenv("BENCHSUITE_KERNELS")
     monkeypatch.setattr(toolchain, "find_nvcc", lambda: toolchain.Compiler("/x/nvcc", "13.0.88", "/x/inc", "/x/lib"))
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.6;9.0+PTX")
-    todo = plan.plan()
+    todo = build_plan.plan()
     (unit,) = [unit for unit in todo.units if unit.name == "twice cuda"]
     assert "-gencode=arch=compute_86,code=sm_86" in unit.command
     assert "-gencode=arch=compute_90,code=[sm_90,compute_90]" in unit.command
     assert todo.archs == ("8.6", "9.0+PTX")
     assert all("-DBENCHSUITE_CUDA=1" in unit.command for unit in todo.units if unit.name.endswith("ops"))
     (csrc / "ops" / "other.cpp").write_text("// has no CUDA source\n")
-    (other,) = [unit for unit in plan.plan().units if unit.name == "other ops"]
+    (other,) = [unit for unit in build_plan.plan().units if unit.name == "other ops"]
     assert "-DBENCHSUITE_CUDA=0" in other.command
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "Ampere")
     with pytest.raises(UserError, match="TORCH_CUDA_ARCH_LIST: 'Ampere'"):
-        plan.plan()
+        build_plan.plan()
 
 
 def test_without_a_compiler_what_was_built_before_is_used(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +209,7 @@ def test_without_a_compiler_what_was_built_before_is_used(calls: Path, monkeypat
     found = library.locate(build_allowed=True)
     assert found is not None
     assert found.path == built
-    shutil.rmtree(plan.kernels_dir("libraries"))
+    shutil.rmtree(build_plan.kernels_dir("libraries"))
     with pytest.raises(UserError, match="no C\\+\\+ compiler") as error:
         library.locate(build_allowed=True)
     assert error.value.hint == "apt-get install g++"
@@ -226,7 +227,7 @@ def test_a_prebuilt_library_is_taken_if_it_is_of_these_sources(
     prebuilt = tmp_path / "lib"
     prebuilt.mkdir()
     (prebuilt / builder.NAME).touch()
-    about = {**builder.manifest(plan.plan(cpu_only=True)), **changes}
+    about = {**builder.manifest(build_plan.plan(cpu_only=True)), **changes}
     (prebuilt / builder.MANIFEST).write_text(json.dumps(about))
     monkeypatch.setattr(library, "PREBUILT", prebuilt)
     found = library.locate()
@@ -245,8 +246,8 @@ def test_an_older_torch_is_told_which_one_is_needed(monkeypatch: pytest.MonkeyPa
 RUN = """
 import sys, torch
 from pathlib import Path
-from benchsuite.cuda_ext import build, plan
-plan.CSRC = Path(sys.argv[1])
+from benchsuite.cuda_ext import build, build_plan
+build_plan.CSRC = Path(sys.argv[1])
 torch.ops.load_library(str(build.build()))
 ops = torch.ops.benchsuite
 print(ops.cpu_isa())
@@ -280,7 +281,7 @@ def test_nvcc_compiles_for_three_generations_and_reports_registers(csrc: Path, m
     monkeypatch.delenv("BENCHSUITE_KERNELS")
     monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
     builder.build()
-    (unit,) = [unit for unit in plan.plan().units if unit.name == "twice cuda"]
+    (unit,) = [unit for unit in build_plan.plan().units if unit.name == "twice cuda"]
     report = unit.log.read_text()
     for arch in ("sm_80", "sm_90", "sm_100"):
         assert f"for '{arch}'" in report
@@ -294,7 +295,7 @@ def weak_symbols(objects: list[Path]) -> list[str]:
         text = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
         names = [line.split()[-1] for line in text.splitlines() if line.split()[-2] in ("W", "V", "u")]
         # DW.ref.… points to the handler of exceptions, which is one for all.
-        found += [n for n in names if not n.startswith("DW.ref.") and not any(isa in n for isa in plan.ISAS)]
+        found += [n for n in names if not n.startswith("DW.ref.") and not any(isa in n for isa in build_plan.ISAS)]
     return found
 
 
@@ -303,8 +304,11 @@ def test_no_object_offers_wide_instructions_to_the_others(csrc: Path, monkeypatc
     with open(csrc / "cpu" / "twice.cpp", "a") as file:
         file.write("#include <vector>\ntemplate class std::vector<float>;\n")
     builder.build()
-    bad = [unit.object for unit in plan.plan().units if unit.name == "twice cpu_v4"]
+    bad = [unit.object for unit in build_plan.plan().units if unit.name == "twice cpu_v4"]
     assert any("vector" in name for name in weak_symbols(bad))
     monkeypatch.undo()
     builder.build()
-    assert weak_symbols([unit.object for unit in plan.plan().units if unit.name.split()[-1] in plan.ISAS]) == []
+    assert (
+        weak_symbols([unit.object for unit in build_plan.plan().units if unit.name.split()[-1] in build_plan.ISAS])
+        == []
+    )

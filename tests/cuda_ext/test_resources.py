@@ -11,7 +11,7 @@ import pytest
 
 from benchsuite.cuda_ext import toolchain
 from benchsuite.cuda_ext.build import build
-from benchsuite.cuda_ext.plan import plan, sources
+from benchsuite.cuda_ext.build_plan import plan, sources
 from benchsuite.cuda_ext.resources import Resources, occupancy, parse, resources
 from benchsuite.errors import UserError
 

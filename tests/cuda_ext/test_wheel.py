@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchsuite.cuda_ext.plan import plan
+from benchsuite.cuda_ext.build_plan import plan
 from benchsuite.cuda_ext.toolchain import Missing
 from benchsuite.cuda_ext.wheel import make_wheel
 

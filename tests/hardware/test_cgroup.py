@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from benchsuite.cli import doctor
+from benchsuite.engine.scheduler import available_memory
 from benchsuite.hardware import cgroup, fingerprint
-from benchsuite.runs.scheduler import available_memory
 
 MIB = 2**20
 V2 = "31 23 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"

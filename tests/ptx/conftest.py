@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchsuite.cuda_ext import toolchain
-from benchsuite.cuda_ext.plan import CSRC
+from benchsuite.cuda_ext.build_plan import CSRC
 from benchsuite.cuda_ext.ptx import Program, compile_ptx, load
 from benchsuite.cuda_ext.ptx.parse import parse
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from benchsuite.cuda_ext import toolchain
-from benchsuite.cuda_ext.plan import CSRC
+from benchsuite.cuda_ext.build_plan import CSRC
 from tests.ptx.conftest import needs_nvcc
 
 PROGRAM = """

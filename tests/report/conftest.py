@@ -2,8 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-
-from .make_run import make_run
+from support.make_run import make_run
 
 
 @pytest.fixture(scope="session")

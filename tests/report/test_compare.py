@@ -3,13 +3,12 @@
 import json
 
 import pytest
+from support.make_run import make_run
 
 import benchsuite
 from benchsuite.cli import build_app
 from benchsuite.errors import UserError
 from benchsuite.report.compare import markdown, table
-
-from .make_run import make_run
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import pytest
 
+from benchsuite.records.load import load
 from benchsuite.report.effort import effort, sentence
 from benchsuite.report.join import join
-from benchsuite.report.load import load
 from benchsuite.report.terminal import terminal
 
 

@@ -11,14 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from support.hostile import HOSTILE_TEXT, LINKED, rendered
 
 from benchsuite.cli.output import progress
-from benchsuite.report import gate as page
-from benchsuite.runs.gate import Finding, Outcome, _memory
-from benchsuite.stats.gate import Decision, Rule
+from benchsuite.gating.paired import Finding, Outcome, _memory
+from benchsuite.report import gate_page as page
+from benchsuite.stats.decisions import Decision, Rule
 from benchsuite.text import line
-
-from .hostile import HOSTILE_TEXT, LINKED, rendered
 
 ABOUT = {"suite": "tests", "base": "main", "head": ".", "run": "out", "notes": [], "calibration": None, "exit_code": 0}
 

@@ -7,12 +7,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from support.hostile import HOSTILE_TEXT, LINKED, Tags, rendered
 
-from benchsuite.report import history as pages
-from benchsuite.runs.history import Point, Series
-from benchsuite.stats.history import pieces
-
-from .hostile import HOSTILE_TEXT, LINKED, Tags, rendered
+from benchsuite.gating.history import Point, Series
+from benchsuite.report import history_page as pages
+from benchsuite.stats.levels import pieces
 
 
 def series(case: str, times: list[float], run: str = "run", commit: str | None = "c" * 40) -> Series:

@@ -2,12 +2,11 @@ import json
 import math
 
 import pytest
+from support.make_run import make_run
 
 from benchsuite.errors import UserError
 from benchsuite.report.join import CURVE_POINTS, join
 from benchsuite.report.render import render
-
-from .make_run import make_run
 
 
 def row_of(document, variant, scope=None, implementation=None):

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.make_run import Builder
 
 from benchsuite.report import view
 from benchsuite.report.join import join
 from benchsuite.report.render import render
-
-from .make_run import Builder
 
 TASKS = ["facts_en", "facts_eu", "facts_zh"]
 # accuracy by model and task

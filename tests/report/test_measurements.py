@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from benchsuite.records.schema import Distance, Monitored, SpeedResult
 from benchsuite.report import speed, view
-from benchsuite.schema import Distance, Monitored, SpeedResult
 
 ABOVE = {"reason": "above the measured peak of L2", "level": "L2"}
 

@@ -4,11 +4,10 @@ from html.parser import HTMLParser
 
 import pytest
 from rich.console import Console
+from support.make_run import make_run
 
 from benchsuite.errors import UserError
 from benchsuite.report import join, render, terminal, write
-
-from .make_run import make_run
 
 HOSTILE = "<script>alert('x')</script>\"&|`$\\alpha$ {{ 7 * 7 }} ]]> --> \n# \x1b[31m é 中 \udce9\ud800 \u202e @octocat https://evil.example"
 VOID = {"meta", "link", "br", "img", "input", "hr"}

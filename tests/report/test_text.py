@@ -8,10 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
+from support.hostile import HOSTILE_TEXT, LINKED, rendered
 
 from benchsuite import text
-
-from .hostile import HOSTILE_TEXT, LINKED, rendered
 
 
 @given(HOSTILE_TEXT)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchsuite.stats.calibration import calibrate
-from benchsuite.stats.gate import Rule
+from benchsuite.stats.decisions import Rule
 
 RANDOM = np.random.default_rng(0)
 QUIET, LOUD = list(RANDOM.normal(0, 0.005, 40)), list(RANDOM.normal(0, 0.1, 40))

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from benchsuite import cuda_ext
 from benchsuite.cuda_ext.activation import glu
-from benchsuite.stats.gate import Rule, decide
-from benchsuite.stats.history import pieces
+from benchsuite.stats.decisions import Rule, decide
+from benchsuite.stats.levels import pieces
 
 ROWS, WIDTH = 512, 768
 

@@ -1,0 +1,35 @@
+"""What workers import before they fork, so that no measured process has to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from benchsuite.records.case import KINDS, Case
+
+KERNELS = "benchsuite.cuda_ext:load"
+
+
+def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
+    """What the workers of these cases import before they fork. Where KERNELS is among it, the caller builds them."""
+    cases = list(cases)
+    kinds = {case.kind for case in cases}
+    used = set().union(*(_implementations(case.params) for case in cases if case.unsupported is None))
+    wanted = list(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
+    if "speed" in kinds:
+        wanted.append("benchsuite.measure.subjects:normals")
+    if any(case.params.get("scope") == "step" for case in cases):
+        wanted.append("torch._dynamo")  # torch's optimizers import it with their first step
+    if any(name.startswith("transformers") for name in used):
+        wanted.append("benchsuite.model.bridge")
+    if "test" in kinds:
+        wanted.append("benchsuite.measure.pytest_cases:import_plugins")
+    if "compile" in used:
+        wanted.append("benchsuite.measure.speed:import_compiler")
+    if "fused" in used:
+        wanted.append(KERNELS)
+    return tuple(wanted)
+
+
+def _implementations(params: dict[str, Any]) -> set[str]:
+    return {params.get("implementation", ""), params.get("train", {}).get("implementation", "")}

@@ -1,0 +1,1 @@
+"""Is head slower than base? Two sides, measured in pairs of processes until each case is decided."""

@@ -1,0 +1,271 @@
+"""Two sides measured in pairs of processes, until each case is decided or the pairs are used up.
+
+Each side is an ordinary run directory, `base` and `head`, so that everything that reads runs reads them too. Pair by
+pair, every case that is still undecided runs in two processes side by side, one for each side, which are timed in turns
+of some milliseconds (`benchsuite.timing.turns`): a neighbour that comes and goes slows both. What the processes
+themselves differ in, such as where their memory lies, is the same for all their turns; so a pair of processes is one
+observation. A fork server hands much of that down to all its children, so each pair has two new ones: of two equal
+programs one was 2.4% faster in 20 of 24 pairs from the same two servers, which no number of pairs would have mended.
+Decisions are taken after every second pair, when either side was started first as often. What is left out because a
+case was decided has a record that says so.
+
+A base may also be a run of an earlier day. Its processes are then paired with those of head as they come: between equal
+programs on an unchanged machine they could be exchanged too, but what changed in the machine since counts as head's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from benchsuite import format as fmt
+from benchsuite.errors import Interrupted
+from benchsuite.gating.margins import Rules
+from benchsuite.gating.measured_sides import MEASURED, MeasuredSide, Side, StoredSide, log_slowdown, side_by_side
+from benchsuite.records.baselines import differences
+from benchsuite.records.case import Record
+from benchsuite.stats.decisions import Decision, Rule, decide, settled, verdicts
+
+INTERRUPTED, OUT_OF_TIME = "it was interrupted", "the budget of time was used up"
+UNMEASURED = ("folder", "sample_s", "source")  # parameters that are no part of what is measured
+MEMORY_FLOOR_BYTES = 2**20  # growth below it is no finding, whatever its share
+
+Say = Callable[[str, int, int], None]  # what is measured, measurements done, measurements at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something other than speed that the change did to a case: `new`, `missing`, `changed` (another measurement),
+    `edited` (the test's own text), `fails`, `mended`, `memory`, `unmeasured` (on neither side, though it should run),
+    `unsupported` (on neither side, as planned)."""
+
+    case: str
+    kind: str
+    text: str
+    regression: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a gate found: a decision for each case that both sides measured, by label, and findings."""
+
+    logs: Mapping[str, Sequence[float]]  # log-ratios, one a pair
+    decisions: Mapping[str, Decision]
+    findings: tuple[Finding, ...]
+    times_s: Mapping[str, tuple[float, float]]  # medians over processes, base and head
+    pairs: int
+    time_s: float = 0.0
+    stopped: str | None = None  # why it ended before all was decided or the pairs were used up
+
+
+class _OutOfTime(Exception):  # noqa: N818 - the end of a budget, no error
+    """The budget of time is used up."""
+
+
+@dataclass
+class _Progress:
+    """What is known of a gate while it runs."""
+
+    logs: dict[str, list[float]]
+    times_s: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def run(
+    base: Side,
+    head: MeasuredSide,
+    rules: Rules,
+    *,
+    pairs: int,
+    budget_s: float | None = None,
+    to_the_end: bool = False,
+    meant: bool = False,
+    say: Say = lambda *_: None,
+) -> Outcome:
+    """Measures what both sides have until all is decided, or `pairs` (an even number) or the budget are used up;
+    `to_the_end` uses all pairs, as a calibration does. With `meant` the sides are meant to differ in parameters. An
+    interruption ends it too: what is known by then is judged."""
+    known = _begun(base, head, meant)
+    open_ = list(known.logs)
+    done = pair = 0
+    stopped = None
+    started = time.monotonic()
+    try:
+        while open_ and pair < pairs:
+            if pair:
+                _renew(base, head)
+            for label in list(open_):
+                if budget_s is not None and time.monotonic() - started > budget_s:
+                    raise _OutOfTime
+                say(label, done, done + (pairs - pair) * 2 * len(open_))
+                reason = _pair(base, head, label, pair, known)
+                if reason is not None:
+                    open_.remove(label)
+                    _leave_out((base, head), label, range(pair, pairs), reason)
+                done += 2
+            pair += 1
+            if pair % 2 == 0 and not to_the_end:
+                own = _own(known, rules)
+                told = verdicts(known.logs, rules.default, own)
+                for label in [label for label in open_ if settled(told[label], known.logs[label], own[label])]:
+                    open_.remove(label)
+                    _leave_out((base, head), label, range(pair, pairs), f"decided after {pair} pairs")
+    except _OutOfTime:
+        stopped = OUT_OF_TIME
+    except Interrupted:
+        stopped = INTERRUPTED
+    for label in known.logs:
+        known.findings += _memory(base, head, label, rules.of(label))
+    times = {label: _medians(values) for label, values in known.times_s.items() if label in known.logs}
+    return Outcome(
+        logs=known.logs,
+        decisions=decide(known.logs, rules.default, _own(known, rules)),
+        findings=tuple(known.findings),
+        times_s=times,
+        pairs=max((len(values) for values in known.logs.values()), default=0),
+        time_s=time.monotonic() - started,
+        stopped=stopped,
+    )
+
+
+def _begun(base: Side, head: MeasuredSide, meant: bool) -> _Progress:
+    """The cases that both sides have, without pairs yet, and findings of the others."""
+    known = _Progress({})
+    for label in head.cases:
+        if label not in base.cases:
+            known.findings.append(_only(label, "new"))
+        elif (not meant or isinstance(base, StoredSide)) and (changes := _changes(base, head, label)):
+            known.findings.append(_changed(label, changes))
+        else:
+            known.logs[label] = []
+            if _edited(base, head, label):
+                text = "the test itself is another than at base; what its speed changed by may be the test's own"
+                known.findings.append(Finding(case=label, kind="edited", text=text))
+    known.findings += [_only(label, "missing") for label in base.cases if label not in head.cases]
+    return known
+
+
+def _own(known: _Progress, rules: Rules) -> dict[str, Rule]:
+    """Each case's own rule, its floor taken at base's time."""
+    own = {label: rules.of(label) for label in known.logs}
+    return {
+        label: rule.at(_medians(known.times_s[label])[0]) if known.logs[label] else rule for label, rule in own.items()
+    }
+
+
+def _changes(base: Side, head: MeasuredSide, label: str) -> list[str]:
+    """In which parameters the two sides are not one measurement."""
+    theirs, ours = (
+        {key: value for key, value in place.cases[label].params.items() if key not in UNMEASURED}
+        for place in (base, head)
+    )
+    if "parameters" not in theirs:  # a run of an older version
+        ours.pop("parameters", None)
+    return differences(theirs, ours)
+
+
+def _changed(label: str, changes: Sequence[str]) -> Finding:
+    return Finding(case=label, kind="changed", text=f"base and head are not one measurement: {'; '.join(changes)}")
+
+
+def _edited(base: Side, head: MeasuredSide, label: str) -> bool:
+    """Whether the text of a test is known of both sides and differs."""
+    theirs, ours = (place.cases[label].params.get("source") for place in (base, head))
+    return theirs is not None and ours is not None and theirs != ours
+
+
+def _leave_out(places: Iterable[Side], label: str, pairs: range, reason: str) -> None:
+    for place in places:
+        place.leave_out(label, pairs, reason)
+
+
+def _renew(*places: Side) -> None:
+    """New servers, for the next pair."""
+    with ThreadPoolExecutor(len(places)) as pool:
+        list(pool.map(lambda place: place.renew(), places))
+
+
+def _pair(base: Side, head: MeasuredSide, label: str, pair: int, known: _Progress) -> str | None:
+    """One process on each side; why the case cannot go on, where it cannot: a failure is a finding, too."""
+    if isinstance(base, StoredSide) and base.record(label, pair) is None:
+        return "the run of base has no more processes"
+    of_base, of_head = side_by_side(base, head, label, pair)
+    good = [record.status in MEASURED and record.result is not None for record in (of_base, of_head)]
+    if not all(good):
+        known.findings.append(_failure(label, of_base, of_head, *good))
+        del known.logs[label]
+        return "what failed once is not repeated"
+    assert of_base.result is not None
+    assert of_head.result is not None
+    theirs, ours = of_base.result.get("given"), of_head.result.get("given")  # None: a run of an older version
+    if theirs and ours and (changes := differences(theirs, ours)):
+        known.findings.append(_changed(label, changes))
+        del known.logs[label]
+        return "base and head are not one measurement"
+    times = (of_base.result["time_s"], of_head.result["time_s"])
+    known.logs[label].append(log_slowdown(of_base, of_head))
+    known.times_s.setdefault(label, []).append(times)
+    return None
+
+
+def _failure(label: str, base: Record, head: Record, base_good: bool, head_good: bool) -> Finding:
+    if base_good:
+        text = f"{head.status} at head, and was measured at base: {head.reason}"
+        return Finding(case=label, kind="fails", text=text, regression=True)
+    if head_good:
+        return Finding(
+            case=label, kind="mended", text=f"measured at head, and was {base.status} at base: {base.reason}"
+        )
+    if base.status == head.status == "unsupported":
+        return Finding(case=label, kind="unsupported", text=str(head.reason))
+    text = f"{base.status} at base, {head.status} at head: {head.reason}"
+    return Finding(case=label, kind="unmeasured", text=text)
+
+
+def _only(label: str, kind: str) -> Finding:
+    where, lacking = ("head", "base") if kind == "new" else ("base", "head")
+    return Finding(case=label, kind=kind, text=f"{where} has this case and {lacking} has not")
+
+
+def _memory(base: Side, head: MeasuredSide, label: str, rule: Rule) -> Iterator[Finding]:
+    """Peak memory is counted, not timed: one process says it."""
+    before, after = (_peak(place, label) for place in (base, head))
+    if before is None or after is None:
+        return
+    grown = after - before
+    if grown > MEMORY_FLOOR_BYTES and after > before * (1 + rule.catch):
+        text = f"peak memory grew to {after / before:.2f}x, from {fmt.bytes_(before)} to {fmt.bytes_(after)}"
+        yield Finding(case=label, kind="memory", text=text, regression=True)
+
+
+def _peak(place: Side, label: str) -> int | None:
+    return next((result["peak_bytes"] for result in place.results(label) if result.get("peak_bytes")), None)
+
+
+def _medians(times: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    ordered = [sorted(side) for side in zip(*times, strict=True)]
+    return ordered[0][len(times) // 2], ordered[1][len(times) // 2]
+
+
+def verdict(outcome: Outcome) -> str:
+    """Of the whole: `regression`, `unclear`, or `fine`."""
+    if any(d.verdict == "slower" for d in outcome.decisions.values()) or any(f.regression for f in outcome.findings):
+        return "regression"
+    undecided = any(d.verdict == "unclear" for d in outcome.decisions.values())
+    return (
+        "unclear"
+        if undecided or any(f.kind in ("missing", "changed", "unmeasured") for f in outcome.findings)
+        else "fine"
+    )
+
+
+def incomparable(outcome: Outcome) -> bool:
+    """Whether base and head have no case in common that is measured alike."""
+    return not outcome.decisions and all(f.kind in ("new", "missing", "changed", "edited") for f in outcome.findings)
+
+
+def failed(outcome: Outcome) -> bool:
+    """Whether nothing at all could be compared, or a case failed on both sides."""
+    return any(f.kind == "unmeasured" for f in outcome.findings) or not outcome.decisions

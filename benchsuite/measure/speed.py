@@ -1,0 +1,326 @@
+"""One speed case in this process: build, compile, warm up, time, check what the last timed call gave, measure memory.
+
+A speed is never reported for a wrong output, nor for one that the hardware cannot reach: a result further from float64
+than its type allows, and a figure above the roofline, raise `Incorrect`. One that was taken while the device slowed
+itself down is taken again, and raises `Throttled` if it stays so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import math
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from benchsuite.errors import UserError
+from benchsuite.hardware import measured, roofline
+from benchsuite.hardware.fingerprint import cpu_flags
+from benchsuite.measure import subjects
+from benchsuite.records.case import Incorrect, Throttled, Unsupported
+from benchsuite.records.schema import SpeedResult
+from benchsuite.timing import accelerator, fake
+from benchsuite.timing.clock import Clock
+from benchsuite.timing.memory import Memory, measure_memory
+from benchsuite.timing.monitor import Monitor, energy_pass, energy_per_token
+from benchsuite.timing.sampler import SamplerConfig, Samples, sample
+from benchsuite.timing.turns import Turns
+
+# Largest error against float64, relative to the largest value of the tensor. float32 sums of a few thousand terms err
+# by about 1e-6 of it; 16-bit types by their 8 (bfloat16) or 11 (float16) bits of mantissa and a small factor.
+LIMITS = {"float64": 1e-12, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
+# What torch.compile imports at its first use: two seconds in every process that is not forked from one that has them.
+COMPILER = (
+    "torch._dynamo",
+    "torch._inductor.compile_fx",
+    "torch._inductor.codegen.cpp",
+    "torch._inductor.fx_passes.fuse_attention",
+    "torch.utils.cpp_extension",
+    "torch.distributed.tensor.experimental._attention",
+)
+ACCELERATOR_BLOCK_S = 0.005
+PART = 2**20  # numbers compared at a time
+COOL_DOWN_S = (2.0, 10.0)  # pauses before a throttled measurement is taken again; after the last it stays throttled
+
+
+def measure(
+    params: dict[str, Any],
+    *,
+    first: bool = True,
+    turns: dict[str, Any] | None = None,
+    subject: subjects.Subject | None = None,
+) -> dict[str, Any]:
+    """Measures the speed case `params` and returns its result as the brief of `records.jsonl` gives it. Only the
+    `first` process of a case measures memory, which is the same in all. `turns` is the turnstile at which other
+    processes wait too, as the arguments of `benchsuite.timing.turns.Turns`; `subject` what to time instead of what
+    `params` build.
+
+    Times are seconds per call, memory bytes, rates per second; what is unknown is None. Raises Unsupported where this
+    machine cannot run the case, Incorrect where the output is wrong or the figure impossible, Throttled where the
+    device did not keep its clocks.
+    """
+    at = Turns(**turns) if turns else None
+    phases = _Phases(at)
+    device = fake.script(params) if fake.is_fake(params["device"]) else _Device(params, subject)
+    clock = device.clock()
+    compiled = params["implementation"] == "compile"
+    # Processes that wait for one another build side by side, on a core each; what is compiled depends on the threads.
+    torch.set_num_threads(1 if at and not compiled else params["threads"])
+    subject = device.subject()
+    phases.end("build")
+    if at and not compiled:
+        at.take()
+    torch.set_num_threads(params["threads"])
+    subject.call()
+    phases.end("first_call")
+    if at and compiled:
+        at.take()
+
+    warm = 1 if at else 2  # each turn begins with an untimed call
+    config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=warm * params["sample_s"])
+    if params["device"] != "cpu":  # a block there costs a wait for the device before and after
+        config = replace(config, block_s=ACCELERATOR_BLOCK_S)
+    for pause_s in (*COOL_DOWN_S, None):
+        graphs = _compiled_graphs()
+        monitor = device.monitor(shared=at.members - 1 if at else 0)
+        samples, seen = _sampled(subject, clock, config, monitor, at)
+        if _compiled_graphs() != graphs:
+            raise Incorrect("torch.compile compiled again while the case was timed")
+        if at or not seen["throttled"] or pause_s is None:  # those that take turns go on in the same heat
+            break
+        clock.pause(pause_s)
+    phases.end("timing")
+    if at:
+        torch.set_num_threads(1)  # all check side by side
+    error = _check(subject.results(), subject.reference and subject.reference(), params["dtype"])
+    phases.end("check")
+
+    energy = energy_per_token(seen, clock.mode, samples.calls, subject.tokens)
+    if energy is None and first and seen.get("gpu_readings") and subject.tokens and (at is None or at.take()):
+        hot = accelerator.clock(params["device"], "wall")
+        energy = energy_pass(subject.call, samples.calls_per_sample, hot, Monitor(params["device"]), subject.tokens)
+        phases.end("energy")
+    distance = _distance(params, samples.median_s, subject, at)
+    phases.end("peaks")
+    if at:
+        at.close()
+    subject.clear()
+    memory = device.memory(subject) if first else None
+    phases.end("memory")
+
+    per_s = 1 / samples.median_s
+    result = {
+        "time_s": samples.median_s,
+        "samples_s": [float(f"{s:.6g}") for s in samples.samples_s],
+        "calls_per_sample": samples.calls_per_sample,
+        "tokens": subject.tokens,
+        "tokens_per_s": subject.tokens * per_s if subject.tokens else None,
+        "flops": subject.flops,
+        "tflop_per_s": subject.flops * per_s / 1e12 if subject.flops else None,
+        "bytes_moved": subject.bytes_moved,
+        "gb_per_s": subject.bytes_moved * per_s / 1e9 if subject.bytes_moved else None,
+        "roofline": distance and roofline.told(distance).to_json(),
+        "energy_per_token_j": energy,
+        **(memory.to_json() if memory else {}),
+        "error": error,
+        "compile_s": phases.seconds["first_call"] if params["implementation"] == "compile" else None,
+        "phases_s": {name: round(seconds, 4) for name, seconds in phases.seconds.items()},
+        "warmup_s": samples.warmup_s,
+        "warmup_stable": samples.warmup_stable,
+        "stop": samples.stop,
+        "drift": samples.drift,
+        "fusion": params["implementation"],
+        "monitor": seen,
+        "context": {"threads": params["threads"]},
+    }
+    impossible = _impossible(params, samples.median_s, subject.flops, distance)
+    if impossible:
+        raise Incorrect(f"{impossible}; the time, {samples.median_s:.3g} s, cannot be that of the work", result)
+    if seen["throttled"]:
+        raise Throttled(f"the device slowed itself down, also after pauses: {'; '.join(seen['throttled'])}", result)
+    return result
+
+
+def once(params: dict[str, Any], subject: subjects.Subject) -> dict[str, Any]:
+    """Calls once, untimed, and checks what came out: a result of which `error` alone is known. Raises as `measure`."""
+    _Device(params, subject).clock()
+    subject.call()
+    error = _check(subject.results(), subject.reference and subject.reference(), params["dtype"])
+    return SpeedResult(tokens=subject.tokens, error=error).model_dump()
+
+
+def import_compiler() -> None:
+    """Imports what torch.compile will, and has it read its own sources, whose hash is part of the key of all it keeps:
+    half a second in every process that has not done so. It runs nothing. A torch that has other modules, or no such
+    keys, does it later."""
+    for name in COMPILER:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    codecache = sys.modules.get("torch._inductor.codecache")
+    for name in ("torch_key", "triton_key"):
+        with contextlib.suppress(ImportError, AttributeError):
+            getattr(codecache, name)()
+
+
+class _Phases:
+    """Seconds by what they were spent on, from one `end` to the next, and those of `waiting` for a turn."""
+
+    def __init__(self, turns: Turns | None) -> None:
+        self.seconds: dict[str, float] = {"waiting": 0.0} if turns else {}
+        self._turns = turns
+        self._last = time.perf_counter()
+
+    def end(self, name: str) -> None:
+        """End a phase, which has a name of its own."""
+        now = time.perf_counter()
+        waited_s = self._turns.waited_s - self.seconds["waiting"] if self._turns else 0.0
+        self.seconds[name] = now - self._last - waited_s
+        if self._turns:
+            self.seconds["waiting"] = self._turns.waited_s
+        self._last = now
+
+
+class _Device:
+    """The device of a case, as torch has it; `fake.Script` stands in for it."""
+
+    def __init__(self, params: dict[str, Any], subject: subjects.Subject | None) -> None:
+        self._params = params
+        self._subject = subject
+        self._name: str = params["device"]
+
+    def clock(self) -> Clock:
+        kind = self._name.partition(":")[0]
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        if kind != "cpu" and (found is None or found.type != kind):
+            raise Unsupported(f"torch sees no device {self._name!r} here")
+        try:
+            return accelerator.clock(self._name, self._params["mode"])
+        except UserError as error:
+            raise Unsupported(error.message) from error
+
+    def subject(self) -> subjects.Subject:
+        return self._subject or subjects.build(self._params)
+
+    def monitor(self, *, shared: int) -> Monitor:
+        return Monitor(self._name, shared=shared)
+
+    def memory(self, subject: subjects.Subject) -> Memory:
+        return measure_memory(subject.call, subject.held, self._name)
+
+
+def _sampled(
+    subject: subjects.Subject,
+    clock: Clock,
+    config: SamplerConfig,
+    monitor: Monitor | fake.FakeMonitor,
+    turns: Turns | None,
+) -> tuple[Samples, dict[str, Any]]:
+    """Samples, with garbage collection held off, and what the monitor saw meanwhile."""
+    gc.collect()
+    gc.disable()
+    try:
+        with monitor:
+            samples = sample(subject.call, clock, config, turns)
+    finally:
+        gc.enable()
+    return samples, monitor.summary()
+
+
+def _distance(
+    params: dict[str, Any], time_s: float, subject: subjects.Subject, turns: Turns | None
+) -> roofline.Distance | None:
+    """The distance from the maker's peaks on CUDA, from measured ones on the CPU, which are measured in a turn of their
+    own, and once more where the figure lies above them; None where neither is known."""
+    flops, moved = subject.flops, subject.bytes_moved
+    if not flops and not moved:
+        return None
+    if params["device"].startswith("cuda"):
+        published = roofline.published(torch.cuda.get_device_name(params["device"]), params["dtype"])
+        return None if published is None else roofline.distance(time_s, flops, moved, published)
+    if params["device"] != "cpu":
+        return None
+    # With cold caches all is in memory; else what is held and not moved (a batch's labels, a bias) takes its room too.
+    held = sum(x.nbytes for x in subject.held)
+    working_set = None if params["mode"] == "cold" else max(moved or 0, held)
+    asked = {"threads": params["threads"], "dtype": params["dtype"]}
+    if turns and not measured.known(**asked):
+        turns.take()
+    found = roofline.distance(time_s, flops, moved, measured.peaks(**asked), working_set)
+    if roofline.beyond(found) and measured.may_rise(**asked):
+        if turns:
+            turns.take()
+        found = roofline.distance(time_s, flops, moved, measured.beaten(**asked), working_set)
+    return found
+
+
+def _impossible(
+    params: dict[str, Any], time_s: float, flops: int | None, distance: roofline.Distance | None
+) -> str | None:
+    if params["device"] == "cpu":
+        return roofline.impossible_cpu(time_s, flops, params["threads"], cpu_flags(), params["dtype"])
+    return roofline.impossible(distance, cold=params["mode"] == "event-cold") if distance else None
+
+
+def _check(got: list[torch.Tensor], want: list[torch.Tensor] | None, dtype: str) -> dict[str, float | None]:
+    """Errors of result (forward) and gradients (backward) against float64; raises Incorrect beyond the limit. Without a
+    reference (None) it is known only that NaN is wrong."""
+    if want is None:
+        if any(x.isnan().any() for x in got):
+            raise Incorrect("the output holds NaN")
+        want = got = []
+    if len(got) != len(want):
+        raise Incorrect(f"{len(got)} tensors came out, the reference has {len(want)}", {})
+    if not want:
+        return {"forward": None, "backward": None, "limit": None}
+    errors = [_relative_error(mine, exact) for mine, exact in zip(got, want, strict=True)]
+    error = {"forward": errors[0], "backward": _worst(errors[1:]) if errors[1:] else None, "limit": LIMITS[dtype]}
+    worst = _worst(errors)
+    if math.isnan(worst):
+        raise Incorrect(_why_no_number(got, want), {"error": error})
+    if worst > LIMITS[dtype]:
+        reason = f"the error against float64 is {worst:.2g}; the limit of {dtype} is {LIMITS[dtype]:.0e}"
+        raise Incorrect(reason, {"error": error})
+    return error
+
+
+def _worst(errors: list[float]) -> float:
+    """The largest; NaN, which Python's `max` passes over, is larger than all."""
+    return max(errors, key=lambda error: math.inf if math.isnan(error) else error)
+
+
+def _why_no_number(got: list[torch.Tensor], want: list[torch.Tensor]) -> str:
+    """Why no error can be told of tensors."""
+    for name, tensors in (("output", got), ("reference", want)):
+        if any(x.isnan().any() for x in tensors):
+            return f"the {name} holds NaN"
+    return "the output and the reference are infinite, so that no error can be told"
+
+
+def _relative_error(got: torch.Tensor, want: torch.Tensor) -> float:
+    """The largest deviation over the largest reference value."""
+    if got.shape != want.shape:
+        return float("inf")
+    if want.numel() == 0:
+        return 0.0
+    largest = deviation = want.new_zeros(())
+    # In parts that stay in a cache; a NaN anywhere makes the result NaN.
+    for mine, exact in zip(got.reshape(-1).split(PART), want.reshape(-1).split(PART), strict=True):
+        largest = torch.maximum(largest, _largest(exact))
+        deviation = torch.maximum(deviation, _largest(mine.to(exact.dtype) - exact))
+    return float(deviation / largest.clamp(min=torch.finfo(want.dtype).tiny))
+
+
+def _largest(x: torch.Tensor) -> torch.Tensor:
+    """Of the absolute values; aminmax takes a fifth of the time of a norm."""
+    low, high = torch.aminmax(x)
+    return torch.maximum(-low, high)
+
+
+def _compiled_graphs() -> int:
+    dynamo = sys.modules.get("torch._dynamo.utils")  # where it was never imported, nothing was compiled
+    return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo else 0

@@ -1,0 +1,101 @@
+"""What the parts of a plan are put together from: cases, each made once, their comparisons, what cannot run here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchsuite import components
+from benchsuite.cache import digest
+from benchsuite.components import other_kernels
+from benchsuite.errors import UserError
+from benchsuite.limits import MOST_MEASUREMENTS
+from benchsuite.planning import cost
+from benchsuite.planning.machine import Machine
+from benchsuite.records.case import Case, Comparison, case_id
+from benchsuite.suite import corpus_names
+from benchsuite.suite.schema import Suite
+
+
+@dataclass
+class Builder:
+    """Collects the cases and comparisons of `suite` for `machine`; `device` is the one that cases are made for."""
+
+    suite: Suite
+    machine: Machine
+    notes: list[str] = field(default_factory=list)
+    cases: dict[str, Case] = field(default_factory=dict)
+    comparisons: list[Comparison] = field(default_factory=list)
+    content: dict[str, str | None] = field(default_factory=dict)
+    device: str = ""
+    _asked: int = 0  # cases, those that were there already included
+    _measurements: int = 0
+    _labels: set[str] = field(default_factory=set)
+    _compared: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.device = self.machine.devices[0]
+
+    def add(
+        self,
+        kind: str,
+        label: str,
+        params: dict[str, Any],
+        replicates: range,
+        timeout_s: float,
+        unsupported: str | None,
+        group: Case | None,
+    ) -> Case:
+        """The case of these parameters, made once; it is measured beside the case `group`."""
+        identity = case_id(kind, params)
+        self._asked += 1
+        if identity not in self.cases:
+            self._measurements += len(replicates)
+            if label in self._labels:
+                label += f"/{digest(params, 4)}"  # the same name at another shape or type
+            self._labels.add(label)
+            beside = group.group if group else identity
+            estimate = None if unsupported else round(cost.guess(kind, params), 1)
+            self.cases[identity] = Case(
+                identity, kind, label, params, tuple(replicates), timeout_s, beside, estimate, unsupported
+            )
+        if max(self._asked, self._measurements) > MOST_MEASUREMENTS:
+            raise UserError(
+                f"the suite {self.suite.name} asks for more than {MOST_MEASUREMENTS:,} measurements",
+                hint="fewer replicates, seeds, variants or shapes; or several suites",
+            )
+        return self.cases[identity]
+
+    def compare(self, kind: str, case: Case, base: Case, about: dict[str, Any]) -> None:
+        comparison = Comparison(kind, case.id, base.id, about)
+        if (identity := digest(comparison.to_json(), 16)) not in self._compared:
+            self._compared.add(identity)
+            self.comparisons.append(comparison)
+
+    def content_of(self, name: str) -> str | None:
+        """A hash of what a corpus is made from, where its name does not say it; None for generated and hub
+        corpora."""
+        if name not in self.content:
+            self.content[name] = corpus_names.content(name)
+        return self.content[name]
+
+    def unsupported_layer(self, implementation: str, component: str, variant: str, dtype: str) -> str | None:
+        known = components.get(component, variant).implementations
+        if implementation not in known:
+            return f"{component} {variant} has no implementation {implementation!r}, only {', '.join(known)}"
+        return self._unsupported_here(implementation, dtype)
+
+    def unsupported_step(self, implementation: str, variants: dict[str, str], dtype: str = "float32") -> str | None:
+        parts = [components.get(*item) for item in variants.items()]
+        lacking = [part for part in parts if implementation not in part.implementations]
+        if len(lacking) == len(parts) or (implementation == "fused" and lacking):
+            named = ", ".join(f"{part.component} {part.name}" for part in lacking)
+            return f"{named}: there is no implementation {implementation!r}"
+        return self._unsupported_here(implementation, dtype)
+
+    def _unsupported_here(self, implementation: str, dtype: str) -> str | None:
+        if implementation == "compile" and self.machine.compiler is None:
+            return "torch.compile needs a C++ compiler and there is none here (c++, g++ or clang++)"
+        if implementation == "fused":
+            return self.machine.no_kernels
+        return other_kernels.unavailable_reason(implementation, self.device, dtype)

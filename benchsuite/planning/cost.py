@@ -1,0 +1,107 @@
+"""How long a job takes: a rough guess at first, what this machine showed as soon as it has.
+
+model = CostModel()
+model.estimate(case)            # the guess of its class
+model.learn(case, 3.2)          # one replicate took 3.2 s
+model.estimate(case)            # what the case itself took, or its class's guess corrected by what others took
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from benchsuite.model import flops
+from benchsuite.model.spec import ModelSpec
+from benchsuite.records.case import Case
+
+# Seconds on a common CPU core of 2020 or later. They matter only until the first job of a class has ended.
+PROCESS_S = 0.3  # fork, result file, record
+CHECK_S = 0.4  # against float64, and the memory pass
+COMPILE_S = 20.0
+TRAIN_FLOP_PER_S = 5e10  # of one core on small matrices
+EVALUATION_S = 8.0
+PREPARE_S = 15.0
+
+
+def guess(kind: str, params: dict[str, Any]) -> float:
+    """Seconds that one replicate may take, from its parameters alone."""
+    if kind == "speed":
+        compiled = params.get("implementation") == "compile"
+        compile_s = COMPILE_S * (2 if params.get("scope") == "step" else 1) if compiled else 0.0
+        return PROCESS_S + CHECK_S + 3.0 * float(params.get("sample_s", 1.0)) + compile_s
+    if "train" not in params or "model" not in params:
+        return PROCESS_S
+    model, parts = params["model"], params.get("stages") or [{}]
+    tokens = sum(part.get("train", {}).get("tokens", params["train"]["tokens"]) for part in parts)
+    weights = 12 * model["layers"] * model["width"] ** 2 + model["vocab"] * model["width"]
+    attention = 12 * model["layers"] * model["width"] * model["seq"]  # FLOPs a token beside 6 per weight
+    limit = params.get("tasks", {}).get("limit") or 300
+    return PROCESS_S + tokens * (6 * weights + attention) / TRAIN_FLOP_PER_S + EVALUATION_S * limit / 300
+
+
+# FLOP/s and bytes/s (of freshly allocated memory) of one CPU core, and of a GPU in the size of an A100: enough to tell
+# what is far too large.
+CALL_RATES = {"cpu": (5e10, 1e9), "cuda": (5e13, 1e12)}
+
+
+def guess_call(params: dict[str, Any]) -> float:
+    """Seconds that one call of a speed case may take: the larger of arithmetic and memory traffic at a modest rate."""
+    shape, device = params["shape"], params["device"]
+    sizes = {key: shape[key] for key in ("layers", "width", "heads", "vocab", "seq")}
+    variants = {**shape.get("variants", {}), params["component"]: params["variant"]}
+    spec = ModelSpec(**sizes, **variants, matching=params["matching"])
+    batch, tokens, passes = shape["batch"], shape["batch"] * spec.seq, 1 if params["direction"] == "fwd" else 3
+    if params["scope"] == "step":
+        work, traffic = flops.step_flops(spec, batch, spec.seq), 16 * flops.parameters(spec)
+    elif params["component"] == "activation":
+        work, traffic = passes * flops.ffn_flops(spec, tokens), 16 * flops.ffn_parameters(spec)
+    elif params["component"] == "position":
+        work, traffic = passes * flops.attention_flops(spec, batch, spec.seq), 16 * spec.heads * batch * spec.seq**2
+    else:
+        work, traffic = 0, 4 * passes * (4 * tokens * spec.width + spec.vocab * spec.width)
+    rate, bandwidth = CALL_RATES["cpu" if device in ("cpu", "fake") else "cuda"]
+    scale = params["threads"] if device == "cpu" else 1
+    return max(work / (rate * scale), traffic / (bandwidth * scale))
+
+
+class CostModel:
+    """Learns from finished replicates: a case from itself, others from their class (kind, implementation, scope)."""
+
+    def __init__(self) -> None:
+        self._by_case: dict[str, float] = {}  # the latest: a first replicate may have compiled what later ones reuse
+        self._factors: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+
+    def learn(self, case: Case, time_s: float) -> None:
+        self._by_case[case.id] = time_s
+        self._factors[_class(case)].append(time_s / guess(case.kind, case.params))
+
+    def estimate(self, case: Case) -> float:
+        """Seconds for one replicate of `case`."""
+        if case.id in self._by_case:
+            return self._by_case[case.id]
+        factors = self._factors.get(_class(case))
+        return guess(case.kind, case.params) * (statistics.median(factors) if factors else 1.0)
+
+    def known(self, case: Case) -> bool:
+        """Whether a job of the case's class has ended, so that the estimate is more than a guess."""
+        return _class(case) in self._factors
+
+
+def _class(case: Case) -> tuple[str, str, str]:
+    return case.kind, str(case.params.get("implementation", "")), str(case.params.get("scope", ""))
+
+
+def makespan(times_s: Iterable[float], slots: int) -> float:
+    """Seconds until jobs of these lengths are done, started in this order on `slots` places.
+
+    >>> makespan([3.0, 3.0, 2.0], 2)
+    5.0
+    """
+    free = [0.0] * max(1, slots)
+    for time_s in times_s:
+        first = min(range(len(free)), key=free.__getitem__)
+        free[first] += time_s
+    return max(free)

@@ -1,0 +1,141 @@
+"""A suite resolved for this machine: every case, what it is compared with, its estimate, and what cannot run here and
+why.
+
+Nothing is measured and torch is not imported. The parameters of a case hold all that changes its answer:
+
+* speed: component, variant, implementation, scope, direction, shape {batch, seq, width, heads, layers, vocab, and for
+  steps the `variants` of all components}, dtype, device, mode, threads, matching, sample_s;
+* quality, stability: model (the fields of ModelSpec), train (those of TrainConfig), corpus, heldout, tokenizer, tasks,
+  init_offset, device, longest, and where the training is another than full language modelling with a causal decoder,
+  its stages (`benchsuite.planning.stages`). The seed is the replicate.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from benchsuite.errors import UserError, did_you_mean
+from benchsuite.planning import cost, quality_cases, speed_cases
+from benchsuite.planning.cases import Builder
+from benchsuite.planning.machine import Machine
+from benchsuite.records.case import Case, Comparison
+from benchsuite.suite import corpus_names
+from benchsuite.suite.schema import Suite
+from benchsuite.timing import accelerator
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cases in the order of their first replicate, comparisons, and notes for the reader."""
+
+    suite: Suite
+    device: str
+    only: tuple[str, ...]
+    cases: tuple[Case, ...]
+    comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...] = ()
+
+    def total_s(self, jobs: int) -> float:
+        """Estimated seconds: speed replicates one after the other on each device, then quality replicates `jobs` at a
+        time."""
+        todo = [case for case in self.cases if case.unsupported is None]
+        speeds: dict[str, float] = {"": 0.0}  # by device, for these work at the same time
+        for case in todo:
+            if case.kind == "speed":
+                name = case.params["device"]
+                speeds[name] = speeds.get(name, 0.0) + (case.estimate_s or 0) * len(case.replicates)
+        quality = [case.estimate_s or 0 for case in todo if case.kind != "speed" for _ in case.replicates]
+        return max(speeds.values()) + (cost.PREPARE_S + cost.makespan(quality, jobs) if quality else 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """The part of a manifest that says what is measured, JSON-ready."""
+        return {
+            "suite": self.suite.name,
+            "description": self.suite.description,
+            "resolved_suite": asdict(self.suite),
+            "device": self.device,
+            "only": list(self.only),
+            "notes": list(self.notes),
+            "cases": [case.to_json() for case in self.cases],
+            "comparisons": [comparison.to_json() for comparison in self.comparisons],
+        }
+
+
+def resolve(
+    suite: Suite, machine: Machine, *, only: Sequence[str] = (), seeds: int | None = None, corpora: Sequence[str] = ()
+) -> Plan:
+    """Resolves `suite` for `machine`. Raises UserError where a filter or an override fits nothing.
+
+    `only` are glob patterns on labels, `seeds` and `corpora` override those of the quality part.
+    """
+    if (seeds is not None or corpora) and suite.quality is None:
+        option = "--seeds" if seeds is not None else "--corpus"
+        raise UserError(f"{option}: the suite {suite.name} has no quality part")
+    if seeds is not None and suite.quality is not None:
+        suite = replace(suite, quality=replace(suite.quality, seeds=seeds))
+    suite, notes = suite.with_corpora(tuple(corpora))
+    suite = corpus_names.located(suite)
+    if suite.speed is not None and (suite.speed.threads or 0) > machine.cores:
+        raise UserError(
+            f"speed.threads: {suite.speed.threads} threads are asked for and this machine has {machine.cores} usable "
+            "cores",
+            hint="leave it out: all usable cores are the default",
+        )
+    if suite.speed is not None and suite.speed.mode is not None:
+        for device in machine.devices:
+            known = accelerator.modes(device.partition(":")[0])
+            if suite.speed.mode not in known:
+                raise UserError(
+                    f"speed.mode: {device} has no timing mode {suite.speed.mode!r}",
+                    hint=f"choose from: {', '.join(known)}",
+                )
+    builder = Builder(suite, machine, notes=list(notes))
+    if suite.speed is not None:
+        speed_cases.add(builder, suite.speed)
+    if suite.quality is not None:
+        quality_cases.add(builder, suite.quality, suite.setting())
+    cases, comparisons = _filtered(builder, tuple(only))
+    return Plan(suite, machine.device, tuple(only), cases, comparisons, tuple(dict.fromkeys(builder.notes)))
+
+
+def _filtered(builder: Builder, only: tuple[str, ...]) -> tuple[tuple[Case, ...], tuple[Comparison, ...]]:
+    """The comparisons whose case matches one of the patterns, with their baselines; all without a pattern."""
+    if not only:
+        return tuple(builder.cases.values()), tuple(builder.comparisons)
+    labels = {case.id: case.label for case in builder.cases.values()}
+    chosen = {identity for identity, label in labels.items() if _matches(label, only)}
+    for pattern in only:
+        if not any(_matches(label, (pattern,)) for label in labels.values()):
+            raise UserError(f"--only {pattern}: no case has such a label", hint=_near(pattern, list(labels.values())))
+    comparisons = tuple(comparison for comparison in builder.comparisons if comparison.case in chosen)
+    needed = chosen | {comparison.base_case for comparison in comparisons}
+    left = [comparison.about["name"] for comparison in builder.comparisons if comparison.kind == "control"]
+    left = [name for name in left if name not in {c.about.get("name") for c in comparisons}]
+    if left and any(comparison.kind == "quality" for comparison in comparisons):
+        builder.notes.append(f"--only leaves out the controls {', '.join(left)}; add --only 'control/*' to keep them")
+    return tuple(case for case in builder.cases.values() if case.id in needed), comparisons
+
+
+def _near(pattern: str, labels: Sequence[str]) -> str:
+    """What may have been meant: the beginning of a label, as long as the pattern; else how labels begin."""
+    plain = pattern.replace("*", "").strip("/")
+    depth = plain.count("/") + 1
+    starts = list(dict.fromkeys("/".join(label.split("/")[:depth]) for label in labels))
+    words = list(dict.fromkeys(part for label in labels for part in label.split("/")))
+    near = difflib.get_close_matches(plain, starts, n=1)
+    if near:
+        return f"did you mean '{near[0]}/*'?"
+    near = difflib.get_close_matches(plain, words, n=1)
+    return (
+        f"did you mean '*{near[0]}*'?"
+        if near
+        else did_you_mean(plain, list(dict.fromkeys(s.split("/")[0] for s in starts)))
+    )
+
+
+def _matches(label: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(label, p) or fnmatch.fnmatchcase(label, f"{p.rstrip('/')}/*") for p in patterns)

@@ -1,0 +1,215 @@
+"""What can be known before the first job: tasks, corpora, memory, disk, time. What a job would refuse is refused here.
+
+    preflight.check(plan.cases)                                     # what every machine needs
+    preflight.check_machine(plan.cases, folder, memory_bytes=…)     # what this machine has
+
+Memory, disk and time are the least that a job can do with, so that nothing is refused that might end well.
+"""
+
+from __future__ import annotations
+
+import collections
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchsuite import format as fmt
+from benchsuite.cache import cache_dir, digest
+from benchsuite.errors import UserError, did_you_mean
+from benchsuite.hardware.roofline import FLOPS_A_CYCLE, NO_CPU_CLOCK
+from benchsuite.model import flops
+from benchsuite.model.spec import ModelSpec
+from benchsuite.planning import stages, training_budget
+from benchsuite.pretrain import corpora, shares
+from benchsuite.pretrain.corpora import files, hub, mixture
+from benchsuite.pretrain.corpora.text import fill
+from benchsuite.pretrain.names import MIX, PLACE
+from benchsuite.records.case import Case
+from benchsuite.zeroshot import derived, fact_tasks, tasks
+
+MOST_STEPS = 10**8  # of a training; the original study's largest takes 10**5
+READ_BYTES = 64_000_000  # of a corpus in files that are read as a training reads them; of a larger one so much
+WEIGHT_BYTES = 4
+
+
+def check(cases: Iterable[Case], ranks: int = 1) -> None:
+    """Raises UserError for a task, a corpus in files, a shape or a batch that a job of `cases` would refuse."""
+    wanted = [case for case in cases if case.unsupported is None]
+    for case in wanted:
+        if case.kind == "speed":
+            _check_shape(case.params)
+    trained = [case for case in wanted if "train" in case.params]
+    for case in trained:
+        _check_training(case, ranks)
+        _check_tasks(case.params["tasks"], case.params)
+    seen: set[str] = set()
+    for params in (case.params for case in trained):
+        asked = {key: params[key] for key in ("corpus", "heldout", "tokenizer", "tasks")}
+        if (identity := digest(asked)) not in seen:
+            seen.add(identity)
+            _check_files(params)
+
+
+def check_machine(cases: Iterable[Case], folder: Path, *, memory_bytes: int, cores: int, network: bool = True) -> None:
+    """Raises UserError where this machine cannot train the models of `cases`: `memory_bytes` is what one job may
+    allocate, `folder` where models are kept. With `network` every dataset of the hub is asked for its first row."""
+    trained = [case for case in cases if case.unsupported is None and "train" in case.params]
+    if not trained:
+        return
+    for case in trained:
+        if case.params["device"] == "cpu":
+            _check_memory(case, memory_bytes)
+            _check_time(case, cores)
+    _check_disk(trained, folder)
+    for name in sorted({name for case in trained for name in _parts(case.params)}) if network else ():
+        if name.startswith("hub:"):
+            dataset = hub.parse(name)
+            next(hub.read_documents(dataset, hub.revision(dataset)), None)
+
+
+def _check_shape(params: dict[str, Any]) -> None:
+    shape = params["shape"]
+    variants = {**shape.get("variants", {}), params["component"]: params["variant"]}
+    sizes = {key: shape[key] for key in ("layers", "width", "heads", "vocab", "seq")}
+    ModelSpec(**sizes, **variants, matching=params["matching"])
+
+
+def _check_training(case: Case, ranks: int) -> None:
+    for stage in stages.of(case.params):
+        shares.check(training_budget.batches(stage.train), ranks, stage.train["micro_batch"])
+        smallest = min(stage.train["batch"], stage.train["ramp_batch"] if stage.train["ramp_tokens"] else 2**20)
+        if stage.train["tokens"] // (stage.spec.seq * smallest) > MOST_STEPS:
+            raise UserError(
+                f"{case.label}: {stage.train['tokens']:,} tokens are more than {MOST_STEPS:,} steps of {smallest} "
+                f"sequences of {stage.spec.seq} tokens",
+                hint="fewer tokens, or a larger batch",
+            )
+        if stage.train["compile"] and stage.objective != "lm":
+            raise UserError(
+                f"{case.label}: {stage.objective} has rows of many shapes, which torch.compile would compile one by "
+                "one",
+                hint="set train.compile: false",
+            )
+
+
+def _check_tasks(told: dict[str, Any], params: dict[str, Any]) -> None:
+    """Raises UserError for a task that the text does not have, and for more documents than a task can have."""
+    source, languages = told["source"], tuple(told.get("languages", ()))
+    match source:
+        case "world":
+            known, most = tasks.task_names(), tasks.MAX_DOCUMENTS
+        case "facts":
+            known = [fact_tasks.task_name(code) for code in languages or fact_tasks.LANGUAGES]
+            most = fact_tasks.MAX_DOCUMENTS
+        case _:
+            endings = [f"_{code}" for code in languages] or [""]
+            known, most = [name + ending for ending in endings for name in derived.task_names()], told["limit"]
+    for name in told["names"] or ():
+        if name not in known:
+            raise UserError(
+                f"quality.tasks.names: there is no task {name!r} of {params['heldout']['corpus']}, "
+                f"whose tasks are of the source {source!r}",
+                hint=did_you_mean(name, known),
+            )
+    if told["limit"] > most:
+        raise UserError(
+            f"quality.tasks.limit: {told['limit']:,} documents are asked for, and a task of the source {source!r} has "
+            f"at most {most:,}",
+            hint=f"set quality.tasks.limit={most}",
+        )
+
+
+def _parts(params: dict[str, Any]) -> dict[str, float]:
+    """The corpora that a case reads, mixtures taken apart, each with the largest share of the text that it gives."""
+    told = [params["corpus"]["name"], params["heldout"]["corpus"], *params["tokenizer"]["corpora"]]
+    if (of := params["tasks"].get("corpus")) and params["tasks"]["source"] == "derived":
+        told += [of.replace(PLACE, code) for code in params["tasks"].get("languages", ())]
+    found: dict[str, float] = {}
+    for name in told:
+        parts = {name: 1.0}
+        if name.startswith(MIX):
+            languages, template = mixture.split_name(name)
+            parts = {template.replace(PLACE, code): share for code, share in languages.shares().items()}
+        found |= {part: max(share, found.get(part, 0.0)) for part, share in parts.items()}
+    return found
+
+
+def _is_file(name: str) -> bool:
+    return name not in corpora.names() and not name.startswith("hub:")
+
+
+def _check_files(params: dict[str, Any]) -> None:
+    """Reads the corpora in files as the jobs will, and makes some of the tasks that are derived from them."""
+    train_bytes, heldout_bytes = params["corpus"]["train_bytes"], params["heldout"]["bytes"]
+    for name, share in _parts(params).items():
+        if not _is_file(name):
+            continue
+        if share * (train_bytes + heldout_bytes) > READ_BYTES:
+            collections.deque(fill(files.read_documents(Path(name)), READ_BYTES), maxlen=0)
+            continue
+        sizes = {
+            "train_bytes": max(1, round(share * train_bytes)),
+            "heldout_bytes": max(1, round(share * heldout_bytes)),
+        }
+        seed = params["corpus"]["seed"]
+        text = corpora.load(name, seed=seed, **sizes)
+        if name == params["heldout"]["corpus"] and params["tasks"]["source"] == "derived":
+            limit = min(params["tasks"]["limit"], derived.MIN_DOCUMENTS)
+            with tempfile.TemporaryDirectory() as scratch:
+                derived.write_tasks(Path(scratch), text, limit=limit, seed=seed, names=params["tasks"]["names"])
+
+
+def _check_memory(case: Case, memory_bytes: int) -> None:
+    parameters = max(flops.parameters(stage.spec) for stage in stages.of(case.params))
+    text = case.params["corpus"]["train_bytes"] + case.params["heldout"]["bytes"]
+    for needed, what in (
+        (
+            training_budget.STATE_BYTES * parameters,
+            f"{fmt.si(parameters, 'weights')} with their gradients and Adam's moments",
+        ),
+        (text, "the text that is held in memory"),
+    ):
+        if needed > memory_bytes:
+            raise UserError(
+                f"{case.label} needs at least {fmt.bytes_(needed)} of memory for {what}; a job has "
+                f"{fmt.bytes_(memory_bytes)}",
+                hint="a smaller model or less text (quality.train_bytes), fewer --jobs, or a larger --memory-limit",
+            )
+
+
+def _check_time(case: Case, cores: int) -> None:
+    """No core does more than FLOPS_A_CYCLE at NO_CPU_CLOCK."""
+    work = sum(stage.flops for stage in stages.of(case.params))
+    least_s = work / (cores * NO_CPU_CLOCK * max(FLOPS_A_CYCLE.values()))
+    if least_s > case.timeout_s:
+        raise UserError(
+            f"{case.label} takes at least {fmt.seconds(least_s)} on {cores} cores, however fast they are; its time "
+            f"limit is {fmt.seconds(case.timeout_s)}",
+            hint="fewer tokens, a smaller model, another --device, or a longer quality.timeout_s",
+        )
+
+
+def _check_disk(trained: list[Case], folder: Path) -> None:
+    models = sum(
+        WEIGHT_BYTES * flops.parameters(stages.last(case.params).spec) * len(case.replicates)
+        for case in trained
+        if case.kind == "quality"
+    )
+    text: dict[str, float] = {}  # corpora in files are not kept
+    for params in (case.params for case in trained):
+        kept = params["corpus"]["train_bytes"] + params["heldout"]["bytes"]
+        for name, share in _parts(params).items():
+            text[name] = max(text.get(name, 0), 0 if _is_file(name) else share * kept)
+    for place, needed, what in (
+        (folder, models, "the trained models"),
+        (cache_dir(), sum(text.values()), "the corpora (BENCHSUITE_CACHE says where)"),
+    ):
+        standing = next(path for path in (place.absolute(), *place.absolute().parents) if path.exists())
+        free = shutil.disk_usage(standing).free
+        if needed > free:
+            raise UserError(
+                f"{standing} has {fmt.bytes_(free)} free, and {what} take at least {fmt.bytes_(needed)}",
+                hint="make room, or choose another place",
+            )

@@ -1,0 +1,136 @@
+"""The speed part of a suite as cases."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+from benchsuite import components
+from benchsuite.planning import cost
+from benchsuite.planning.cases import Builder
+from benchsuite.records.case import Case
+from benchsuite.suite.schema import Speed, SpeedCase
+from benchsuite.timing import accelerator
+
+
+def add(builder: Builder, speed: Speed) -> None:
+    """What is compared is measured on one device: layers by turns on all, whole steps, which share the baseline's,
+    on the first."""
+    turns = itertools.cycle(builder.machine.devices)
+    for entry in speed.cases:
+        for shape in entry.shapes or (entry.shape,):
+            for component in entry.component:
+                builder.device = builder.machine.devices[0] if entry.scope == "step" else next(turns)
+                _add_group(builder, speed, replace(entry, shape=shape, shapes=()), component)
+
+
+def _add_group(builder: Builder, speed: Speed, entry: SpeedCase, component: str) -> None:
+    """The baseline of `component` and its variants in all implementations, measured side by side.
+
+    Each variant is compared with the baseline in the same implementation, and each implementation of a variant
+    with the first one.
+    """
+    baseline = getattr(builder.suite.baseline, component)
+    first, *others = entry.implementations
+    group = None
+    for implementation in entry.implementations:
+        base = _speed_case(builder, speed, entry, implementation, component, baseline, group)
+        group = group or base
+        for variant in _variants(builder, entry, component):
+            if variant == baseline:
+                builder.notes.append(f"{component} {variant} is the baseline and is not compared with itself")
+                continue
+            case = _speed_case(builder, speed, entry, implementation, component, variant, group)
+            about = _about(entry, component, variant, implementation, case)
+            builder.compare("speed", case, base, about | {"baseline": baseline})
+    for implementation in others:
+        for variant in (baseline, *_variants(builder, entry, component)):
+            base = _speed_case(builder, speed, entry, first, component, variant, group)
+            case = _speed_case(builder, speed, entry, implementation, component, variant, group)
+            if entry.scope == "step" or implementation in components.get(component, variant).implementations:
+                about = _about(entry, component, variant, implementation, case)
+                builder.compare("implementation", case, base, about | {"baseline": first})
+
+
+def _about(entry: SpeedCase, component: str, variant: str, implementation: str, case: Case) -> dict[str, Any]:
+    return {
+        "component": component,
+        "variant": variant,
+        "matching": case.params["matching"],
+        "implementation": implementation,
+        "scope": entry.scope,
+        "direction": case.params["direction"],
+        "dtype": entry.dtype,
+        **({"shape": entry.shape.name} if entry.shape.name else {}),
+    }
+
+
+def _variants(builder: Builder, entry: SpeedCase, component: str) -> tuple[str, ...]:
+    if entry.variants == ("all",):
+        return tuple(components.variants(component))
+    if entry.variants == ("macro",):
+        return builder.suite.quality.variants.get(component, ()) if builder.suite.quality else ()
+    return entry.variants
+
+
+def _speed_case(
+    builder: Builder,
+    speed: Speed,
+    entry: SpeedCase,
+    implementation: str,
+    component: str,
+    variant: str,
+    group: Case | None,
+) -> Case:
+    model, given = builder.suite.model, entry.shape
+    batch = given.batch or (builder.suite.quality.train.batch if builder.suite.quality else None)
+    shape: dict[str, Any] = {"batch": batch, "seq": given.seq or model.seq, "width": given.width or model.width}
+    shape |= {"heads": given.heads or model.heads, "vocab": given.vocab or model.vocab}
+    shape["layers"] = (given.layers or model.layers) if entry.scope == "step" else 1
+    label = f"{component}/{variant}/{implementation}/{entry.scope}"
+    if entry.scope == "step":
+        # The whole model's variants name it; an unchanged model is one case, whichever component asks for it.
+        baseline = {name: getattr(builder.suite.baseline, name) for name in components.COMPONENTS}
+        shape["variants"] = {**baseline, component: variant}
+        if shape["variants"] == baseline:
+            component = next(iter(components.COMPONENTS))
+            variant, label = baseline[component], f"baseline/{implementation}/{entry.scope}"
+        unsupported = builder.unsupported_step(implementation, shape["variants"], entry.dtype)
+    else:
+        label += f"/{entry.direction or 'fwd+bwd'}"
+        unsupported = builder.unsupported_layer(implementation, component, variant, entry.dtype)
+    if given.name:
+        label += f"/{given.name}"
+    params = {
+        "component": component,
+        "variant": variant,
+        "implementation": implementation,
+        "scope": entry.scope,
+        "direction": "step" if entry.scope == "step" else entry.direction or "fwd+bwd",
+        "shape": shape,
+        "dtype": entry.dtype,
+        "device": builder.device,
+        "mode": speed.mode or _mode(builder, entry.scope),
+        "threads": speed.threads or max(1, builder.machine.cores // len(builder.machine.devices)),
+        "matching": entry.matching or builder.suite.matching,
+        "sample_s": speed.sample_s,
+    }
+    if unsupported is None and speed.call_limit_s is not None:
+        unsupported = _too_long(params, speed.call_limit_s)
+    return builder.add("speed", label, params, range(speed.rounds), speed.timeout_s, unsupported, group)
+
+
+def _mode(builder: Builder, scope: str) -> str:
+    """A step takes what the host waits for; a layer is timed as the device can best."""
+    return "wall" if scope == "step" else accelerator.modes(builder.device.partition(":")[0])[0]
+
+
+def _too_long(params: dict[str, Any], limit_s: float) -> str | None:
+    """Why a case is too large for this device, by a rough estimate of one call."""
+    call_s = cost.guess_call(params)
+    if call_s <= limit_s:
+        return None
+    return (
+        f"one call would take about {call_s:.2g} s on this {params['device']}; the suite's call_limit_s is {limit_s:g}"
+    )

@@ -1,1 +1,0 @@
-"""Suite, plan, isolated worker, record."""

@@ -1,0 +1,1 @@
+"""The engine: does a run repeat, and how does it compare with other tools and trainers?"""

@@ -1,0 +1,1 @@
+"""The gate beside the rules of other tools."""

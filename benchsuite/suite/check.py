@@ -1,0 +1,186 @@
+"""What is wrong with a suite beyond the types of its values: names of nothing, numbers that do not fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from benchsuite import components
+from benchsuite.errors import UserError, did_you_mean
+from benchsuite.pretrain.gaps import marks
+from benchsuite.pretrain.names import MIX, PLACE, path_of
+from benchsuite.suite.schema import CORPUS, LANGUAGES, Quality, Shape, Speed, Suite
+from benchsuite.suite.yaml_tree import KeyPath
+
+BYTE_VOCAB = 257  # every byte and <|endoftext|>
+
+
+def problems(suite: Suite) -> Iterator[tuple[KeyPath, str]]:
+    """What is wrong with `suite` beyond the types of its values: key paths and messages."""
+    if suite.speed is None and suite.quality is None:
+        yield (), "nothing to measure: give a speed or a quality part"
+    yield from _uneven(("model", "heads"), suite.model.width, suite.model.heads)
+    for field in fields(suite.baseline):
+        yield from _unknown(("baseline", field.name), field.name, getattr(suite.baseline, field.name))
+    if suite.speed is not None:
+        yield from _speed_problems(suite, suite.speed)
+    if suite.quality is not None:
+        yield from _quality_problems(suite, suite.quality)
+
+
+def without_effect(suite: Suite, path: KeyPath) -> str | None:
+    """Why the value at `path` decides nothing in `suite`; None where it may."""
+    match path:
+        case ("quality", "train", "ramp_batch" | "ramp_step") if suite.quality and not suite.quality.train.ramp_tokens:
+            return "quality.train.ramp_tokens is 0, so the batch does not grow"
+        case ("quality", "language_tokens") if suite.quality and LANGUAGES not in suite.quality.variants:
+            return "the suite compares no languages"
+        case ("baseline", "languages") if PLACE not in suite.baseline.corpus:
+            return f"the name of the corpus {suite.baseline.corpus} has no {PLACE}"
+        case ("speed", "cases", int(number), "shape", "layers") if suite.speed:
+            return "a layer is measured alone" if suite.speed.cases[number].scope == "layer" else None
+        case ("speed", str(key), *_) if suite.speed and not suite.speed.cases and key != "cases":
+            return "the speed part has no cases"
+    return None
+
+
+def _speed_problems(suite: Suite, speed: Speed) -> Iterator[tuple[KeyPath, str]]:
+    if speed.sample_s >= speed.timeout_s:
+        key: KeyPath = ("speed", "sample_s")
+        yield key, f"{speed.sample_s:g} s of samples do not fit into the timeout_s of {speed.timeout_s:g} s"
+    known = sorted(components.IMPLEMENTATION_SUMMARIES)
+    for index, case in enumerate(speed.cases):
+        path: KeyPath = ("speed", "cases", index)
+        for component in case.component:
+            if component not in components.COMPONENTS:
+                yield (*path, "component"), _no_such("component", component, list(components.COMPONENTS))
+                continue
+            if case.variants == ("macro",):
+                if suite.quality is None:
+                    yield (*path, "variants"), "'macro' means the quality part's variants; there is no quality part"
+            elif case.variants != ("all",):
+                for variant in case.variants:
+                    yield from _unknown((*path, "variants"), component, variant)
+        for name in case.implementations:
+            if name not in known:
+                yield (*path, "implementations"), _no_such("implementation", name, known)
+        if (case.direction == "step") != (case.scope == "step") and case.direction is not None:
+            yield (*path, "direction"), f"{case.direction!r} is not a direction of the scope {case.scope!r}"
+        if case.scope == "step" and case.dtype != "float32":
+            yield (*path, "dtype"), "training steps are measured in float32 only"
+        if case.shapes and case.shape != Shape():
+            yield (*path, "shapes"), "give either shape or shapes"
+        for place, shape in [("shape", case.shape)] if not case.shapes else [("shapes", s) for s in case.shapes]:
+            if shape.width or shape.heads:
+                yield from _uneven((*path, place), shape.width or suite.model.width, shape.heads or suite.model.heads)
+            if shape.batch is None and suite.quality is None:
+                yield (*path, place), "batch is missing, and there is no quality part to take it from"
+
+
+def _quality_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath, str]]:
+    axes = [*components.COMPONENTS, CORPUS, LANGUAGES]
+    for component, variants in quality.variants.items():
+        path: KeyPath = ("quality", "variants", component)
+        if component not in axes:
+            yield path, _no_such("component", component, axes)
+            continue
+        if component == LANGUAGES and PLACE not in suite.baseline.corpus:
+            yield path, f"languages are compared where the baseline's corpus has {PLACE} in its name"
+        for variant in variants:
+            yield from _unknown(path, component, variant)
+    if (quality.tokenizer.vocab or suite.model.vocab) < BYTE_VOCAB:
+        path = ("quality", "tokenizer", "vocab") if quality.tokenizer.vocab else ("model", "vocab")
+        yield path, f"a byte-level tokenizer has at least {BYTE_VOCAB} entries"
+    if quality.tokenizer.vocab is not None and quality.tokenizer.vocab > suite.model.vocab:
+        yield ("quality", "tokenizer", "vocab"), f"larger than the model's vocabulary of {suite.model.vocab}"
+    if quality.longest is not None and quality.longest <= suite.model.seq:
+        yield (
+            ("quality", "longest"),
+            f"{quality.longest} tokens are not beyond the training length of {suite.model.seq}",
+        )
+    for corpus in quality.tokenizer.corpora or ():
+        yield from _unknown(("quality", "tokenizer", "corpora"), CORPUS, corpus)
+    yield from _recipe_problems(suite, quality)
+    seen: set[str] = set()
+    for index, control in enumerate(quality.controls):
+        if control.name in seen:
+            yield ("quality", "controls", index, "name"), f"there are two controls named {control.name!r}"
+        seen.add(control.name)
+        path = ("quality", "controls", index)
+        try:
+            setting = suite.setting().changed(control.set)
+        except ValueError as error:
+            yield path, str(error)
+            continue
+        if setting == suite.setting():
+            yield path, "the control changes nothing"
+        if setting.model != suite.model:
+            yield from _uneven((*path, "set"), setting.model.width, setting.model.heads)
+        for field in fields(setting.baseline):
+            yield from _unknown((*path, "set"), field.name, getattr(setting.baseline, field.name))
+
+
+def _recipe_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath, str]]:
+    from benchsuite.zeroshot import derived, tasks
+
+    for name, recipe in quality.recipes.items():
+        path: KeyPath = ("quality", "recipes", name)
+        if recipe.against is not None and (recipe.against == name or recipe.against not in quality.recipes):
+            yield (*path, "against"), _no_such("other recipe", recipe.against, [*quality.recipes])
+        if len({stage.architecture == "encdec" for stage in recipe.stages}) > 1:
+            yield (*path, "stages"), "an encoder-decoder and a decoder have no weights to take from one another"
+        for number, stage in enumerate(recipe.stages):
+            here = (*path, "stages", number)
+            if stage.objective == "lm" and stage.architecture != "causal":
+                yield here, "full language modelling gives nothing to see: only a causal decoder learns it"
+            if (stage.tasks is None) == (stage.objective == "multitask"):
+                yield (*here, "tasks"), "tasks are what an objective of 'multitask' trains on, and no other does"
+            for task in stage.tasks or ():
+                if task not in (known := [*tasks.task_names(), *derived.task_names()]):
+                    yield (*here, "tasks"), _no_such("task", task, known)
+            evaluated = set(quality.tasks.names or ()) & set(stage.tasks or ())
+            if stage.tasks and (evaluated or quality.tasks.names is None):
+                shown = ", ".join(sorted(evaluated)) or "all tasks"
+                yield (*here, "tasks"), f"trained on and evaluated: {shown}; choose others in quality.tasks.names"
+            spare = suite.model.vocab - (quality.tokenizer.vocab or suite.model.vocab)
+            if stage.objective == "span-corruption" and spare < (needed := marks(suite.model.seq)):
+                message = f"span corruption marks gaps with {needed} token ids behind the tokenizer's, not {spare}"
+                yield here, f"{message}; set quality.tokenizer.vocab: {suite.model.vocab - needed} or less"
+
+
+def _uneven(path: KeyPath, width: int, heads: int) -> Iterator[tuple[KeyPath, str]]:
+    if width % heads:
+        yield path, f"a width of {width} cannot be shared by {heads} heads"
+
+
+def _unknown(path: KeyPath, component: str, name: str) -> Iterator[tuple[KeyPath, str]]:
+    """A problem where `component` has no variant `name`."""
+    if component == LANGUAGES:
+        from benchsuite.pretrain.corpora import mixture
+
+        try:
+            mixture.parse(name)
+        except UserError as error:
+            yield path, f"{error.message} ({error.hint})"
+    elif component == CORPUS:
+        from benchsuite.pretrain import corpora
+
+        known = list(corpora.names())
+        try:
+            if name.startswith("hub:"):
+                corpora.hub.parse(name.replace(PLACE, "en"))
+            elif name.startswith(MIX):
+                corpora.mixture.split_name(name)
+        except UserError as error:
+            yield path, f"{error.message} ({error.hint})"
+            return
+        if PLACE in name or name.startswith(("hub:", MIX)):
+            return  # what it stands for is looked for when it is known
+        if name not in known and not path_of(name).exists():
+            yield path, f"{_no_such(CORPUS, name, known)} (or a file, a folder, or hub:OWNER/NAME)"
+    elif name not in (known := list(components.variants(component))):
+        yield path, _no_such(f"{component} variant", name, known)
+
+
+def _no_such(what: str, name: str, known: list[str]) -> str:
+    return f"there is no {what} {name!r}; {did_you_mean(name, known)}"

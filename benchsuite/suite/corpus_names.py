@@ -1,0 +1,104 @@
+"""The names of corpora as a plan uses them: found again from anywhere, short in tables, told apart by their content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+from benchsuite.cache import digest
+from benchsuite.errors import UserError, did_you_mean
+from benchsuite.pretrain.names import FACTS, MIX, PLACE, path_of
+from benchsuite.suite.schema import CORPUS, INSTALLED, LANGUAGES, Suite
+
+
+def located(suite: Suite) -> Suite:
+    """The suite with absolute paths for corpora, so that workers and a later --resume find them.
+
+    Raises UserError for a corpus that is not there.
+    """
+    baseline = replace(suite.baseline, corpus=_located(suite.baseline.corpus))
+    quality = suite.quality
+    if quality is None:
+        return suite
+    variants = {key: tuple(map(_located, value)) if key == CORPUS else value for key, value in quality.variants.items()}
+    sources = quality.tokenizer.corpora
+    tokenizer = replace(quality.tokenizer, corpora=sources and tuple(map(_located, sources)))
+    return replace(suite, baseline=baseline, quality=replace(quality, variants=variants, tokenizer=tokenizer))
+
+
+def _located(name: str) -> str:
+    from benchsuite.pretrain import corpora
+
+    path = path_of(name)
+    if name in corpora.names() or name.startswith(("hub:", MIX)) or name == f"{FACTS}{PLACE}":
+        return name
+    if PLACE in name:
+        return str(path.absolute())
+    if not path.exists():
+        hint = f"{did_you_mean(name, list(corpora.names()))}, or give a file, a folder, or hub:OWNER/NAME"
+        raise UserError(f"there is no corpus {name!r} and no such path", hint=hint)
+    corpora.files.check(path)
+    return str(path.resolve())
+
+
+def spoken(suite: Suite) -> tuple[str, ...]:
+    """The languages of a suite that compares some, or trains in some, in order; none where its corpus has no place for
+    them."""
+    if PLACE not in suite.baseline.corpus:
+        return ()
+    from benchsuite.pretrain.corpora import mixture
+
+    given = [suite.baseline.languages]
+    if suite.quality is not None:
+        given += suite.quality.variants.get(LANGUAGES, ())
+    return tuple(sorted({code for text in given for code in mixture.parse(text).codes}))
+
+
+def in_languages(name: str, languages: str) -> str:
+    """The corpus that a name stands for in languages."""
+    if PLACE not in name or name.startswith(MIX):
+        return name
+    from benchsuite.pretrain.corpora import mixture
+
+    return mixture.parse(languages).corpus(name)
+
+
+def equal_shares(name: str, codes: Sequence[str]) -> str:
+    """The corpus that a name stands for in these languages, as much of each."""
+    return in_languages(name, f"{'+'.join(codes)}@0") if codes else name
+
+
+def displayed(corpora: Sequence[str]) -> dict[str, str]:
+    """Paths by their last part where that tells them apart."""
+    short = {name: Path(name).name if Path(name).is_absolute() else name for name in corpora}
+    return short if len(set(short.values())) == len(short) else {name: name for name in corpora}
+
+
+def content(name: str) -> str | None:
+    """A hash of what a corpus is made from, where its name does not say it; None for hub corpora and the world."""
+    if name in INSTALLED:
+        installed = sorted({f"{item.metadata['Name']} {item.version}" for item in metadata.distributions()})
+        return digest(installed, 16)
+    if name.startswith(MIX):
+        from benchsuite.pretrain.corpora import mixture
+
+        languages, template = mixture.split_name(name)
+        found = [content(template.replace(PLACE, code)) for code in languages.codes]
+        return digest(found, 16) if any(found) else None
+    if name.startswith(FACTS):
+        return digest(metadata.version("babel"), 16)
+    path = Path(name)
+    if not path.is_absolute():
+        return None
+    from benchsuite.pretrain.corpora import files
+
+    files.check(path)
+    hashed = hashlib.sha256()
+    for file in files.files_of(path) if path.is_dir() else [path]:
+        hashed.update(str(file.relative_to(path)).encode() + b"\0")
+        with open(file, "rb") as opened:
+            hashed.update(hashlib.file_digest(opened, "sha256").digest())
+    return hashed.hexdigest()[:16]

@@ -1,0 +1,440 @@
+"""What a suite file can say, and what it must not.
+
+The dataclasses here are the schema: pydantic checks a file's values against their types
+(`benchsuite.suite.source`), and `benchsuite.suite.check` finds what types cannot show. A suite says nothing
+about a machine; a plan does.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import re
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from benchsuite.errors import did_you_mean
+from benchsuite.limits import (
+    LEAST_RATE,
+    MOST_AMOUNT,
+    MOST_DOCUMENTS,
+    MOST_ENTRIES,
+    MOST_RATE,
+    MOST_REPLICATES,
+    MOST_S,
+    MOST_SEED,
+    MOST_SIZE,
+    MOST_TEXT,
+    MOST_THREADS,
+)
+from benchsuite.pretrain.names import FACTS, PLACE
+from benchsuite.suite import yaml_tree
+
+# The axes of comparison that are not parts of the model: what is read, and in which languages.
+CORPUS = "corpus"
+LANGUAGES = "languages"
+WORLD = ("web_raw", "web_filtered", "curated")  # corpora of the generated world, which has tasks of its own
+DERIVED_HELDOUT_BYTES = 150_000  # of prose give each derived task a few hundred documents
+INSTALLED = ("installed", "installed-raw", "installed-filtered")
+PLAIN = "cd-flm"  # the baseline among recipes: a causal decoder, full language modelling
+MULTIPLE = r"^(0*[1-9]\d*(\.\d+)?|\d*\.\d*[1-9]\d*)x$"  # above zero
+SUFFIXES = {"k": 10**3, "M": 10**6, "G": 10**9}
+
+
+def as_count(value: Any) -> Any:
+    """`200k`, `1.5M`, `2G` as numbers; anything else as it is.
+
+    >>> as_count("200k"), as_count("1.5M"), as_count(7)
+    (200000, 1500000, 7)
+    """
+    if isinstance(value, str) and value[-1:] in SUFFIXES:
+        try:
+            number = float(value[:-1]) * SUFFIXES[value[-1]]
+        except ValueError:
+            return value
+        return int(number) if number.is_integer() else number
+    return value
+
+
+def as_names(value: Any) -> Any:
+    """One name or a list of names, as a tuple."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+def as_shape(value: Any) -> Any:
+    """`model` as a shape that takes everything from the model."""
+    return Shape() if value == "model" else value
+
+
+def as_multiple(value: Any) -> Any:
+    """A multiple of the recipe's, such as `0.1x`, as it is. Raises ValueError for anything else."""
+    if not (isinstance(value, str) and re.fullmatch(MULTIPLE, value)):
+        raise ValueError("should match NUMBERx above zero, such as 0.1x")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=MOST_TEXT)]
+Label = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=50)]
+Multiple = Annotated[str, BeforeValidator(as_multiple), Field(pattern=MULTIPLE, max_length=20)]
+Size = Annotated[int, BeforeValidator(as_count), Field(ge=1, le=MOST_SIZE)]
+Replicates = Annotated[int, BeforeValidator(as_count), Field(ge=1, le=MOST_REPLICATES)]
+Documents = Annotated[int, BeforeValidator(as_count), Field(ge=1, le=MOST_DOCUMENTS)]
+Amount = Annotated[int, BeforeValidator(as_count), Field(ge=1, le=MOST_AMOUNT)]
+AmountOrNone = Annotated[int, BeforeValidator(as_count), Field(ge=0, le=MOST_AMOUNT)]
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(as_names), Field(min_length=1, max_length=MOST_ENTRIES)]
+Seconds = Annotated[float, Field(gt=0, le=MOST_S)]
+Rate = Annotated[float, Field(ge=LEAST_RATE, le=MOST_RATE)]
+Precision = Literal["float32", "bfloat16", "float16"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section:
+    """A part of a suite file: unknown keys and values of another type are refused."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Section):
+    """The model of the quality cases and of whole steps. `seq` is the training length in tokens."""
+
+    layers: Size
+    width: Size
+    heads: Size
+    vocab: Size
+    seq: Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline(Section):
+    """What every variant is compared with, one name for each component.
+
+    `languages` are such as benchsuite.pretrain.corpora.mixture reads (`en`, `ca+es`, `eleven@0.3`). They stand for
+    {language} in the name of the corpus, and say nothing where it has none.
+    """
+
+    activation: Name = "gelu"
+    position: Name = "learned"
+    embedding_norm: Name = "off"
+    corpus: Name = "curated"
+    languages: Name = "en"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape(Section):
+    """Sizes of a speed case; what is not given is the model's, and the batch that of training. The `name` (`1b3`) is
+    for people: it is in labels and reports, and changes no case."""
+
+    name: Label | None = None
+    batch: Size | None = None
+    seq: Size | None = None
+    width: Size | None = None
+    heads: Size | None = None
+    layers: Size | None = None
+    vocab: Size | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedCase(Section):
+    """Cases of one or several components: every variant against the baseline, for every implementation.
+
+    `variants` are names, `all` (every registered variant) or `macro` (those of the quality part). `scope` is `layer`
+    (the part that the component shapes) or `step` (a whole training step). The direction of a step is `step`, that of
+    a layer `fwd` or `fwd+bwd`, the default. Several implementations are also compared with the first of them, and
+    several shapes are as many entries.
+    """
+
+    component: Names
+    variants: Names
+    implementations: Names = ("eager",)
+    scope: Literal["layer", "step"] = "layer"
+    direction: Literal["fwd", "fwd+bwd", "step"] | None = None
+    dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
+    shape: Annotated[Shape, BeforeValidator(as_shape)] = Shape()
+    shapes: Annotated[tuple[Shape, ...], Field(max_length=MOST_ENTRIES)] = ()
+    matching: Literal["iso-parameter", "iso-width"] | None = None  # default: the suite's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed(Section):
+    """`rounds` for each comparison, in each of which a case is a process that samples for about `sample_s`; further
+    rounds until half of the interval is within `resolve` of the ratio, at most `most_rounds` and until the part has
+    taken `budget_s`. `threads` defaults to all cores.
+
+    A case whose one call is expected to take longer than `call_limit_s` on this device is planned as unsupported and
+    says so: one suite then serves a laptop and a large GPU. `mode` says how time is taken (the module
+    benchsuite.timing.accelerator tells what there is); without it each device has its own default.
+    """
+
+    cases: Annotated[tuple[SpeedCase, ...], Field(max_length=MOST_ENTRIES)] = ()
+    rounds: Replicates = 5
+    most_rounds: Replicates = 20
+    resolve: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    budget_s: Seconds | None = None
+    sample_s: Seconds = 1.0
+    timeout_s: Seconds = 120.0
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = None
+    call_limit_s: Seconds | None = None
+    mode: Literal["wall", "cold", "event-cold", "event-hot", "graph-hot"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Section):
+    """Mirrors `benchsuite.pretrain.trainer.TrainConfig`, which explains the fields. The implementation `best` is
+    resolved in the plan, for each model and machine."""
+
+    tokens: Amount
+    batch: Size = 32
+    lr: Rate = 3e-3
+    min_lr: Fraction = 0.1
+    warmup: Fraction = 0.05
+    weight_decay: Annotated[float, Field(ge=0, le=MOST_RATE)] = 0.1
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    eps: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    clip: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+    implementation: Literal["best", "eager", "sdpa", "fused"] = "sdpa"
+    ramp_tokens: AmountOrNone = 0
+    ramp_batch: Size = 32
+    ramp_step: Size | None = None
+    micro_batch: Size | None = None
+    decay_tokens: AmountOrNone = 0
+    precision: Precision = "float32"
+    recompute: bool = False
+    compile: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokenizer(Section):
+    """A byte-level BPE of `vocab` entries (default: the model's), trained on equal shares of `corpora` (default: the
+    baseline's, in all languages that are compared), `train_bytes` in all (default: those of a corpus, at most 2 MB)."""
+
+    vocab: Size | None = None
+    corpora: Names | None = None
+    train_bytes: Amount | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks(Section):
+    """Which zero-shot tasks: the generated world's, one about facts for each language, or such as are derived from
+    held-out documents (`auto`: those that the corpus has). `limit` documents each; `names` picks some of them."""
+
+    source: Literal["auto", "world", "facts", "derived"] = "auto"
+    limit: Documents = 300
+    names: Names | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control(Section):
+    """The baseline with something `set`, whose comparison with the baseline must come out as expected.
+
+    Keys of `set`: `init_offset`, `train.…`, `model.…`, `baseline.…`; a value such as `0.25x` is that multiple of the
+    baseline's.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    set: dict[str, Any]
+    expect: Literal["unresolved", "worse"]
+    description: Annotated[str, Field(max_length=10 * MOST_TEXT)] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stability(Section):
+    """The baseline and every variant trained at each of `lr` (multiples of the recipe's) in each of `precisions`, on
+    `tokens` (default: the recipe's), at `seeds` seeds, without evaluation: which of them survive, and how calmly."""
+
+    lr: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
+    precisions: Annotated[tuple[Precision, ...], Field(min_length=1, max_length=3)] = ("float32",)
+    tokens: Amount | None = None
+    seeds: Replicates = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(Section):
+    """A part of a training: an architecture taught an objective (`benchsuite.pretrain.objectives`) at the suite's
+    recipe, but for what is given here; `tokens` and `lr` are multiples of its own, such as `0.1x`. An objective of
+    `multitask` trains on questions of `tasks` (facts that no evaluated document asks for)."""
+
+    architecture: Literal["causal", "prefix", "encdec"] = "causal"
+    objective: Literal["lm", "prefix-lm", "span-corruption", "multitask"] = "lm"
+    tokens: Multiple = "1x"
+    batch: Size | None = None
+    lr: Multiple = "1x"
+    tasks: Names | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Section):
+    """A training in stages, each of which goes on with the weights of the one before. It is compared with the recipe
+    `against`, or with the baseline: a causal decoder taught full language modelling."""
+
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
+    against: Name | None = None
+
+    @property
+    def component(self) -> str:
+        """The axis of comparison that it belongs to."""
+        if any(stage.objective == "multitask" for stage in self.stages):
+            return "multitask"
+        return "objective" if len(self.stages) == 1 else "adaptation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality(Section):
+    """Models trained and evaluated at seeds 0 … `seeds` - 1: the baseline, one change at a time, and the controls.
+
+    `matchings` (default: the suite's alone) are those at which variants are compared. With `longest` held-out text is
+    also read in windows of so many tokens, beyond the training length. Languages are compared with the baseline at as
+    many tokens in all; with `language_tokens: baseline` also with a baseline trained on as many tokens as the variant
+    reads of the baseline's languages. Their controls and verdicts are about those languages. `recipes` are trainings of
+    the baseline's model by other architectures and objectives, by name.
+    """
+
+    train: Train
+    variants: dict[str, Names] = field(default_factory=dict)
+    recipes: Annotated[dict[Label, Recipe], Field(max_length=MOST_ENTRIES)] = field(default_factory=dict)
+    seeds: Replicates = 2
+    timeout_s: Seconds = 1200.0
+    tokenizer: Tokenizer = Tokenizer()
+    tasks: Tasks = Tasks()
+    train_bytes: Amount | None = None  # of each corpus; default: 4 for each token
+    heldout_bytes: Amount = 60_000
+    corpus_seed: Seed = 0
+    longest: Size | None = None
+    language_tokens: Literal["all", "baseline"] = "all"
+    matchings: Annotated[tuple[Literal["iso-parameter", "iso-width"], ...], Field(min_length=1)] | None = None
+    stability: Stability | None = None
+    controls: Annotated[tuple[Control, ...], Field(max_length=MOST_ENTRIES)] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting(Section):
+    """All that tells one trained model from another, but for the seed. `init_offset` is added to the seed of the
+    first weights."""
+
+    model: Model
+    baseline: Baseline
+    train: Train
+    init_offset: Seed = 0
+
+    def changed(self, changes: dict[str, Any]) -> Setting:
+        """This setting with a control's changes. Raises ValueError with what is wrong."""
+        value = asdict(self)
+        for key, given in changes.items():
+            section, _, name = key.rpartition(".")
+            target = value.get(section) if section else value
+            if not isinstance(target, dict) or name not in target or isinstance(target[name], dict):
+                known = [f"{part}.{leaf}" for part in value if isinstance(value[part], dict) for leaf in value[part]]
+                known.append("init_offset")
+                raise ValueError(f"set: there is nothing called {key!r}; {did_you_mean(key, known)}")
+            factor = re.fullmatch(r"(\d*\.?\d+)x", given) if isinstance(given, str) else None
+            if factor and isinstance(target[name], int | float):
+                number = float(factor[1]) * target[name]
+                target[name] = max(1, round(number)) if isinstance(target[name], int) else number
+            else:
+                target[name] = given
+        try:
+            return TypeAdapter(Setting).validate_json(json.dumps(value))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"set: {where}: {first['msg']}, not {first['input']!r}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite(Section):
+    """A suite as its file, its includes, its scale and the command line's overrides give it. `scale` names the file of
+    `suites/scales` that it lies on: model, recipe and text of a size."""
+
+    name: Label
+    model: Model
+    description: Annotated[str, Field(max_length=10 * MOST_TEXT)] = ""
+    baseline: Baseline = Baseline()
+    matching: Literal["iso-parameter", "iso-width"] = "iso-parameter"
+    scale: Name | None = None
+    speed: Speed | None = None
+    quality: Quality | None = None
+
+    def setting(self) -> Setting:
+        """The baseline's. Raises ValueError where nothing is trained."""
+        if self.quality is None:
+            raise ValueError(f"the suite {self.name} has no quality part")
+        return Setting(model=self.model, baseline=self.baseline, train=self.quality.train)
+
+    def with_corpora(self, given: tuple[str, ...]) -> tuple[Suite, tuple[str, ...]]:
+        """This suite on other text: the first of `given` is the baseline's, the others are its variants.
+
+        Returns the suite and what there is to say about the change.
+        """
+        if self.quality is None or not given:
+            return self, ()
+        notes: list[str] = []
+        first, rest = given[0], given[1:]
+        if given == INSTALLED[:1]:
+            rest = INSTALLED[1:]
+            notes.append(f"the corpus variants of {first!r} are {' and '.join(rest)}")
+        elif not rest and CORPUS in self.quality.variants:
+            notes.append(f"one corpus is given ({first}), so corpora are not compared; repeat --corpus to compare them")
+        variants = {key: value for key, value in self.quality.variants.items() if key != CORPUS}
+        if PLACE not in first and LANGUAGES in variants:
+            del variants[LANGUAGES]
+            notes.append(f"languages are not compared: the name of the corpus has no {PLACE}")
+        if rest:
+            variants[CORPUS] = tuple(rest)
+        own = has_tasks(first)
+        tasks, recipes = self.quality.tasks, self.quality.recipes
+        if own != "world":
+            names = tasks.names
+            if names and (own == "facts" or of_world(names)):
+                notes.append(
+                    f"the tasks that the suite picks are not of this corpus; all {own or 'derived'} tasks are used"
+                )
+                names = None
+            tasks = replace(tasks, source="auto", names=names)
+            recipes = {
+                name: recipe for name, recipe in recipes.items() if not any(of_world(s.tasks) for s in recipe.stages)
+            }
+            recipes = {name: recipe for name, recipe in recipes.items() if recipe.against in (None, *recipes)}
+            if len(recipes) < len(self.quality.recipes):
+                notes.append("trainings on the generated world's tasks are left out")
+        tokenizer = replace(self.quality.tokenizer, corpora=None if PLACE in first else (first,))
+        heldout = self.quality.heldout_bytes
+        if own is None and heldout < DERIVED_HELDOUT_BYTES:
+            heldout = DERIVED_HELDOUT_BYTES
+            notes.append(f"{heldout // 1000} kB of {first} are held out: tasks are made from them")
+        quality = replace(self.quality, variants=variants, recipes=recipes, tasks=tasks, tokenizer=tokenizer)
+        quality = replace(quality, heldout_bytes=heldout)
+        return replace(self, baseline=replace(self.baseline, corpus=first), quality=quality), tuple(notes)
+
+
+def has_tasks(corpus: str) -> Literal["world", "facts"] | None:
+    """Whose tasks ask what a corpus, or a mixture of such, tells; None where they are derived from held-out text."""
+    if corpus in WORLD:
+        return "world"
+    return "facts" if corpus.rpartition(":")[2].startswith(FACTS) else None
+
+
+def of_world(tasks: tuple[str, ...] | None) -> bool:
+    """Whether these are tasks of the generated world, which other text does not have."""
+    return any(not name.startswith("derived_") for name in tasks or ())
+
+
+def packaged_files() -> dict[str, Path]:
+    """The files of the suites that come with benchsuite, by name."""
+    folder = Path(str(importlib.resources.files("benchsuite.suites")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def scales() -> dict[str, Path]:
+    """The files of the scales that come with benchsuite, by name."""
+    folder = Path(str(importlib.resources.files("benchsuite.suites"))) / "scales"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def packaged() -> dict[str, str]:
+    """The suites that come with benchsuite and what each says of itself."""
+    return {name: str(yaml_tree.load(path).value.get("description", "")) for name, path in packaged_files().items()}

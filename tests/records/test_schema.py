@@ -1,0 +1,101 @@
+"""Records of every version: real ones of the first, through its migration, and none of a later one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchsuite.errors import UserError
+from benchsuite.records import schema
+from benchsuite.report import view
+
+FIRST: dict[str, Any] = {
+    "schema_version": 1,
+    "case_id": "0123456789ab",
+    "replicate": 0,
+    "status": "ok",
+    "reason": None,
+    "started": "2026-11-01T00:00:00.000+00:00",
+    "time_s": 2.0,
+    "result": {"time_s": 1e-3, "samples_s": [1e-3], "context": {"threads": 2, "load_1min": 0.7, "cpu_mhz": 2445.4}},
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def test_a_record_of_the_first_version_says_the_same_in_todays_words() -> None:
+    row = schema.record(FIRST, "here")
+    assert row["schema_version"] == schema.SCHEMA_VERSION
+    assert row["result"]["monitor"] == {"load_1min": 0.7, "cpu_mhz": 2445.4}
+    assert row["result"]["context"] == {"threads": 2}
+    assert FIRST["result"]["context"]["load_1min"] == 0.7, "what was given is left alone"
+
+
+def test_published_runs_can_be_read() -> None:
+    folders = [path.parent for path in (Path(__file__).parents[2] / "reports").glob("*/records.jsonl")]
+    assert folders
+    for folder in folders:
+        schema.manifest(json.loads((folder / "manifest.json").read_text()), str(folder))
+        for line in (folder / "records.jsonl").read_text().splitlines():
+            schema.Record.model_validate(schema.record(json.loads(line), str(folder)))
+
+
+@pytest.mark.parametrize("read", [schema.record, schema.manifest])
+def test_a_later_version_is_refused(read: Any) -> None:
+    with pytest.raises(UserError, match="newer than this benchsuite reads") as caught:
+        read({**FIRST, "schema_version": schema.SCHEMA_VERSION + 1}, "here")
+    assert "upgrade" in caught.value.hint
+
+
+@pytest.mark.parametrize("read", [schema.record, schema.manifest])
+@given(content=JSON)
+def test_no_content_is_a_traceback(read: Any, content: Any) -> None:
+    with pytest.raises(UserError):
+        read(content, "here")
+
+
+@given(result=JSON, context=JSON)
+def test_no_content_of_the_first_version_is_a_traceback(result: Any, context: Any) -> None:
+    for value in (result, {"samples_s": [], "context": context}):
+        migrated = schema.record({**FIRST, "result": value}, "here")
+        assert migrated["schema_version"] == schema.SCHEMA_VERSION
+    schema.manifest({"schema_version": 1, "hardware": {"context": context}}, "here")
+
+
+def test_the_json_schema_names_every_field_with_its_meaning() -> None:
+    found = schema.json_schema()
+    assert found["$schema"].endswith("2020-12/schema")
+    assert "monitor" in found["$defs"]["SpeedResult"]["properties"]
+    assert found["properties"]["status"]["enum"] == list(schema.Status.__args__)
+
+
+MANIFEST: dict[str, Any] = {
+    "schema_version": schema.SCHEMA_VERSION,
+    "suite": "x",
+    "hardware": {"identity": {"cpu": "a CPU"}, "context": {"container": None}},
+    "cases": [{"id": "0123456789ab", "kind": "speed", "label": "a", "params": {}, "replicates": [0]}],
+    "comparisons": [{"kind": "speed", "case": "0123456789ab", "base_case": "0123456789ab"}],
+}
+
+
+@given(changed=st.dictionaries(st.sampled_from(sorted(MANIFEST)), JSON, min_size=1))
+def test_a_manifest_is_read_or_told_what_is_wrong_with_it(changed: dict[str, Any]) -> None:
+    with contextlib.suppress(UserError):
+        read = schema.manifest({**MANIFEST, **changed}, "here")
+        schema.validated(schema.Manifest, read, "here")
+
+
+@given(identity=st.dictionaries(st.text(), JSON), context=st.dictionaries(st.text(), JSON))
+def test_any_fingerprint_can_be_shown(identity: dict[str, Any], context: dict[str, Any]) -> None:
+    content = MANIFEST | {"hardware": {"identity": identity, "context": context}}
+    hardware = schema.validated(schema.Manifest, content, "here").hardware
+    lines = view.hardware_lines(hardware.model_dump())
+    assert all(isinstance(text, str) for line in lines for text in line)
