@@ -183,7 +183,7 @@ def _rotary(model: Model, dtype: str) -> Iterator[Work]:
     q, angles = _draw((1, places, H, D), dtype), np.linspace(0, 1, places * D // 2, dtype=np.float32)
     buffers: dict[str, Buffer] = {"q": q, "k": q, "a": _empty(q.shape, dtype), "b": _empty(q.shape, dtype)}
     heads = [Struct((View(name), places * H * D, D, H * D)) for name in "qakb"]
-    arguments = (*heads, 1, H, places, D, D, np.cos(angles), np.sin(angles), 0, 1.0)
+    arguments: tuple[Argument, ...] = (*heads, 1, H, places, D, D, np.cos(angles), np.sin(angles), 0, 1.0)
     block = (max(32, min(256, -(-(H * D // lanes) // 32) * 32)),)
     name = (f"rotary_kernelI{mangled}Li{lanes}ELb0E",)
     launch = Launch("rotary.cu", name, (places,), block, arguments, 0, buffers)
