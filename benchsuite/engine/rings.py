@@ -60,19 +60,26 @@ def cases_of(edges: Iterable[Edge]) -> list[Case]:
     return list({case.id: case for edge in edges for case in reversed(edge) if case is not None}.values())
 
 
+def sample_s(case: Case) -> float:
+    """Return the seconds for which a process of `case` samples in a round."""
+    return float(case.params.get("sample_s", 1.0))
+
+
 def measure(
     members: Sequence[Member],
     round_: int,
     memory_limit_bytes: int | None,
     look: Callable[[], None],
     together: bool = True,
+    longer: float = 1.0,
 ) -> list[Record]:
     """Measure the members together, in turns where there are several, or one after the other; return a record of each
     in their order.
 
-    `look` is called while they run, and may raise to end the run. A fork server that dies costs one repetition, and
-    where it dies again, each member is measured alone, which tells whose fault it was. The order of the turns is drawn
-    for every second round and reversed in the next, so that nobody always goes first or follows the same.
+    The turns of each take about its `sample_s` times `longer`. `look` is called while they run, and may raise to end
+    the run. A fork server that dies costs one repetition, and where it dies again, each member is measured alone, which
+    tells whose fault it was. The order of the turns is drawn for every second round and reversed in the next, so that
+    nobody always goes first or follows the same.
     """
     order = list(range(len(members)))
     random.Random(round_ // 2).shuffle(order)
@@ -82,9 +89,9 @@ def measure(
     died = False
     ended = [Ended(member.job, LOST, None, None, "", 0.0) for member in ordered]
     if together:
-        ended = _around(ordered, memory_limit_bytes, look)
+        ended = _around(ordered, memory_limit_bytes, look, longer)
         if died := any(end.status == LOST for end in ended):
-            ended = _around(ordered, memory_limit_bytes, look)
+            ended = _around(ordered, memory_limit_bytes, look, longer)
     if any(end.status == LOST for end in ended) and (len(members) > 1 or not together):
         ended = [_alone(member, memory_limit_bytes, look) for member in ordered]
     found = {i: _record(member, end, round_, died) for i, member, end in zip(order, ordered, ended, strict=True)}
@@ -96,13 +103,15 @@ def _alone(member: Member, memory_limit_bytes: int | None, look: Callable[[], No
     return end if end.status != LOST else _around([member], memory_limit_bytes, look)[0]
 
 
-def _around(members: Sequence[Member], memory_limit_bytes: int | None, look: Callable[[], None]) -> list[Ended]:
+def _around(
+    members: Sequence[Member], memory_limit_bytes: int | None, look: Callable[[], None], longer: float = 1.0
+) -> list[Ended]:
     """Start the members' processes and wait until all have ended."""
     if len(members) == 1:
         return _wait(members, None, memory_limit_bytes, look)
     case = members[0].case
     threads = int(case.params.get("threads", 1))
-    budget_s = sum(float(member.case.params.get("sample_s", 1.0)) for member in members)
+    budget_s = longer * sum(sample_s(member.case) for member in members)
     patience_s = min(_limit_s(member, len(members)) for member in members) / 2
     cores = cores_of(threads, members[0].place)
     with Turnstile(len(members), budget_s=budget_s, patience_s=patience_s, cores=cores) as turnstile:

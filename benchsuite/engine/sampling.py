@@ -16,13 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from benchsuite import format
 from benchsuite.engine import rings
 from benchsuite.engine.job_order import job_of, larger, size
+from benchsuite.engine.lengths import Lengths
 from benchsuite.engine.processes import Observer, Processes, now
 from benchsuite.engine.rings import Edge, Member
 from benchsuite.engine.rounds import Resolution
 from benchsuite.planning.cost import CostModel
 from benchsuite.records.case import Case, Comparison, Record
 from benchsuite.records.store import Store
-from benchsuite.stats.speed import FEWEST_ROUNDS, Timed, paired_logs, resolved
+from benchsuite.stats.speed import FEWEST_ROUNDS, LEAST_ROUNDS, Timed, paired_logs, resolved, round_error
 from benchsuite.timing import fake
 
 MEASURED = ("ok", "throttled", "unstable")
@@ -65,6 +66,7 @@ class Sampling:
         self._lock = threading.Lock()
         self._devices = sorted({_device(case) for case in self.cases.values()})
         self._processes = {device: processes() for device in self._devices}
+        self._lengths = Lengths(resolution.resolve)
         self._largest: dict[str, int] = defaultdict(lambda: rings.LARGEST)  # by group, less where memory is short
         self._records: dict[str, list[Record]] = defaultdict(list)
         self._closed: dict[str, Record] = {}  # why a case is not measured on
@@ -82,6 +84,7 @@ class Sampling:
         try:
             while edges := self._open():
                 self._around(edges)
+                self._settle_lengths()
         finally:
             for processes in self._processes.values():
                 processes.close()
@@ -125,7 +128,7 @@ class Sampling:
             chosen = added if fits and self._fits(added, self._spent_s, self.resolution.budget_s) else []
             self.observer.more(len(rings.cases_of(chosen)))
         self._left_s = sum(
-            self.cost.estimate(case) * max(1, len(case.replicates) - len(self._records[case.id]))
+            self._estimate(case) * max(1, len(case.replicates) - len(self._records[case.id]))
             for case in rings.cases_of(chosen)
         )
         return chosen
@@ -152,7 +155,7 @@ class Sampling:
         by_device: dict[str, float] = defaultdict(float, {"": 0.0})
         for ring in rings.pack(edges):
             for case in rings.cases_of(ring):
-                by_device[_device(case)] += self.cost.estimate(case)
+                by_device[_device(case)] += self._estimate(case)
         return budget_s is None or elapsed_s + max(by_device.values()) <= budget_s
 
     def _around(self, edges: list[Edge]) -> None:
@@ -187,9 +190,11 @@ class Sampling:
         together = self._largest[group] > 1
         shared = together and not self.each_has_limit
         limit = self.memory_limit_bytes // len(members) if shared else self.memory_limit_bytes
+        longer = self._lengths.of(group)
         began = time.monotonic()
-        records = rings.measure(members, number, limit, self._look, together)
+        records = rings.measure(members, number, limit, self._look, together, longer)
         wall_s = time.monotonic() - began
+        added_s = (longer - 1) * sum(map(rings.sample_s, cases)) if together else 0.0
         short: set[str] = set()
         if shared and len(members) > 1:
             short = {record.case_id for record in records if record.status == "oom"}
@@ -199,7 +204,9 @@ class Sampling:
                 if member.case.id in short:
                     processes.observer.ended(member.job, None)
                 else:
-                    self._record(processes, member, record, wall_s / len(members))
+                    self._record(processes, member, record, max(0.0, wall_s - added_s) / len(members))
+            if together and len(members) > 1 and not short:
+                self._lengths.pilot(group, _errors(ring, records), sum(map(rings.sample_s, cases)), wall_s)
         if short:
             self._largest[group] = len(members) // 2 if len(members) > 2 else 1
             self.store.log(f"{len(short)} of {len(members)} processes did not fit into memory; smaller rings follow")
@@ -217,6 +224,18 @@ class Sampling:
             self.cost.learn(member.case, share_s)
             processes.finish(member.job)
         processes.observer.ended(member.job, record)
+
+    def _estimate(self, case: Case) -> float:
+        """Seconds that a process of `case` adds to its next round."""
+        return self.cost.estimate(case) + (self._lengths.of(case.group) - 1) * rings.sample_s(case)
+
+    def _settle_lengths(self) -> None:
+        """After the pilots: how long all further rounds are. What is planned, or `LEAST_ROUNDS`, should fit."""
+        budgets = [budget for budget in (self.budget_s, self.resolution.budget_s) if budget is not None]
+        left_s = min(budgets) - self._spent_s if budgets else None
+        for group, factor in self._lengths.settle(None if left_s is None else left_s / (LEAST_ROUNDS - 1)).items():
+            if factor > 1:
+                self.store.log(f"the turns of further rounds of {group} are {factor:.2g} times as long")
 
     def _look(self) -> None:
         self._stop(self._left_s, all(self.cost.known(case) for case in self.cases.values()))
@@ -276,6 +295,14 @@ def timed(records: Iterable[Record]) -> list[Timed]:
         for record in records
         if record.round is not None and record.status in MEASURED and record.result
     ]
+
+
+def _errors(ring: Iterable[Edge], records: Iterable[Record]) -> list[float]:
+    """What the ratios of a round err by, those that can be told."""
+    found = {record.case_id: one.times_s for record in records for one in timed([record]) if one.in_turns}
+    pairs = [(found.get(case.id), found.get(base.id)) for case, base in ring if base is not None]
+    errors = [round_error(mine, theirs) for mine, theirs in pairs if mine is not None and theirs is not None]
+    return [error for error in errors if error is not None]
 
 
 def _least(edge: Edge) -> int:

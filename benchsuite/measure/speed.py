@@ -44,6 +44,7 @@ COMPILER = (
     "torch.distributed.tensor.experimental._attention",
 )
 ACCELERATOR_BLOCK_S = 0.005
+TURNS_WARMUP_S = 0.1  # at most, before turns: the others keep the device warm
 PART = 2**20  # numbers compared at a time
 COOL_DOWN_S = (2.0, 10.0)  # pauses before a throttled measurement is taken again; after the last it stays throttled
 
@@ -81,8 +82,9 @@ def measure(
     if at and compiled:
         at.take()
 
-    warm = 1 if at else 2  # each turn begins with an untimed call
-    config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=warm * params["sample_s"])
+    config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=2 * params["sample_s"])
+    if at:  # each turn begins with an untimed call
+        config = replace(config, warmup_budget_s=min(params["sample_s"], TURNS_WARMUP_S))
     if params["device"] != "cpu":  # a block there costs a wait for the device before and after
         config = replace(config, block_s=ACCELERATOR_BLOCK_S)
     for pause_s in (*COOL_DOWN_S, None):

@@ -249,8 +249,6 @@ def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     model = GPT(spec, "sdpa" if implementation == "compile" else implementation).to(device)
     config = TrainConfig(tokens=1, lr=1e-4)
     tokens = torch.randint(spec.vocab, (batch, spec.seq + 1), device=device)
-    reference = copy.deepcopy(GPT(spec, "eager")).double().to(device)
-    reference.load_state_dict(model.state_dict())
     started_from = copy.deepcopy(model.state_dict())
     optimizer = adamw(model.parameters(), config)
     objective = Objective(model)
@@ -274,6 +272,8 @@ def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
         return found
 
     def in_float64() -> list[Tensor]:
+        reference = GPT(spec, "eager").double().to(device)
+        reference.load_state_dict(started_from)
         loss = reference.loss(tokens[:, :-1], tokens[:, 1:])
         loss.backward()
         return [loss.detach(), *(p.grad for p in reference.parameters() if p.grad is not None)]
@@ -283,7 +283,7 @@ def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     return Subject(
         call=call,
         results=results,
-        reference=in_float64,
+        reference=lambda: references.kept(params, [tokens, *started_from.values()], in_float64),
         held=held,
         clear=clear,
         tokens=batch * spec.seq,

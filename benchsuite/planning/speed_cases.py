@@ -112,13 +112,20 @@ def _speed_case(
         "dtype": entry.dtype,
         "device": builder.device,
         "mode": speed.mode or _mode(builder, entry.scope),
-        "threads": speed.threads or max(1, builder.machine.cores // len(builder.machine.devices)),
+        "threads": speed.threads or _threads(builder, entry),
         "matching": entry.matching or builder.suite.matching,
         "sample_s": speed.sample_s,
     }
     if unsupported is None and speed.call_limit_s is not None:
         unsupported = _too_long(params, speed.call_limit_s)
     return builder.add("speed", label, params, range(speed.rounds), speed.timeout_s, unsupported, group)
+
+
+def _threads(builder: Builder, entry: SpeedCase) -> int:
+    """The steps of the quality part's models run as these train on a CPU, where each training has one thread; all else
+    has its share of the cores."""
+    trained = entry.scope == "step" and entry.variants == ("macro",) and builder.device == "cpu"
+    return 1 if trained else max(1, builder.machine.cores // len(builder.machine.devices))
 
 
 def _mode(builder: Builder, scope: str) -> str:

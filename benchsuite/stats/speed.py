@@ -88,6 +88,32 @@ def log_ratio(variant_s: Sequence[float], baseline_s: Sequence[float]) -> float:
     return float(np.median(baseline - variant))
 
 
+def round_error(variant_s: Sequence[float], baseline_s: Sequence[float]) -> float | None:
+    """Return the standard error that the scatter of its cycles gives `log_ratio` of one round; None below two cycles,
+    or where a time is not finite and positive.
+
+    Formula: 1.4826 MAD of the cycles' log-ratios, times 1.2533 / sqrt(cycles), the standard error of a median. It knows
+    nothing of what a process has for all its turns.
+    """
+    turns = min(len(variant_s), len(baseline_s)) // 2 * 2
+    if turns < 4:
+        return None
+    times = np.asarray([baseline_s[:turns], variant_s[:turns]], dtype=float)
+    if not (np.isfinite(times).all() and (times > 0).all()):
+        return None
+    baseline, variant = np.log(times.reshape(2, -1, 2).mean(axis=2))
+    logs = baseline - variant
+    scatter = 1.4826 * np.median(np.abs(logs - np.median(logs)))
+    return float(1.2533 * scatter / math.sqrt(len(logs)))
+
+
+def stopped_width(rounds: int) -> float:
+    """Return half of the width of `stopped_interval` after `rounds`, in standard deviations of a round's log-ratio."""
+    high = student(0.0, 1.0 / math.sqrt(rounds), rounds - 1).high
+    assert high is not None
+    return STOPPING * high
+
+
 def stopped_interval(logs: Sequence[float]) -> tuple[float, float, float]:
     """Return the mean of `logs`, one a round, and the ends of its 95% interval, which stays valid where rounds were
     added until it was narrow.

@@ -82,7 +82,13 @@ class Noisy:
         self.rings: list[set[str]] = []
 
     def __call__(
-        self, members: list[rings.Member], round_: int, limit: int | None, look: Any, together: bool = True
+        self,
+        members: list[rings.Member],
+        round_: int,
+        limit: int | None,
+        look: Any,
+        together: bool = True,
+        longer: float = 1.0,
     ) -> list[Record]:
         look()
         self.rings.append({member.case.label for member in members})
