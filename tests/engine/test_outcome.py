@@ -110,3 +110,59 @@ def test_a_result_is_a_plain_file_of_bounded_size(tmp_path: Path) -> None:
         found = outcome.of(0, result=tmp_path / name, log=tmp_path / "log")
         assert found.status == "error", name
         assert "its result cannot be read" in (found.reason or "")
+
+
+GOOD = {"time_s": 0.5, "samples_s": [0.5, 0.25], "tokens": 8, "stop": "turns", "monitor": {"disturbed": ["load 2"]}}
+WRONG_FIELDS = [
+    *({"time_s": value} for value in (None, 0, -1.0, "0.5", True, [0.5], {}, 1e300, 10**400)),
+    *({"samples_s": value} for value in ("12", {}, 1.0, ["a"], [None], [0.5, 0], [0.5, -1], [[0.5]], [1e300])),
+    *({"tokens": value} for value in (-1, "8", 1.5, 2**70, [8], True)),
+    *({"peak_bytes": value} for value in (-1, "8", 1e300, [8])),
+    *({"monitor": value} for value in (None, "x", [], {"disturbed": "x"}, {"disturbed": [[1]]}, {"disturbed": {}})),
+    *({"given": value} for value in ("x", [1])),
+    {"stop": ["turns"]},
+    {"error": [1]},
+]
+
+
+def told(folder: Path, kind: str, result: object, status: str = "ok") -> Outcome:
+    (folder / "result").write_text(json.dumps({"status": status, "reason": None, "result": result}))
+    return outcome.of(0, result=folder / "result", log=folder / "log", kind=kind)
+
+
+@pytest.mark.parametrize("status", ["ok", "throttled", "unstable"])
+@pytest.mark.parametrize("kind", ["speed", "test"])
+def test_a_field_of_a_measured_result_is_what_the_schema_says_or_the_record_an_error(
+    tmp_path: Path, kind: str, status: str
+) -> None:
+    assert told(tmp_path, kind, GOOD, status) == Outcome(status, None, GOOD)
+    assert told(tmp_path, kind, None, status).status == "error"
+    for wrong in WRONG_FIELDS:
+        found = told(tmp_path, kind, {**GOOD, **wrong}, status)
+        assert (found.status, found.result) == ("error", None), wrong
+        [name] = wrong
+        assert name in (found.reason or "") or "no time of a call" in (found.reason or ""), found.reason
+
+
+def test_a_result_that_is_no_measurement_may_hold_what_it_found(tmp_path: Path) -> None:
+    result = {"samples_s": [None], "error": {"forward": 3.0}}
+    assert told(tmp_path, "speed", result, "incorrect") == Outcome("incorrect", None, result)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tasks": {"a": {"acc": "1", "n": 3, "outcomes": "101"}}},
+        {"tasks": {"a": {"acc": 1.0, "n": 3, "outcomes": "x"}}},
+        {"train": {"curve": [[1.0, 2.0, 3.0]]}},
+        {"train": {"tokens": "many"}},
+        {"bits_per_byte": 3.0},
+        {"bits_per_byte": {"value": [1.0]}},
+    ],
+)
+def test_the_fields_of_a_trained_model_are_those_of_the_schema(tmp_path: Path, wrong: dict[str, object]) -> None:
+    good = {"train": {"curve": [[1, 2.5]], "tokens": 8}, "tasks": {"a": {"acc": 1, "n": 3, "outcomes": "101"}}}
+    assert told(tmp_path, "quality", good) == Outcome("ok", None, good)
+    assert told(tmp_path, "quality", {**good, **wrong}).status == "error"
+    assert told(tmp_path, "stability", {"stability": {"steps": 3}}).status == "ok"
+    assert told(tmp_path, "stability", {"stability": wrong}).status == "error"
