@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import re
 import secrets
 import shlex
@@ -124,6 +125,8 @@ def command(
         console.print(f"note: {note}", markup=False)
     left = _unmeasured(resolved, folder) if resume is not None else resolved.cases
     preflight.check(left, ranks)
+    if budget_s is not None:
+        _check_budget(resolved, budget_s, at_once, folder if resume is not None else None)
     if launcher == "local":
         preflight.check_machine(
             left,
@@ -149,6 +152,25 @@ def command(
     raise typer.Exit(_finish(folder, store, as_json, console))
 
 
+def _check_budget(resolved: Plan, budget_s: float, jobs: int, resumed: Path | None) -> None:
+    """Raises UserError where the budget is less than a valid answer takes: a run that cannot keep to it would take
+    longer than it was given, or end without an interval."""
+    from benchsuite import format as fmt
+    from benchsuite.engine import estimate
+    from benchsuite.engine.rounds import SEEDS
+    from benchsuite.records.store import read_records
+    from benchsuite.stats.speed import FEWEST_ROUNDS
+
+    done = {record.key for record in read_records(resumed)} if resumed is not None else set()
+    least_s = estimate.of(resolved, jobs, done).least_s
+    if budget_s < least_s:
+        raise UserError(
+            f"--budget: {fmt.seconds(budget_s)} are less than a valid answer takes, about {fmt.seconds(least_s)}: "
+            f"{FEWEST_ROUNDS} rounds of each speed comparison and {SEEDS} seeds of each model",
+            hint=f"try --budget {math.ceil(least_s / 60)}m, or measure fewer cases (--only)",
+        )
+
+
 def _unmeasured(resolved: Plan, folder: Path) -> tuple[Case, ...]:
     """The cases of which a run that continues has something left to measure."""
     from benchsuite.records.store import read_records
@@ -169,7 +191,7 @@ def _execute(
 ) -> None:
     from benchsuite.engine import progress, workers
     from benchsuite.engine.preloads import KERNELS, preloads
-    from benchsuite.engine.rounds import Resolution
+    from benchsuite.engine.rounds import resolution_of
     from benchsuite.engine.scheduler import Scheduler
     from benchsuite.records.case import KINDS
 
@@ -184,8 +206,6 @@ def _execute(
         cuda_ext.prepare()
     network = any('"hub:' in json.dumps(case.params) for case in resolved.cases)
 
-    speed = resolved.suite.speed
-    resolution = Resolution(speed.resolve, speed.most_rounds, speed.budget_s) if speed else None
     display = progress.observer(console)
     try:
         Scheduler(
@@ -198,7 +218,7 @@ def _execute(
             jobs=jobs,
             memory_limit_bytes=memory,
             stop=stop,
-            resolution=resolution,
+            resolution=resolution_of(resolved.suite),
             budget_s=budget_s,
         ).run()
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -133,6 +134,24 @@ def test_killed_at_random_moments_and_resumed_it_is_the_same_run(
 
     assert essence(folder) == essence(whole)
     assert sorted(p.name for p in (folder / "models").iterdir()) == sorted(p.name for p in (whole / "models").iterdir())
+
+
+def test_a_budget_below_the_least_is_refused_before_anything_begins(
+    tmp_path: Path, suite: Path, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "run"
+    code, _, err = run(environment, "run", suite, "-o", folder, "--budget", "5s")
+    assert code == 2
+    assert "5.0 s are less than a valid answer takes, about" in err
+    assert "3 rounds of each speed comparison and 2 seeds of each model" in err
+    assert not folder.exists()
+    enough = re.search(r"try --budget (\d+m)", err)
+    assert enough, err
+    code, _, err = run(environment, "run", suite, "-o", folder, "--budget", enough[1])
+    assert code == 0, err
+    assert not re.search(r"\b0\.0 s left", err)
+    done = run(environment, "run", "--resume", folder, "--budget", "6s")
+    assert done[0] == 0, "what is done takes no time"
 
 
 def test_a_torn_line_is_repaired_and_said(tmp_path: Path, suite: Path, environment: dict[str, str]) -> None:
