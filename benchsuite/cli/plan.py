@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchsuite.cli.numbers import finite
 from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def command(
     gpus: Annotated[
         int, typer.Option(min=1, max=MOST_RANKS, help="Of the budget: GPUs that train one model together.")
     ] = 8,
-    mfu: Annotated[float, typer.Option(min=0.01, max=1.0, help="Of the budget: the share of peak that is used.")] = 0.4,
+    mfu: Annotated[
+        float, typer.Option(min=0.01, max=1.0, callback=finite, help="Of the budget: the share of peak that is used.")
+    ] = 0.4,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show the cases of a suite on this machine, with estimates. Nothing is run."""
