@@ -132,6 +132,7 @@ def command(
             left,
             folder,
             memory_bytes=memory or int(available_memory() * MEMORY_FRACTION / at_once),
+            alone_bytes=memory or int(available_memory() * MEMORY_FRACTION),
             cores=machine.cores,
         )
 
