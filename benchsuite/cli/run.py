@@ -344,18 +344,20 @@ def _interrupted(folder: Path, as_json: bool, console: Console) -> None:
 
 def _finish(folder: Path, store: Store, as_json: bool, console: Console) -> int:
     """Writes the report, says where it is, and returns the exit code."""
-    from benchsuite import report, terminal
+    from benchsuite import terminal
     from benchsuite.records.case import FAILED
+    from benchsuite.report.render import write
+    from benchsuite.report.terminal import terminal as show
 
     counts = Counter(record.status for record in store.records)
     failed = sum(counts[status] for status in FAILED)
     code = EXIT_FAILED if failed else 0
-    paths = {name: str(path) for name, path in report.write(folder).items()}
+    paths = {name: str(path) for name, path in write(folder).items()}
     if as_json:
         document = {"schema_version": 1, "run": str(folder), "cases": dict(counts), "report": paths, "exit_code": code}
         print(json.dumps(document, indent=1))
     else:
-        report.terminal(folder, terminal.console())
+        show(folder, terminal.console())
     if failed:
         said = ", ".join(f"{counts[status]} {status}" for status in FAILED if counts[status])
         console.print(f"{failed} measurements failed ({said}); {folder / 'records.jsonl'} says why", markup=False)

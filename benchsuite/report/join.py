@@ -1,6 +1,6 @@
 """Joins speed with quality: run directories in, one JSON document out, and everything that is shown is made from it.
 
->>> from benchsuite.report import join
+>>> from benchsuite.report.join import join
 >>> document = join(["runs/quick"])              # doctest: +SKIP
 >>> document["rows"][0]["speed"]["ratio"]        # doctest: +SKIP
 0.883
