@@ -121,6 +121,8 @@ def _check_fields(kind: str, found: dict[str, Any]) -> None:
         for time_s in (read.time_s, *read.samples_s):
             if time_s is None or not 0 < time_s <= MOST_S:
                 raise ValueError(f"{time_s} is no time of a call in seconds")
+        if read.stop == "turns" and not read.samples_s:
+            raise ValueError("samples_s: it took turns and has no time of any")
         for name in ("tokens", "tokens_per_s", "peak_bytes"):
             value = getattr(read, name)
             if value is not None and not 0 <= value <= MOST_AMOUNT:

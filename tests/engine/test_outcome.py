@@ -8,9 +8,19 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fuzz import FEW, mutated
 
-from benchsuite.engine import outcome
+from benchsuite.engine import outcome, rings
 from benchsuite.engine.outcome import NO_RESULT, Outcome
+from benchsuite.engine.processes import Ended
+from benchsuite.engine.sampling import timed
+from benchsuite.gating.measured_sides import log_slowdown
+from benchsuite.records.case import Job, Record
+from benchsuite.records.load import of_kind
+from benchsuite.records.schema import validated
+from benchsuite.stats.speed import compare_speed, paired_logs
 from benchsuite.worker import EXIT_NO_RESULT
 
 CRASH = """Fatal Python error: Segmentation fault
@@ -166,3 +176,28 @@ def test_the_fields_of_a_trained_model_are_those_of_the_schema(tmp_path: Path, w
     assert told(tmp_path, "quality", {**good, **wrong}).status == "error"
     assert told(tmp_path, "stability", {"stability": {"steps": 3}}).status == "ok"
     assert told(tmp_path, "stability", {"stability": wrong}).status == "error"
+
+
+HOSTILE = [*(0, -1, 1e300, 1e-300, 2**70, 10**400, True, None, "", "0.5", "\ud800", "x" * 300, [], {}, [[]], [None]),
+           *({"a": 1}, ["a"], [1e300, 1e-300], float("inf"), float("nan"))]  # fmt: skip
+
+
+@FEW
+@given(data=st.data())
+def test_what_is_recorded_can_be_read_by_all_that_reads_it(data: st.DataObject, tmp_path: Path) -> None:
+    """Whatever a job writes: the record is an error, or the engine, the gate and the report can work with it."""
+    written = mutated(data, {"status": "ok", "reason": None, "result": GOOD}, HOSTILE, ("x", "status", "samples_s"))
+    (tmp_path / "result").write_bytes(json.dumps(written).encode("utf-8", "surrogatepass"))
+    found = outcome.of(0, result=tmp_path / "result", log=tmp_path / "log", kind="speed")
+    job = Job("a-0", "a", "speed", {}, 0, 9.0)
+    end = Ended(job, found.status, found.reason, found.result, "", 1.0)
+    end = rings._with_other_work(end, {"disturbed": ["load 3"], "load_1min": 3.0})
+    mine = Record("a", 0, end.status, end.reason, "", 1.0, end.result, round=0)
+    json.dumps(mine.to_json(), allow_nan=False).encode()
+    if found.status != "ok":
+        return
+    validated(*of_kind("speed", found.result or {}), where="here")
+    good = Record("b", 0, "ok", None, "", 1.0, GOOD, round=0)
+    for pair in ((mine, good), (good, mine)):
+        compare_speed(paired_logs(*(timed([record]) for record in pair)))
+        log_slowdown(*pair)
