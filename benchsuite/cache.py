@@ -23,7 +23,10 @@ def cache_dir(*parts: str) -> Path:
     where it cannot be made.
     """
     root = os.environ.get("BENCHSUITE_CACHE")
-    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "benchsuite"
+    try:
+        base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "benchsuite"
+    except RuntimeError as error:  # no HOME, and a user that the system does not know
+        raise UserError("there is no home folder for the cache", hint="set BENCHSUITE_CACHE to a folder") from error
     folder = files.real(base).joinpath(*parts)
     try:
         files.make(folder)

@@ -11,6 +11,7 @@ MOST_SIZE = 2**20  # a dimension of a model or a batch
 MOST_AMOUNT = 10**15  # tokens or bytes of text
 MOST_DOCUMENTS = 10**6  # of a task
 MOST_S = 1e8  # three years
+MOST_NOISE_S = 3600.0  # of timing a machine against itself
 MOST_RATE = 1e3  # a learning rate
 LEAST_RATE = 1e-30
 MOST_ENTRIES = 200  # of a list

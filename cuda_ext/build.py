@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchsuite import files
 from benchsuite.cache import write_atomically
 from benchsuite.cuda_ext import toolchain
 from benchsuite.cuda_ext.build_plan import Plan, Unit, isas, kernels_dir, plan, selected, source_hash
@@ -106,16 +107,16 @@ def _compile_one(unit: Unit) -> float:
     start = time.monotonic()
     with write_atomically(unit.object) as temporary:
         done = subprocess.run([*unit.command, "-o", str(temporary)], capture_output=True, text=True, check=False)
-        unit.log.write_text(" ".join(unit.command) + "\n" + done.stdout + done.stderr)
+        files.write(unit.log, " ".join(unit.command) + "\n" + done.stdout + done.stderr)
         if unit.changed():
             raise UserError(f"{unit.source.name} or a header of it was changed while it was compiled", hint="try again")
         if done.returncode != 0:
             message = f"{unit.source.name} does not compile ({unit.name}):\n{_first(done.stderr, unit.log)}"
             # Only what the compiler itself rejects will fail again; a full disk or a killed compiler may not.
             if "error:" in done.stderr and done.returncode in (1, 2) and "No space left" not in done.stderr:
-                unit.failure.write_text(message)
+                files.write(unit.failure, message)
             raise UserError(message, hint=AGAIN)
-    unit.failure.unlink(missing_ok=True)
+    files.remove(unit.failure)
     return time.monotonic() - start
 
 
@@ -128,11 +129,11 @@ def _install(todo: Plan) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             log = todo.folder.with_suffix(".log")
-            log.write_text(" ".join(command) + "\n" + done.stderr)
+            files.write(log, " ".join(command) + "\n" + done.stderr)
             raise UserError(f"the kernels do not link:\n{_first(done.stderr, log)}", hint=AGAIN)
-        (temporary / MANIFEST).write_text(json.dumps(manifest(todo), indent=2) + "\n")
+        files.write(temporary / MANIFEST, json.dumps(manifest(todo), indent=2) + "\n")
         temporary.chmod(0o755)
-        temporary.rename(todo.folder)
+        files.move(temporary, todo.folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -146,7 +147,7 @@ def _first(text: str, log: Path, most: int = 5) -> str:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = files.open_(path, os.O_RDWR | os.O_CREAT)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

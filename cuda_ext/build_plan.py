@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchsuite import files
 from benchsuite.cache import cache_dir, digest
 from benchsuite.cuda_ext import toolchain
 from benchsuite.cuda_ext.toolchain import Compiler, Missing, Torch
@@ -81,8 +82,8 @@ def kernels_dir(*parts: str) -> Path:
     root = os.environ.get("BENCHSUITE_KERNELS_CACHE")
     if not root:
         return cache_dir("kernels", *parts)
-    folder = Path(root).joinpath(*parts).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = files.real(root).joinpath(*parts)
+    files.make(folder)
     return folder
 
 

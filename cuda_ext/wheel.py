@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchsuite import files
+from benchsuite.cache import write_atomically
 from benchsuite.cuda_ext.build import MANIFEST, NAME, build, manifest
 from benchsuite.cuda_ext.build_plan import plan, selected
 from benchsuite.cuda_ext.toolchain import Missing
@@ -56,7 +58,10 @@ def make_wheel(target: Path, *, cpu_only: bool = False) -> Path:
         if done.returncode != 0:
             raise UserError(f"pip wheel failed:\n{done.stderr}")
         (wheel,) = made.glob("*.whl")
-        return Path(shutil.copy(wheel, target / wheel.name))
+        place = files.named(target / wheel.name)
+        with write_atomically(place) as temporary:
+            shutil.copyfile(wheel, temporary)
+        return place
 
 
 def main() -> None:

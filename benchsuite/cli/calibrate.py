@@ -11,8 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from benchsuite.cli.gate import MOST, PAIRS
+from benchsuite.cli.gate import PAIRS
+from benchsuite.cli.numbers import finite
 from benchsuite.errors import UserError
+from benchsuite.limits import MOST_REPLICATES, MOST_S
 
 BUDGETS = (20, 40, 80, 160, 320)
 QUICK_SUITES = 300
@@ -25,10 +27,18 @@ def command(
     ],
     margin: Annotated[str, typer.Option(help="Slowdowns up to this are accepted.")] = "2%",
     catch: Annotated[str, typer.Option(help="Slowdowns from this on must be found.")] = "5%",
-    pairs: Annotated[int, typer.Option(min=2, max=MOST, help="Pairs of processes to measure for each case.")] = 20,
-    budget: Annotated[int, typer.Option(min=2, max=MOST, help="Pairs that the gate may use.")] = PAIRS,
+    pairs: Annotated[
+        int, typer.Option(min=2, max=MOST_REPLICATES, help="Pairs of processes to measure for each case.")
+    ] = 20,
+    budget: Annotated[int, typer.Option(min=2, max=MOST_REPLICATES, help="Pairs that the gate may use.")] = PAIRS,
     minutes: Annotated[
-        float | None, typer.Option(min=0.1, help="Instead of --budget, the pairs for which this much time suffices.")
+        float | None,
+        typer.Option(
+            min=0.1,
+            max=MOST_S / 60,
+            callback=finite,
+            help="Instead of --budget, the pairs for which this much time suffices.",
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, xpu")] = "cpu",
     only: Annotated[
@@ -74,7 +84,7 @@ def command(
         raise UserError("no case could be measured", hint=f"{folder / 'head' / 'records.jsonl'} says why", exit_code=5)
     pair_s = outcome.time_s / pairs  # of all cases
     if minutes is not None:
-        budget = min(max(2, int(60 * minutes / pair_s) // 2 * 2), MOST)
+        budget = min(max(2, int(60 * minutes / pair_s) // 2 * 2), MOST_REPLICATES)
     found = calibrate(logs, rule, budget)
     alarms = [case for case, decision in outcome.decisions.items() if decision.verdict in ("slower", "faster")]
     document = {"schema_version": 1, "suite": plan["suite"], "run": str(folder), "rule": asdict(rule)}

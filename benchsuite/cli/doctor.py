@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from benchsuite.cli import output as output_
+from benchsuite.cli.numbers import finite
+from benchsuite.limits import MOST_NOISE_S
 
 Row = dict[str, Any]
 
@@ -19,7 +21,13 @@ MARKS = {True: "[green]yes[/green]", False: "[yellow]no [/yellow]", None: "[dim]
 
 def command(
     noise: Annotated[
-        float, typer.Option(help="Seconds of timing the machine against itself; 0 leaves it out.")
+        float,
+        typer.Option(
+            min=0.0,
+            max=MOST_NOISE_S,
+            callback=finite,
+            help="Seconds of timing the machine against itself; 0 leaves it out.",
+        ),
     ] = NOISE_S,
     host: Annotated[bool, typer.Option("--host", help="Tell the host's name as well.")] = False,
     hub: Annotated[bool, typer.Option("--hub", help="Ask the model hub whether it can be reached.")] = False,

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchsuite.cli.numbers import finite
 from benchsuite.cli.run import EXIT_FAILED, EXIT_INTERRUPTED
 from benchsuite.errors import UserError
+from benchsuite.limits import MOST_REPLICATES, MOST_S
 from benchsuite.text import plain
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 EXIT = {"fine": 0, "regression": 1}
 EXIT_UNCLEAR = 3
 EXIT_INCOMPARABLE = 4
-MOST = 1000
 PAIRS = 400  # only undecided cases come so far: reports/gate/report.md has what fewer find, and in how many minutes
 
 
@@ -50,8 +51,13 @@ def command(
     margins: Annotated[
         Path | None, typer.Option(help="YAML: a list of {case: PATTERN, margin: 5%, catch: 10%, floor_s: 1e-5}.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=2, max=MOST, help="Pairs of processes for each case, at most.")] = PAIRS,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="Decide by what is known after so long.")] = None,
+    pairs: Annotated[
+        int, typer.Option(min=2, max=MOST_REPLICATES, help="Pairs of processes for each case, at most.")
+    ] = PAIRS,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=MOST_S / 60, callback=finite, help="Decide by what is known after so long."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, xpu")] = "cpu",
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchsuite.cli.numbers import finite
 from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES
+
+if TYPE_CHECKING:
+    from benchsuite.engine.estimate import Estimate
+    from benchsuite.planning.plan import Plan
 
 
 def command(
@@ -31,10 +36,13 @@ def command(
     gpus: Annotated[
         int, typer.Option(min=1, max=MOST_RANKS, help="Of the budget: GPUs that train one model together.")
     ] = 8,
-    mfu: Annotated[float, typer.Option(min=0.01, max=1.0, help="Of the budget: the share of peak that is used.")] = 0.4,
+    mfu: Annotated[
+        float, typer.Option(min=0.01, max=1.0, callback=finite, help="Of the budget: the share of peak that is used.")
+    ] = 0.4,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show the cases of a suite on this machine, with estimates. Nothing is run."""
+    from benchsuite.engine import estimate
     from benchsuite.planning import plan, preflight
     from benchsuite.suite import source
 
@@ -42,12 +50,14 @@ def command(
     read = source.read(suite, sets=sets or [], scale=scale)
     resolved = plan.resolve(read, machine, only=only or [], seeds=seeds, corpora=corpus or [])
     preflight.check(resolved.cases)
-    total_s = resolved.total_s(jobs or machine.cores)
+    found = estimate.of(resolved, jobs or machine.cores)
     if as_json:
-        print(json.dumps({"schema_version": 1, **resolved.to_json(), "estimate_s": round(total_s, 1)}, indent=1))
+        told = {"estimate_s": round(found.planned_s, 1), "estimate_most_s": round(found.most_s, 1)}
+        told["estimate_least_s"] = round(found.least_s, 1)
+        print(json.dumps({"schema_version": 1, **resolved.to_json(), **told}, indent=1))
         return
     if scale is None:
-        _print(resolved, total_s)
+        _print(resolved, found)
     else:
         begin = ["benchsuite", "run", suite, "--scale", scale, "--device", "cuda"]
         begin += [word for value in sets or [] for word in ("--set", value)]
@@ -56,15 +66,13 @@ def command(
         _print_budget(resolved, scale, shlex.join(begin), gpus, mfu)
 
 
-def _print(resolved: object, total_s: float) -> None:
+def _print(resolved: Plan, found: Estimate) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from benchsuite import format as fmt
     from benchsuite import terminal
-    from benchsuite.planning.plan import Plan
 
-    assert isinstance(resolved, Plan)
     console = terminal.console()
     table = Table("case", "kind", "replicates", "each, about", box=None, pad_edge=False)
     for case in resolved.cases:
@@ -80,13 +88,17 @@ def _print(resolved: object, total_s: float) -> None:
     for note in resolved.notes:
         console.print(f"note: {escape(note)}")
     measurements = sum(len(case.replicates) for case in resolved.cases)
+    more = ""
+    if found.most_s > 1.1 * found.planned_s:
+        more = f", and up to {fmt.seconds(found.most_s)} where comparisons need further rounds"
     console.print(
         f"{len(resolved.cases)} cases, {measurements} measurements, {len(resolved.comparisons)} comparisons; "
-        f"about {fmt.seconds(total_s)} (a first guess; a run learns from its first cases)"
+        f"about {fmt.seconds(found.planned_s)}{more}. A valid answer takes at least about "
+        f"{fmt.seconds(found.least_s)} (`run --budget`)."
     )
 
 
-def _print_budget(resolved: object, scale: str, begin: str, gpus: int, mfu: float) -> None:
+def _print_budget(resolved: Plan, scale: str, begin: str, gpus: int, mfu: float) -> None:
     """Every training with what it takes on GPUs, and the commands that start it, which `begin` so."""
     from rich.markup import escape
     from rich.table import Table
@@ -94,9 +106,7 @@ def _print_budget(resolved: object, scale: str, begin: str, gpus: int, mfu: floa
     from benchsuite import format as fmt
     from benchsuite import terminal
     from benchsuite.planning import training_budget
-    from benchsuite.planning.plan import Plan
 
-    assert isinstance(resolved, Plan)
     console = terminal.console(soft_wrap=True)
     budgets = training_budget.of(resolved, gpus)
     names = list(training_budget.GPUS)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.cli.numbers import finite
 from benchsuite.limits import LEAST_RATE, MOST_AMOUNT, MOST_RATE, MOST_SEED, MOST_SIZE, MOST_THREADS
 
 
@@ -27,7 +28,9 @@ def command(
     architecture: Annotated[str, typer.Option(help="causal, prefix or encdec")] = "causal",
     objective: Annotated[str, typer.Option(help="lm, prefix-lm or span-corruption")] = "lm",
     batch: Annotated[int, typer.Option(min=1, max=MOST_SIZE, help="Sequences per step.")] = 32,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.", min=LEAST_RATE, max=MOST_RATE)] = 3e-3,
+    lr: Annotated[
+        float, typer.Option(help="Peak learning rate.", min=LEAST_RATE, max=MOST_RATE, callback=finite)
+    ] = 3e-3,
     seed: Annotated[int, typer.Option(help="Order of the data and first weights.", min=0, max=MOST_SEED)] = 0,
     corpus_bytes: Annotated[
         int, typer.Option(help="Text to take from the corpus.", min=1, max=MOST_AMOUNT)

@@ -40,7 +40,8 @@ def command(
     if output is None and chosen is None:
         _into_run_directory(runs)
         return
-    from benchsuite.report import join, render, save
+    from benchsuite.report.join import join
+    from benchsuite.report.render import render, save
 
     chosen = chosen or _by_ending(output)
     text = render(join(runs), chosen.value)
@@ -56,7 +57,8 @@ def _into_run_directory(runs: list[Path]) -> None:
 
     if len(runs) > 1:
         raise UserError("a report of several runs needs a place", hint="give -o FILE or --format html|md|json")
-    from benchsuite.report import terminal, write
+    from benchsuite.report.render import write
+    from benchsuite.report.terminal import terminal
     from benchsuite.terminal import console
 
     paths = write(runs[0])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import re
 import secrets
 import shlex
@@ -124,11 +125,14 @@ def command(
         console.print(f"note: {note}", markup=False)
     left = _unmeasured(resolved, folder) if resume is not None else resolved.cases
     preflight.check(left, ranks)
+    if budget_s is not None:
+        _check_budget(resolved, budget_s, at_once, folder if resume is not None else None)
     if launcher == "local":
         preflight.check_machine(
             left,
             folder,
             memory_bytes=memory or int(available_memory() * MEMORY_FRACTION / at_once),
+            alone_bytes=memory or int(available_memory() * MEMORY_FRACTION),
             cores=machine.cores,
         )
 
@@ -147,6 +151,25 @@ def command(
     finally:
         stop.restore()
     raise typer.Exit(_finish(folder, store, as_json, console))
+
+
+def _check_budget(resolved: Plan, budget_s: float, jobs: int, resumed: Path | None) -> None:
+    """Raises UserError where the budget is less than a valid answer takes: a run that cannot keep to it would take
+    longer than it was given, or end without an interval."""
+    from benchsuite import format as fmt
+    from benchsuite.engine import estimate
+    from benchsuite.engine.rounds import SEEDS
+    from benchsuite.records.store import read_records
+    from benchsuite.stats.speed import FEWEST_ROUNDS
+
+    done = {record.key for record in read_records(resumed)} if resumed is not None else set()
+    least_s = estimate.of(resolved, jobs, done).least_s
+    if budget_s < least_s:
+        raise UserError(
+            f"--budget: {fmt.seconds(budget_s)} are less than a valid answer takes, about {fmt.seconds(least_s)}: "
+            f"{FEWEST_ROUNDS} rounds of each speed comparison and {SEEDS} seeds of each model",
+            hint=f"try --budget {math.ceil(least_s / 60)}m, or measure fewer cases (--only)",
+        )
 
 
 def _unmeasured(resolved: Plan, folder: Path) -> tuple[Case, ...]:
@@ -169,7 +192,7 @@ def _execute(
 ) -> None:
     from benchsuite.engine import progress, workers
     from benchsuite.engine.preloads import KERNELS, preloads
-    from benchsuite.engine.rounds import Resolution
+    from benchsuite.engine.rounds import resolution_of
     from benchsuite.engine.scheduler import Scheduler
     from benchsuite.records.case import KINDS
 
@@ -184,8 +207,6 @@ def _execute(
         cuda_ext.prepare()
     network = any('"hub:' in json.dumps(case.params) for case in resolved.cases)
 
-    speed = resolved.suite.speed
-    resolution = Resolution(speed.resolve, speed.most_rounds, speed.budget_s) if speed else None
     display = progress.observer(console)
     try:
         Scheduler(
@@ -198,7 +219,7 @@ def _execute(
             jobs=jobs,
             memory_limit_bytes=memory,
             stop=stop,
-            resolution=resolution,
+            resolution=resolution_of(resolved.suite),
             budget_s=budget_s,
         ).run()
     finally:
@@ -323,18 +344,20 @@ def _interrupted(folder: Path, as_json: bool, console: Console) -> None:
 
 def _finish(folder: Path, store: Store, as_json: bool, console: Console) -> int:
     """Writes the report, says where it is, and returns the exit code."""
-    from benchsuite import report, terminal
+    from benchsuite import terminal
     from benchsuite.records.case import FAILED
+    from benchsuite.report.render import write
+    from benchsuite.report.terminal import terminal as show
 
     counts = Counter(record.status for record in store.records)
     failed = sum(counts[status] for status in FAILED)
     code = EXIT_FAILED if failed else 0
-    paths = {name: str(path) for name, path in report.write(folder).items()}
+    paths = {name: str(path) for name, path in write(folder).items()}
     if as_json:
         document = {"schema_version": 1, "run": str(folder), "cases": dict(counts), "report": paths, "exit_code": code}
         print(json.dumps(document, indent=1))
     else:
-        report.terminal(folder, terminal.console())
+        show(folder, terminal.console())
     if failed:
         said = ", ".join(f"{counts[status]} {status}" for status in FAILED if counts[status])
         console.print(f"{failed} measurements failed ({said}); {folder / 'records.jsonl'} says why", markup=False)

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from benchsuite.limits import MOST_AMOUNT, MOST_S
 from benchsuite.records.case import STATUSES
+from benchsuite.records.load import MEASURED, of_kind
+from benchsuite.records.schema import SpeedResult
 from benchsuite.text import line, tree
 from benchsuite.worker import EXIT_NO_RESULT
 
@@ -31,18 +36,21 @@ class Outcome:
     result: dict[str, Any] | None = None
 
 
-def of(returncode: int | None, *, result: Path, log: Path, killed: Outcome | None = None) -> Outcome:
+def of(
+    returncode: int | None, *, result: Path, log: Path, killed: Outcome | None = None, kind: str | None = None
+) -> Outcome:
     """The outcome of a process that ended with `returncode`: negative for a signal, None for a dead fork server.
 
     `result` and `log` are the job's files, which may be missing; `killed` is what a job killed on purpose comes to. A
     result that is there counts, however the process ended: it appears whole or not at all, as the last thing. Only
     where a killed job wrote how it failed, it failed by being killed.
     `NO_RESULT` is the status of a job that the disk, and not its own doing, left without one. A result that is no
-    result of the worker's, which a job may have written itself, is an error with a reason.
+    result of the worker's, which a job may have written itself, is an error with a reason; so is a measured one whose
+    fields are not those of the schema for a case of `kind` (None: a preparation, of which nothing is read).
     """
     if result.is_symlink() or result.exists():
         try:
-            written = _read(result)
+            written = _read(result, kind)
         except (OSError, ValueError, RecursionError) as error:
             return killed or Outcome("error", f"its result cannot be read: {line(str(error))[:TAIL_CHARACTERS]}")
         if killed is None or written.status == "ok":
@@ -63,7 +71,7 @@ def of(returncode: int | None, *, result: Path, log: Path, killed: Outcome | Non
     return Outcome("oom" if "bad_alloc" in tail else "error", f"{name}{tail}")
 
 
-def _read(path: Path) -> Outcome:
+def _read(path: Path, kind: str | None) -> Outcome:
     """Return what a result file says. Raises OSError or ValueError where no worker wrote it so, RecursionError where it
     is nested too deep."""
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
@@ -82,6 +90,10 @@ def _read(path: Path) -> Outcome:
     if not isinstance(reason, str | None) or not isinstance(found, dict | None):
         raise ValueError("its reason is not a text, or its result not an object")
     _check(found)
+    if kind is not None and status in MEASURED:
+        if found is None:
+            raise ValueError(f"its status is {status!r} and it has no result")
+        _check_fields(kind, found)
     return Outcome(status, reason, tree(found))
 
 
@@ -94,6 +106,27 @@ def _check(value: Any, depth: int = 0) -> None:
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             _check(item, depth + 1)
+
+
+def _check_fields(kind: str, found: dict[str, Any]) -> None:
+    """Raise ValueError where a field of a measured result has another type than the schema says, or a value that no
+    measurement gives: later stages read these fields without a further check."""
+    model, told = of_kind(kind, found)
+    try:
+        read = model.model_validate_json(json.dumps(told), strict=True)  # a text is no number, and a number no text
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    if isinstance(read, SpeedResult):
+        for time_s in (read.time_s, *read.samples_s):
+            if time_s is None or not 0 < time_s <= MOST_S:
+                raise ValueError(f"{time_s} is no time of a call in seconds")
+        if read.stop == "turns" and not read.samples_s:
+            raise ValueError("samples_s: it took turns and has no time of any")
+        for name in ("tokens", "tokens_per_s", "peak_bytes"):
+            value = getattr(read, name)
+            if value is not None and not 0 <= value <= MOST_AMOUNT:
+                raise ValueError(f"{name} is {value:g}")
 
 
 def _tail(path: Path) -> str:

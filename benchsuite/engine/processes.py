@@ -194,6 +194,7 @@ class Processes:
             result=self._file(job, "result.json"),
             log=self._file(job, "log"),
             killed=running.killed,
+            kind=job.kind if job.case else None,
         )
         if found.status == outcome.NO_RESULT:
             raise UserError(

@@ -130,4 +130,6 @@ def _short(reason: str) -> str:
 
 
 def _left(remaining_s: float, honest: bool) -> str:
+    if remaining_s < 1:  # all estimates are used up
+        return "less than a second left" if honest else "time left unknown"
     return f"{'about' if honest else 'perhaps'} {fmt.seconds(remaining_s)} left"

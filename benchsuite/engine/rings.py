@@ -16,6 +16,7 @@ from benchsuite.engine.job_order import job_of
 from benchsuite.engine.processes import LOST, POLL_S, Ended, Processes
 from benchsuite.hardware.fingerprint import usable_cores
 from benchsuite.records.case import Case, Job, Record
+from benchsuite.records.load import MEASURED
 from benchsuite.timing import fake
 from benchsuite.timing.turns import Turnstile
 from benchsuite.worker import cores_of
@@ -157,9 +158,9 @@ def _limit_s(member: Member, members: int) -> float:
 
 
 def _with_other_work(end: Ended, seen: dict[str, object]) -> Ended:
-    """Add what else ran on the cores to what the process itself could see."""
-    monitor = (end.result or {}).get("monitor")
-    if not seen or not isinstance(monitor, dict):
+    """Add what else ran on the cores to what the process itself could see, where it measured."""
+    monitor = (end.result or {}).get("monitor") if end.status in MEASURED else None
+    if not seen or monitor is None:
         return end
     disturbed = list(dict.fromkeys([*monitor.get("disturbed", []), *seen["disturbed"]]))  # type: ignore[misc]
     return replace(end, result={**(end.result or {}), "monitor": {**monitor, **seen, "disturbed": disturbed}})

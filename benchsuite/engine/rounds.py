@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchsuite import format
+from benchsuite.suite.schema import Suite
 
 SEEDS = 2  # with one there is no interval
 
@@ -20,6 +21,12 @@ class Resolution:
     resolve: float = 0.01
     most: int = 20
     budget_s: float | None = None
+
+
+def resolution_of(suite: Suite) -> Resolution:
+    """Return what a suite says of it."""
+    speed = suite.speed
+    return Resolution(speed.resolve, speed.most_rounds, speed.budget_s) if speed else Resolution()
 
 
 class Rounds:

@@ -22,11 +22,11 @@ from benchsuite.engine.rings import Edge, Member
 from benchsuite.engine.rounds import Resolution
 from benchsuite.planning.cost import CostModel
 from benchsuite.records.case import Case, Comparison, Record
+from benchsuite.records.load import MEASURED
 from benchsuite.records.store import Store
 from benchsuite.stats.speed import FEWEST_ROUNDS, LEAST_ROUNDS, Timed, paired_logs, resolved, round_error
 from benchsuite.timing import fake
 
-MEASURED = ("ok", "throttled", "unstable")
 SPEED_COMPARISONS = ("speed", "implementation", "twin")
 
 
@@ -76,7 +76,7 @@ class Sampling:
         self._left_s = 0.0
         for record in store.records:
             self._keep(record)
-        self.edges = self._all_edges(comparisons)
+        self.edges = edges_of(self.cases.values(), comparisons)
 
     def run(self) -> None:
         """Measure until everything is resolved or the time is spent. Then each case has a record of each planned
@@ -91,15 +91,6 @@ class Sampling:
         for case in self.cases.values():
             if self._missing(case):
                 self._leave_out(case, self._why_left_out(case))
-
-    def _all_edges(self, comparisons: Iterable[Comparison]) -> list[Edge]:
-        """What is compared, small shapes before large ones."""
-        edges: dict[tuple[str, str], Edge] = {}
-        for one in comparisons:
-            case, base = self.cases.get(one.case), self.cases.get(one.base_case)
-            if one.kind in SPEED_COMPARISONS and case and base:
-                edges.setdefault((case.id, base.id), (case, base))
-        return sorted(edges.values(), key=lambda edge: size(edge[0]))
 
     def _is_open(self, edge: Edge) -> bool:
         """Whether neither end has failed or was left out."""
@@ -116,13 +107,13 @@ class Sampling:
         """The edges of the next round; none where all is resolved or the time is spent."""
         edges = self._alive()
         session_s = time.monotonic() - self._began
-        few = [edge for edge in edges if self._rounds(edge) < min(_least(edge), FEWEST_ROUNDS)]
-        planned = [edge for edge in edges if self._rounds(edge) < _least(edge)]
+        few = [edge for edge in edges if self._rounds(edge) < fewest(edge)]
+        due = [edge for edge in edges if self._rounds(edge) < planned(edge)]
         added = [edge for edge in edges if self._rounds(edge) < self.resolution.most and not self._resolved(edge)]
         if few:  # however long they take
             chosen = few
-        elif planned:
-            chosen = planned if self._fits(planned, session_s, self.budget_s) else []
+        elif due:
+            chosen = due if self._fits(due, session_s, self.budget_s) else []
         else:
             fits = self._fits(added, session_s, self.budget_s)
             chosen = added if fits and self._fits(added, self._spent_s, self.resolution.budget_s) else []
@@ -305,8 +296,26 @@ def _errors(ring: Iterable[Edge], records: Iterable[Record]) -> list[float]:
     return [error for error in errors if error is not None]
 
 
-def _least(edge: Edge) -> int:
+def edges_of(cases: Iterable[Case], comparisons: Iterable[Comparison]) -> list[Edge]:
+    """Return what is compared, small shapes before large ones."""
+    known = {case.id: case for case in cases}
+    edges: dict[tuple[str, str], Edge] = {}
+    for one in comparisons:
+        case, base = known.get(one.case), known.get(one.base_case)
+        if one.kind in SPEED_COMPARISONS and case and base:
+            edges.setdefault((case.id, base.id), (case, base))
+    return sorted(edges.values(), key=lambda edge: size(edge[0]))
+
+
+def planned(edge: Edge) -> int:
+    """Return the rounds that an edge gets where there is time."""
     return max(len(case.replicates) for case in edge if case is not None)
+
+
+def fewest(edge: Edge) -> int:
+    """Return the rounds that an edge gets however long they take: those that an interval needs, if so many are
+    planned."""
+    return min(planned(edge), FEWEST_ROUNDS)
 
 
 def _round_s(records: Iterable[Record]) -> list[float]:

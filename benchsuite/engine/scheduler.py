@@ -15,7 +15,7 @@ import psutil
 
 from benchsuite.engine.job_order import job_of, together_order
 from benchsuite.engine.processes import LOST, POLL_S, Ended, Observer, Processes, Running, now
-from benchsuite.engine.rounds import Resolution, Rounds
+from benchsuite.engine.rounds import SEEDS, Resolution, Rounds
 from benchsuite.engine.workers import Routed, Workers
 from benchsuite.errors import Interrupted, UserError
 from benchsuite.hardware import cgroup
@@ -146,8 +146,10 @@ class Scheduler:
         """Seconds until the end as far as is known, and whether every kind of job left has been seen to end."""
         running = list(self._processes.running.values()) if self._processes else []
         total = makespan([*map(self._left_s, running), *map(self._estimate_s, self.queue)], self.jobs)
-        if self._ends is not None:
-            total = min(total, max(0.0, self._ends - time.monotonic()))
+        if self._ends is not None:  # what an interval needs runs even where the time is spent
+            sure = [self._estimate_s(job) for job in self.queue if job.replicate < SEEDS]
+            least_s = makespan([*map(self._left_s, running), *sure], self.jobs)
+            total = min(total, max(least_s, self._ends - time.monotonic()))
         left = [*self.queue, *(one.job for one in running)]
         return total, all(self.cost.known(job.case) for job in left if job.case)
 

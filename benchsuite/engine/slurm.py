@@ -20,6 +20,7 @@ from typing import Any
 from benchsuite import files
 from benchsuite.engine.workers import Ended, Event, environment
 from benchsuite.errors import UserError
+from benchsuite.limits import MOST_JOBS, MOST_S, MOST_SIZE
 
 OPTIONS = ("partition", "account", "qos", "constraint", "gpus_per_node", "cpus_per_task", "mem_gb", "time", "cluster")
 
@@ -95,15 +96,29 @@ def _interruptible() -> Iterator[None]:
 
 def _parameters(options: Mapping[str, str], ranks: int) -> dict[str, Any]:
     """submitit's names for the options: its own have no prefix, those that only Slurm knows have."""
-    gpus = int(options.get("gpus_per_node", "0"))
+    gpus = int(_number(options, "gpus_per_node", 0, MOST_JOBS))
     per_node = min(ranks, gpus) if gpus else ranks
     found: dict[str, Any] = {"tasks_per_node": per_node, "nodes": math.ceil(ranks / per_node)}
     for key in ("gpus_per_node", "cpus_per_task", "mem_gb"):
         if key in options:
-            found[key] = int(options[key])
-    found["timeout_min"] = math.ceil(60 * float(options.get("time", "24")))
+            found[key] = int(_number(options, key, 0, MOST_SIZE))
+    found["timeout_min"] = math.ceil(60 * _number(options, "time", 24, MOST_S / 3600))
     found |= {f"slurm_{key}": options[key] for key in ("partition", "account", "qos", "constraint") if key in options}
     return found
+
+
+def _number(options: Mapping[str, str], key: str, default: float, most: float) -> float:
+    """The value of an option that is a number above zero. Raises UserError for any other."""
+    if key not in options:
+        return default
+    try:
+        value = float(options[key])
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= most or (key != "time" and not value.is_integer()):
+        wanted = "a number of hours" if key == "time" else "a whole number"
+        raise UserError(f"--slurm {key}={options[key]}: should be {wanted}, at most {most:g}")
+    return value
 
 
 class Training:

@@ -30,6 +30,7 @@ from typing import Any
 from benchsuite import git
 from benchsuite.errors import UserError
 from benchsuite.gating import checkouts, environments, origins
+from benchsuite.pretrain.names import path_of
 from benchsuite.records import baselines
 from benchsuite.records.store import read_manifest
 
@@ -187,7 +188,7 @@ def parse(words: Sequence[str], say: Callable[[str], None]) -> Side:
 
 def _interpreter(text: str) -> str:
     """The interpreter that is meant by its path or by that of its environment."""
-    path = Path(text).expanduser()
+    path = path_of(text)
     candidates = [path / "bin" / "python", path / "Scripts" / "python.exe", path]
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None:

@@ -28,7 +28,7 @@ from benchsuite.timing import accelerator, fake
 from benchsuite.timing.clock import Clock
 from benchsuite.timing.memory import Memory, measure_memory
 from benchsuite.timing.monitor import Monitor, energy_pass, energy_per_token
-from benchsuite.timing.sampler import SamplerConfig, Samples, sample
+from benchsuite.timing.sampler import TURNS_WARMUP_S, SamplerConfig, Samples, sample
 from benchsuite.timing.turns import Turns
 
 # Largest error against float64, relative to the largest value of the tensor. float32 sums of a few thousand terms err
@@ -44,7 +44,6 @@ COMPILER = (
     "torch.distributed.tensor.experimental._attention",
 )
 ACCELERATOR_BLOCK_S = 0.005
-TURNS_WARMUP_S = 0.1  # at most, before turns: the others keep the device warm
 PART = 2**20  # numbers compared at a time
 COOL_DOWN_S = (2.0, 10.0)  # pauses before a throttled measurement is taken again; after the last it stays throttled
 

@@ -8,6 +8,7 @@ model.estimate(case)            # what the case itself took, or its class's gues
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
@@ -16,22 +17,27 @@ from typing import Any
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
 from benchsuite.records.case import Case
+from benchsuite.timing.sampler import FEWEST_BLOCKS, REFILL_S, TURN_S, TURNS_WARMUP_S, SamplerConfig
+from benchsuite.timing.turns import FEWEST
 
 # Seconds on a common CPU core of 2020 or later. They matter only until the first job of a class has ended.
-PROCESS_S = 0.3  # fork, result file, record
-CHECK_S = 0.4  # against float64, and the memory pass
-COMPILE_S = 20.0
+PROCESS_S = 0.2  # fork, result file, record
+BUILD_S = {"layer": 0.1, "step": 0.4}  # and what is checked against float64
+# What a call usually takes of `guess_call`: medians of the records of reports/quick, nano and micro, which are within a
+# fifth of these but for the embedding norm, whose memory is seldom fresh.
+USUAL, USUAL_STEP, USUAL_EMBEDDING = 0.6, 1.1, 0.02
+COMPILE_S = 0.5  # after the first process the code generator's caches answer
+COMPILE_FIRST_S = 20.0
+HAND_ON_S = 0.004  # a turn: the threads of one process have come to rest, and another is awake
 TRAIN_FLOP_PER_S = 5e10  # of one core on small matrices
-EVALUATION_S = 8.0
+EVALUATION_S = 3.5  # of 300 documents a task
 PREPARE_S = 15.0
 
 
 def guess(kind: str, params: dict[str, Any]) -> float:
-    """Seconds that one replicate may take, from its parameters alone."""
+    """Seconds that one replicate may take, from its parameters alone; of a speed case its share of the ring's round."""
     if kind == "speed":
-        compiled = params.get("implementation") == "compile"
-        compile_s = COMPILE_S * (2 if params.get("scope") == "step" else 1) if compiled else 0.0
-        return PROCESS_S + CHECK_S + 3.0 * float(params.get("sample_s", 1.0)) + compile_s
+        return _guess_member(params)
     if "train" not in params or "model" not in params:
         return PROCESS_S
     model, parts = params["model"], params.get("stages") or [{}]
@@ -40,6 +46,34 @@ def guess(kind: str, params: dict[str, Any]) -> float:
     attention = 12 * model["layers"] * model["width"] * model["seq"]  # FLOPs a token beside 6 per weight
     limit = params.get("tasks", {}).get("limit") or 300
     return PROCESS_S + tokens * (6 * weights + attention) / TRAIN_FLOP_PER_S + EVALUATION_S * limit / 300
+
+
+def _guess_member(params: dict[str, Any]) -> float:
+    """Seconds that one process adds to the round of its ring (`benchsuite.engine.rings`): its build and check beside
+    those of the others, then by itself the first call, the warm-up and its turns (`benchsuite.timing.sampler`)."""
+    call_s = _usual(params) * guess_call(params) if "shape" in params else 0.0
+    cores = params.get("threads", 1) if params.get("device", "cpu") == "cpu" else 1
+    sample_s, config = float(params.get("sample_s", 1.0)), SamplerConfig()
+    beside_s = PROCESS_S + BUILD_S.get(params.get("scope", ""), 0.0) + 2 * call_s
+    beside_s += COMPILE_S if params.get("implementation") == "compile" else 0.0
+    block_s = max(config.block_s, call_s)
+    warmup_s = min(2 * config.window * block_s, min(sample_s, TURNS_WARMUP_S) + block_s)
+    turn_s = max(TURN_S, block_s) if call_s >= REFILL_S else call_s + max(TURN_S, FEWEST_BLOCKS * block_s)
+    cycle_s = 2 * (turn_s + HAND_ON_S)
+    cycles = max(math.ceil(FEWEST / 2), math.ceil(sample_s / cycle_s))
+    return beside_s / cores + call_s + warmup_s + cycles * cycle_s
+
+
+def _usual(params: dict[str, Any]) -> float:
+    if params["scope"] == "step":
+        return USUAL_STEP
+    return USUAL_EMBEDDING if params["component"] == "embedding_norm" else USUAL
+
+
+def guess_first(params: dict[str, Any]) -> float:
+    """Seconds that the first process of a speed case takes beyond those of later ones: what is compiled is kept."""
+    cores = params.get("threads", 1) if params.get("device", "cpu") == "cpu" else 1
+    return COMPILE_FIRST_S / cores if params.get("implementation") == "compile" else 0.0
 
 
 # FLOP/s and bytes/s (of freshly allocated memory) of one CPU core, and of a GPU in the size of an A100: enough to tell

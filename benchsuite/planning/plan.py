@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchsuite.errors import UserError, did_you_mean
-from benchsuite.planning import cost, quality_cases, speed_cases
+from benchsuite.planning import quality_cases, speed_cases
 from benchsuite.planning.cases import Builder
 from benchsuite.planning.machine import Machine
 from benchsuite.records.case import Case, Comparison
@@ -38,18 +38,6 @@ class Plan:
     cases: tuple[Case, ...]
     comparisons: tuple[Comparison, ...]
     notes: tuple[str, ...] = ()
-
-    def total_s(self, jobs: int) -> float:
-        """Estimated seconds: speed replicates one after the other on each device, then quality replicates `jobs` at a
-        time."""
-        todo = [case for case in self.cases if case.unsupported is None]
-        speeds: dict[str, float] = {"": 0.0}  # by device, for these work at the same time
-        for case in todo:
-            if case.kind == "speed":
-                name = case.params["device"]
-                speeds[name] = speeds.get(name, 0.0) + (case.estimate_s or 0) * len(case.replicates)
-        quality = [case.estimate_s or 0 for case in todo if case.kind != "speed" for _ in case.replicates]
-        return max(speeds.values()) + (cost.PREPARE_S + cost.makespan(quality, jobs) if quality else 0)
 
     def to_json(self) -> dict[str, Any]:
         """The part of a manifest that says what is measured, JSON-ready."""

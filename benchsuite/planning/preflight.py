@@ -32,6 +32,7 @@ from benchsuite.zeroshot import derived, fact_tasks, tasks
 MOST_STEPS = 10**8  # of a training; the original study's largest takes 10**5
 READ_BYTES = 64_000_000  # of a corpus in files that are read as a training reads them; of a larger one so much
 WEIGHT_BYTES = 4
+NUMBER_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def check(cases: Iterable[Case], ranks: int = 1) -> None:
@@ -39,7 +40,7 @@ def check(cases: Iterable[Case], ranks: int = 1) -> None:
     wanted = [case for case in cases if case.unsupported is None]
     for case in wanted:
         if case.kind == "speed":
-            _check_shape(case.params)
+            _spec(case.params)
     trained = [case for case in wanted if "train" in case.params]
     for case in trained:
         _check_training(case, ranks)
@@ -52,10 +53,23 @@ def check(cases: Iterable[Case], ranks: int = 1) -> None:
             _check_files(params)
 
 
-def check_machine(cases: Iterable[Case], folder: Path, *, memory_bytes: int, cores: int, network: bool = True) -> None:
-    """Raises UserError where this machine cannot train the models of `cases`: `memory_bytes` is what one job may
-    allocate, `folder` where models are kept. With `network` every dataset of the hub is asked for its first row."""
-    trained = [case for case in cases if case.unsupported is None and "train" in case.params]
+def check_machine(
+    cases: Iterable[Case],
+    folder: Path,
+    *,
+    memory_bytes: int,
+    alone_bytes: int | None = None,
+    cores: int,
+    network: bool = True,
+) -> None:
+    """Raises UserError where this machine cannot hold what `cases` time, or train their models: `memory_bytes` is what
+    one training may allocate, `alone_bytes` what a speed case may (as much, where it is not given), `folder` where
+    models are kept. With `network` every dataset of the hub is asked for its first row."""
+    wanted = [case for case in cases if case.unsupported is None]
+    for case in wanted:
+        if case.kind == "speed" and case.params["device"] == "cpu":
+            _check_speed_memory(case, memory_bytes if alone_bytes is None else alone_bytes)
+    trained = [case for case in wanted if "train" in case.params]
     if not trained:
         return
     for case in trained:
@@ -69,11 +83,12 @@ def check_machine(cases: Iterable[Case], folder: Path, *, memory_bytes: int, cor
             next(hub.read_documents(dataset, hub.revision(dataset)), None)
 
 
-def _check_shape(params: dict[str, Any]) -> None:
+def _spec(params: dict[str, Any]) -> ModelSpec:
+    """The model of a speed case. Raises UserError for a shape that none can have."""
     shape = params["shape"]
     variants = {**shape.get("variants", {}), params["component"]: params["variant"]}
     sizes = {key: shape[key] for key in ("layers", "width", "heads", "vocab", "seq")}
-    ModelSpec(**sizes, **variants, matching=params["matching"])
+    return ModelSpec(**sizes, **variants, matching=params["matching"])
 
 
 def _check_training(case: Case, ranks: int) -> None:
@@ -177,6 +192,31 @@ def _check_memory(case: Case, memory_bytes: int) -> None:
                 f"{fmt.bytes_(memory_bytes)}",
                 hint="a smaller model or less text (quality.train_bytes), fewer --jobs, or a larger --memory-limit",
             )
+
+
+def _check_speed_memory(case: Case, memory_bytes: int) -> None:
+    """Weights, gradients and, of a whole step, Adam's moments; of a layer, its input and output too."""
+    params, spec = case.params, _spec(case.params)
+    if params["scope"] == "step":
+        needed = float(training_budget.STATE_BYTES * flops.parameters(spec))
+    else:
+        match params["component"]:
+            case "activation":
+                weights = flops.ffn_parameters(spec)
+            case "position":
+                weights = 4 * spec.width**2
+            case _:
+                weights = spec.vocab * spec.width
+        passes = 1 if params["direction"] == "fwd" else 2  # what is computed backward has the size of what is forward
+        activations = 2 * params["shape"]["batch"] * spec.seq * spec.width
+        needed = passes * NUMBER_BYTES[params["dtype"]] * float(weights + activations)
+    if needed > memory_bytes:
+        raise UserError(
+            f"{case.label} needs at least {fmt.bytes_(needed)} of memory; a process that is timed has "
+            f"{fmt.bytes_(memory_bytes)}",
+            hint="a smaller shape, --only to leave it out, or a larger --memory-limit; speed.call_limit_s leaves out "
+            "what is too large for a machine",
+        )
 
 
 def _check_time(case: Case, cores: int) -> None:

@@ -224,14 +224,15 @@ def _record(row: _Row, kinds: Mapping[str, str], where: str) -> Record | None:
     kind = kinds.get(row.case_id)
     if kind is None:
         return None
-    speed = quality = stability = None
+    speed: SpeedResult | None = None
+    quality: QualityResult | None = None
+    stability: Stability | None = None
     if row.result is not None and row.status in MEASURED:
-        if kind == "quality":
-            quality = validated(QualityResult, row.result, where)
-        elif kind == "stability":
-            stability = validated(Stability, row.result.get("stability"), where)
-        else:
-            speed = validated(SpeedResult, row.result, where)
+        model, told = of_kind(kind, row.result)
+        found = validated(model, told, where)
+        speed = found if isinstance(found, SpeedResult) else None
+        quality = found if isinstance(found, QualityResult) else None
+        stability = found if isinstance(found, Stability) else None
     return Record(
         case_id=row.case_id,
         replicate=row.replicate,
@@ -244,6 +245,17 @@ def _record(row: _Row, kinds: Mapping[str, str], where: str) -> Record | None:
         time_s=row.time_s,
         round=row.round,
     )
+
+
+def of_kind(kind: str, result: dict[str, Any]) -> tuple[type[BaseModel], Any]:
+    """Return what the measured result of a case of this kind is read as, and the part of it that is read."""
+    match kind:
+        case "quality":
+            return QualityResult, result
+        case "stability":
+            return Stability, result.get("stability")
+        case _:
+            return SpeedResult, result
 
 
 def _json(text: str, where: str) -> Any:

@@ -1,6 +1,6 @@
 """Joins speed with quality: run directories in, one JSON document out, and everything that is shown is made from it.
 
->>> from benchsuite.report import join
+>>> from benchsuite.report.join import join
 >>> document = join(["runs/quick"])              # doctest: +SKIP
 >>> document["rows"][0]["speed"]["ratio"]        # doctest: +SKIP
 0.883
@@ -23,6 +23,7 @@ from benchsuite.records.load import Record, Run, load
 from benchsuite.records.schema import Comparison
 from benchsuite.report import effort, quality, speed, trained
 from benchsuite.report.words import findings
+from benchsuite.suite.corpus_names import displayed
 from benchsuite.text import plain
 
 Fields = dict[str, Any]
@@ -196,6 +197,8 @@ def _training(run: Run, models: quality.Models) -> list[Fields]:
             roles[c.case] = ("variant", c.component, c.variant)
     bases = list(dict.fromkeys(c.base_case for c in run.manifest.comparisons if c.kind == "quality"))
     cases = [case.id for case in run.manifest.cases if case.kind == "quality"]
+    read = {case.id: _corpus(case.params) for case in run.manifest.cases if case.kind == "quality"}
+    shown = displayed(sorted({name for name in read.values() if name is not None}))
     entries = []
     for case, seed in sorted(models.results, key=lambda cell: (cases.index(cell[0]), cell[1])):
         result = models.results[case, seed]
@@ -210,6 +213,7 @@ def _training(run: Run, models: quality.Models) -> list[Fields]:
                 "role": role,
                 "component": component,
                 "name": name,
+                "corpus": shown.get(read[case] or ""),
                 "seed": seed,
                 "parameters": result.parameters,
                 "tokens": result.train.tokens,
@@ -221,6 +225,13 @@ def _training(run: Run, models: quality.Models) -> list[Fields]:
             }
         )
     return entries
+
+
+def _corpus(params: Fields) -> str | None:
+    """The text that a model was trained on, as its case names it; None where it does not."""
+    corpus = params.get("corpus")
+    name = corpus.get("name") if isinstance(corpus, dict) else None
+    return name if isinstance(name, str) and name else None
 
 
 def _thinned(curve: Sequence[tuple[float, float]]) -> list[list[float]]:

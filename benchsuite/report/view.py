@@ -251,6 +251,7 @@ def models_table(document: Fields) -> list[Fields]:
             {
                 "run": model["run"],
                 "name": model_name(model),
+                "corpus": model["corpus"] or "not recorded",
                 "parameters": format.si(model["parameters"], ""),
                 "tokens": format.si(model["tokens"], ""),
                 "losses": [],

@@ -23,6 +23,7 @@ REFILL_S, FEWEST_BLOCKS = 0.25, 4
 # processes with training steps of 28 ms on a virtual core whose host is shared, ten cycles of turns gave ratios that
 # scattered by 2.3% with the quartile, 3.6% with the median and 5.4% with the mean.
 QUANTILE = 0.25
+TURNS_WARMUP_S = 0.1  # at most, before turns: the others keep the device warm
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchsuite import files
 from benchsuite.errors import UserError
 
 VERSION = 1.0  # of the tasks, as lm-eval reports it
@@ -56,18 +57,20 @@ def write_task(folder: Path, info: TaskInfo, rows: Sequence[Document], *, acc_no
     """Writes `<name>.jsonl` and `<name>.yaml` into `folder`; the YAML names the documents by their absolute path.
 
     acc_norm: also report accuracy after division by the choices' length in bytes; for choices of unequal length.
-    Raises ValueError where `rows` are not `info.documents` in number or a gold index points to no choice.
+    Raises UserError where one of the two is a link, ValueError where `rows` are not `info.documents` in number or a
+    gold index points to no choice.
     """
     if len(rows) != info.documents:
         raise ValueError(f"task {info.name} announces {info.documents} documents but has {len(rows)}")
     for row in rows:
         if not 0 <= row["gold"] < len(row["choices"]):
             raise ValueError(f"task {info.name}: no choice {row['gold']} in {row}")
-    folder.mkdir(parents=True, exist_ok=True)
-    data = folder.resolve() / f"{info.name}.jsonl"
-    data.write_text("".join([json.dumps(row, ensure_ascii=False) + "\n" for row in rows]), encoding="utf-8")
+    folder = files.real(folder)
+    files.make(folder)
+    data = folder / f"{info.name}.jsonl"
+    files.write(data, "".join([json.dumps(row, ensure_ascii=False) + "\n" for row in rows]))
     text = yaml.safe_dump(_config(info, data, acc_norm), sort_keys=False, allow_unicode=True)
-    (folder / f"{info.name}.yaml").write_text(text, encoding="utf-8")
+    files.write(folder / f"{info.name}.yaml", text)
 
 
 def _config(info: TaskInfo, data: Path, acc_norm: bool) -> dict[str, Any]:

@@ -246,9 +246,18 @@ def test_the_steps_of_the_action_run_as_they_are_written(tmp_path: Path) -> None
 
 # ---- the workflows of README.md ----------------------------------------------------------------
 
+DOCUMENT: dict[str, Any] = {
+    "suite": "tests", "base": "main", "head": ".", "verdict": "fine", "notes": [], "pairs": 0, "time_s": 1.0,
+    "rule": {"false_alarm": 0.01, "margin": 0.02, "catch": 0.05, "miss": 0.05}, "stopped": None, "cases": [],
+    "findings": [], "calibration": None,
+}  # fmt: skip
 GH = """#!/bin/bash
 printf '%s\\n' "$@" >> "$LOG"
-if [[ $1 = api ]]; then echo "$FOUND"; fi
+case "$*" in
+  *PATCH*) ;;
+  *issues/*/comments*) echo "$COMMENTS" ;;
+  api*) echo "$FOUND" ;;
+esac
 """
 
 
@@ -257,10 +266,13 @@ def workflows() -> dict[str, Any]:
     return {name: yaml.load(text, yaml.BaseLoader) for name, text in blocks}
 
 
-@pytest.mark.parametrize("found", ["7", ""])
-def test_the_comment_goes_where_github_says_and_not_where_the_artifact_does(tmp_path: Path, found: str) -> None:
+@pytest.mark.parametrize(("found", "comments"), [("7", ""), ("7", "31\n32"), ("", "31")])
+def test_the_comment_goes_where_github_says_and_not_where_the_artifact_does(
+    tmp_path: Path, found: str, comments: str
+) -> None:
     job = workflows()["speed-comment.yml"]["jobs"]["comment"]
-    (script,) = [step["run"] for step in job["steps"] if "run" in step]
+    install, script = [step["run"] for step in job["steps"] if "run" in step]
+    assert install == "pip install pydantic && pip install --no-deps benchsuite"
     assert "${{" not in script, "what others wrote reaches a shell as variables only"
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "gh").write_text(GH)
@@ -268,7 +280,12 @@ def test_the_comment_goes_where_github_says_and_not_where_the_artifact_does(tmp_
     (tmp_path / "gate").mkdir()
     for folder in (tmp_path, tmp_path / "gate"):
         (folder / "number").write_text("999\n")
-    env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "LOG": str(tmp_path / "log"), "FOUND": found}
+    (tmp_path / "gate" / "gate.json").write_text(json.dumps(DOCUMENT))
+    (tmp_path / "gate" / "gate.md").write_text("the bot likes this change")
+    (tmp_path / "benchsuite.py").write_text("print('hacked')")  # the artifact may bring any file
+    python = Path(sys.executable).parent
+    env = {"PATH": f"{tmp_path / 'bin'}:{python}:{os.environ['PATH']}", "LOG": str(tmp_path / "log"), "FOUND": found}
+    env["COMMENTS"] = comments
     env |= {"GH_REPO": "owner/project", "SHA": "c" * 40, "BRANCH": "them:$(touch hacked)&state=closed"}
     done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=env, check=False)
     assert done.returncode == 0
@@ -276,12 +293,29 @@ def test_the_comment_goes_where_github_says_and_not_where_the_artifact_does(tmp_
     assert words[:4] == ["api", "--method", "GET", "repos/owner/project/pulls"]
     assert f"head={env['BRANCH']}" in words
     assert not (tmp_path / "hacked").exists()
-    asked = ["pr", "comment", "7", "--edit-last", "--create-if-none", "--body-file", "gate/gate.md"]
-    assert words[words.index("--jq") + 2 :] == (asked if found else [])
+    if not found:
+        assert words[words.index("--jq") + 2 :] == []
+        assert not (tmp_path / "comment.md").exists()
+        return
+    assert (tmp_path / "comment.md").read_text() == page.markdown(DOCUMENT)
+    new = ["pr", "comment", "7", "--body-file", "comment.md"]
+    update = [
+        "api",
+        "--silent",
+        "--method",
+        "PATCH",
+        "repos/owner/project/issues/comments/31",
+        "-F",
+        "body=@comment.md",
+    ]
+    assert words[-len(update) :] == update if comments else words[-len(new) :] == new
+    chosen = next(word for word in words if word.startswith(".[] | select(.user.login"))
+    assert f'startswith("{page.MARKER}")' in chosen
+    assert '.user.login == "github-actions[bot]"' in chosen
 
 
-def test_the_job_that_runs_the_code_of_others_hands_on_the_page_alone() -> None:
+def test_the_job_that_runs_the_code_of_others_hands_on_data_alone() -> None:
     speed = workflows()["speed.yml"]
     assert speed["permissions"] == {"contents": "read"}
     (path,) = [step["with"]["path"] for step in speed["jobs"]["gate"]["steps"] if "path" in step.get("with", {})]
-    assert path == "benchsuite-gate/gate.md"
+    assert path == "benchsuite-gate/gate.json"

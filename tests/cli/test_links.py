@@ -186,3 +186,52 @@ def speed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder / "run"
+
+
+@pytest.mark.parametrize("entry", ["gate.json", "gate.md", "gate.xml", "base", "head", "base/records.jsonl"])
+@pytest.mark.parametrize("target", ["file", ".", "nowhere"])
+def test_a_gate_is_not_begun_among_links(
+    tmp_path: Path, speed_run: Path, victim: Path, entry: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is new or empty, so there is nothing to be written through; what is there stays."""
+    from benchsuite.cli import gate
+    from benchsuite.errors import UserError
+
+    (tmp_path / "out" / entry).parent.mkdir(parents=True)
+    lay(tmp_path / "out" / entry, victim / target)
+    monkeypatch.chdir(tmp_path)
+    before = state(victim)
+    with pytest.raises(UserError, match="out is not empty"):
+        gate.command([str(speed_run.parent / "paper.yaml")], base=[f"run:{speed_run}"], output=Path("out"))
+    assert state(victim) == before
+
+
+def test_a_gate_writes_nothing_through_links_that_are_laid_while_it_runs(tmp_path: Path, victim: Path) -> None:
+    from benchsuite.cli.output import write
+    from benchsuite.errors import UserError
+    from benchsuite.report.render import save
+
+    before = state(victim)
+    for name in ("gate.json", "gate.md", "gate.xml"):
+        for target in ("file", ".", "nowhere"):
+            lay(tmp_path / "out" / name, victim / target)
+            with pytest.raises(UserError, match=f"{name} is a link to"):
+                save("x", tmp_path / "out" / name) if name == "gate.xml" else write(tmp_path / "out", "gate", {}, "x")
+            (tmp_path / "out" / name).unlink()
+    assert state(victim) == before
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.yaml"])
+@pytest.mark.parametrize("target", ["file", "nowhere"])
+def test_tasks_are_not_written_through_a_link(tmp_path: Path, victim: Path, name: str, target: str) -> None:
+    from benchsuite.errors import UserError
+    from benchsuite.zeroshot.taskfiles import TaskInfo, write_task
+
+    lay(tmp_path / "tasks" / name, victim / target)
+    before = state(victim)
+    with pytest.raises(UserError, match=f"{name} is a link to"):
+        write_task(tmp_path / "tasks", TaskInfo("a", "f", (), 0.5, 0, ""), [])
+    assert state(victim) == before
+    (tmp_path / "shortcut").symlink_to(tmp_path / "elsewhere")
+    write_task(tmp_path / "shortcut", TaskInfo("a", "f", (), 0.5, 0, ""), [])
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["a.jsonl", "a.yaml"]

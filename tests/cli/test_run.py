@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -90,14 +91,12 @@ def test_four_bad_variants_leave_four_records_and_exit_5(
     assert "4 measurements failed (1 oom, 1 timeout, 2 error)" in err
 
 
-def test_killed_at_random_moments_and_resumed_it_is_the_same_run(
-    tmp_path: Path, suite: Path, environment: dict[str, str]
-) -> None:
-    folder = tmp_path / "killed"
-    moments = random.Random(7)
+def kill_and_resume(folder: Path, suite: Path, environment: dict[str, str], seed: int, kills: int = 5) -> None:
+    """Run the suite into `folder`, killed so many times: while it starts, or after its next record."""
+    moments = random.Random(seed)
     process = begin(environment, "run", suite, "-o", folder)
     wait_for_records(folder, 1)
-    for _ in range(5):
+    for _ in range(kills):
         time.sleep(moments.uniform(0.0, 0.25))
         process.kill()
         process.communicate()
@@ -107,32 +106,72 @@ def test_killed_at_random_moments_and_resumed_it_is_the_same_run(
                 file.write(b'{"schema_version": 1, "case_id": "tor')
         before = len([line for line in (folder / "records.jsonl").read_bytes().split(b"\n") if line.endswith(b"}")])
         process = begin(environment, "run", "--resume", folder)
-        wait_for_records(folder, min(before + 1, MEASUREMENTS))
+        if moments.random() < 0.75:
+            wait_for_records(folder, min(before + 1, MEASUREMENTS))
+        else:
+            time.sleep(moments.uniform(0.0, 1.0))
     code, _, err = finish(process)
     assert code == 0, err
 
-    whole = tmp_path / "whole"
-    assert run(environment, "run", suite, "-o", whole)[0] == 0
 
-    def essence(folder: Path) -> list[Any]:
-        """All of the planned records that does not depend on the moment. Where a kill cost one of them its round, the
-        others of the ring have a further record."""
-        found = []
-        planned = {
-            case["id"]: case["replicates"] for case in json.loads((folder / "manifest.json").read_text())["cases"]
-        }
-        recorded = [(row["case_id"], row["replicate"]) for row in rows(folder)]
-        assert len(set(recorded)) == len(recorded)
-        for row in rows(folder):
-            if row["replicate"] not in planned[row["case_id"]]:
-                continue
-            passing = ("pid", "context", "samples_s", "monitor")
-            result = {key: value for key, value in row["result"].items() if key not in passing}
-            found.append((row["case_id"], row["replicate"], row["status"], row["reason"], json.dumps(result)))
-        return sorted(found)
+def essence(folder: Path) -> list[Any]:
+    """All of the planned records that does not depend on the moment, and the models. Where a kill cost one of them its
+    round, the others of the ring have a further record."""
+    found: list[Any] = []
+    planned = {case["id"]: case["replicates"] for case in json.loads((folder / "manifest.json").read_text())["cases"]}
+    recorded = [(row["case_id"], row["replicate"]) for row in rows(folder)]
+    assert len(set(recorded)) == len(recorded)
+    for row in rows(folder):
+        if row["replicate"] not in planned[row["case_id"]]:
+            continue
+        passing = ("pid", "context", "samples_s", "monitor")
+        result = {key: value for key, value in row["result"].items() if key not in passing}
+        found.append((row["case_id"], row["replicate"], row["status"], row["reason"], json.dumps(result)))
+    return [sorted(found), sorted(p.name for p in (folder / "models").iterdir())]
 
-    assert essence(folder) == essence(whole)
-    assert sorted(p.name for p in (folder / "models").iterdir()) == sorted(p.name for p in (whole / "models").iterdir())
+
+def test_killed_at_random_moments_and_resumed_it_is_the_same_run(
+    tmp_path: Path, suite: Path, environment: dict[str, str]
+) -> None:
+    kill_and_resume(tmp_path / "killed", suite, environment, seed=7)
+    assert run(environment, "run", suite, "-o", tmp_path / "whole")[0] == 0
+    assert essence(tmp_path / "killed") == essence(tmp_path / "whole")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What a run that nobody killed leaves."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "small.yaml").write_text(SUITE)
+    assert run(environment_of(folder), "run", folder / "small.yaml", "-o", folder / "run")[0] == 0
+    return essence(folder / "run")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(40))
+def test_two_hundred_kill_points(
+    tmp_path: Path, suite: Path, environment: dict[str, str], whole: list[Any], seed: int
+) -> None:
+    kill_and_resume(tmp_path / "killed", suite, environment, seed)
+    assert essence(tmp_path / "killed") == whole
+
+
+def test_a_budget_below_the_least_is_refused_before_anything_begins(
+    tmp_path: Path, suite: Path, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "run"
+    code, _, err = run(environment, "run", suite, "-o", folder, "--budget", "5s")
+    assert code == 2
+    assert "5.0 s are less than a valid answer takes, about" in err
+    assert "3 rounds of each speed comparison and 2 seeds of each model" in err
+    assert not folder.exists()
+    enough = re.search(r"try --budget (\d+m)", err)
+    assert enough, err
+    code, _, err = run(environment, "run", suite, "-o", folder, "--budget", enough[1])
+    assert code == 0, err
+    assert not re.search(r"\b0\.0 s left", err)
+    done = run(environment, "run", "--resume", folder, "--budget", "6s")
+    assert done[0] == 0, "what is done takes no time"
 
 
 def test_a_torn_line_is_repaired_and_said(tmp_path: Path, suite: Path, environment: dict[str, str]) -> None:

@@ -103,6 +103,19 @@ def test_broken_source_is_told_with_its_first_error_and_tried_once(calls: Path, 
     assert "twice.cpp" in compiled(calls)
 
 
+@pytest.mark.parametrize("which", ["log", "failure", "lock"])
+def test_a_build_writes_through_no_link(calls: Path, csrc: Path, tmp_path: Path, which: str) -> None:
+    (csrc / "ops" / "twice.cpp").write_text("BROKEN\n")
+    todo, victim = build_plan.plan(), tmp_path / "victim"
+    victim.write_text("precious")
+    unit = next(unit for unit in todo.units if unit.name == "twice ops")
+    path = {"log": unit.log, "failure": unit.failure, "lock": todo.folder.with_suffix(".lock")}[which]
+    path.symlink_to(victim)
+    with pytest.raises(UserError, match="is a link to"):
+        builder.build(again=True)
+    assert victim.read_text() == "precious"
+
+
 def test_a_compiler_that_was_killed_is_tried_again(calls: Path, csrc: Path) -> None:
     source = csrc / "ops" / "twice.cpp"
     good = source.read_text()

@@ -8,9 +8,19 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.fuzz import FEW, mutated
 
-from benchsuite.engine import outcome
+from benchsuite.engine import outcome, rings
 from benchsuite.engine.outcome import NO_RESULT, Outcome
+from benchsuite.engine.processes import Ended
+from benchsuite.engine.sampling import timed
+from benchsuite.gating.measured_sides import log_slowdown
+from benchsuite.records.case import Job, Record
+from benchsuite.records.load import of_kind
+from benchsuite.records.schema import validated
+from benchsuite.stats.speed import compare_speed, paired_logs
 from benchsuite.worker import EXIT_NO_RESULT
 
 CRASH = """Fatal Python error: Segmentation fault
@@ -110,3 +120,84 @@ def test_a_result_is_a_plain_file_of_bounded_size(tmp_path: Path) -> None:
         found = outcome.of(0, result=tmp_path / name, log=tmp_path / "log")
         assert found.status == "error", name
         assert "its result cannot be read" in (found.reason or "")
+
+
+GOOD = {"time_s": 0.5, "samples_s": [0.5, 0.25], "tokens": 8, "stop": "turns", "monitor": {"disturbed": ["load 2"]}}
+WRONG_FIELDS = [
+    *({"time_s": value} for value in (None, 0, -1.0, "0.5", True, [0.5], {}, 1e300, 10**400)),
+    *({"samples_s": value} for value in ("12", {}, 1.0, ["a"], [None], [0.5, 0], [0.5, -1], [[0.5]], [1e300])),
+    *({"tokens": value} for value in (-1, "8", 1.5, 2**70, [8], True)),
+    *({"peak_bytes": value} for value in (-1, "8", 1e300, [8])),
+    *({"monitor": value} for value in (None, "x", [], {"disturbed": "x"}, {"disturbed": [[1]]}, {"disturbed": {}})),
+    *({"given": value} for value in ("x", [1])),
+    {"stop": ["turns"]},
+    {"error": [1]},
+]
+
+
+def told(folder: Path, kind: str, result: object, status: str = "ok") -> Outcome:
+    (folder / "result").write_text(json.dumps({"status": status, "reason": None, "result": result}))
+    return outcome.of(0, result=folder / "result", log=folder / "log", kind=kind)
+
+
+@pytest.mark.parametrize("status", ["ok", "throttled", "unstable"])
+@pytest.mark.parametrize("kind", ["speed", "test"])
+def test_a_field_of_a_measured_result_is_what_the_schema_says_or_the_record_an_error(
+    tmp_path: Path, kind: str, status: str
+) -> None:
+    assert told(tmp_path, kind, GOOD, status) == Outcome(status, None, GOOD)
+    assert told(tmp_path, kind, None, status).status == "error"
+    for wrong in WRONG_FIELDS:
+        found = told(tmp_path, kind, {**GOOD, **wrong}, status)
+        assert (found.status, found.result) == ("error", None), wrong
+        [name] = wrong
+        assert name in (found.reason or "") or "no time of a call" in (found.reason or ""), found.reason
+
+
+def test_a_result_that_is_no_measurement_may_hold_what_it_found(tmp_path: Path) -> None:
+    result = {"samples_s": [None], "error": {"forward": 3.0}}
+    assert told(tmp_path, "speed", result, "incorrect") == Outcome("incorrect", None, result)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tasks": {"a": {"acc": "1", "n": 3, "outcomes": "101"}}},
+        {"tasks": {"a": {"acc": 1.0, "n": 3, "outcomes": "x"}}},
+        {"train": {"curve": [[1.0, 2.0, 3.0]]}},
+        {"train": {"tokens": "many"}},
+        {"bits_per_byte": 3.0},
+        {"bits_per_byte": {"value": [1.0]}},
+    ],
+)
+def test_the_fields_of_a_trained_model_are_those_of_the_schema(tmp_path: Path, wrong: dict[str, object]) -> None:
+    good = {"train": {"curve": [[1, 2.5]], "tokens": 8}, "tasks": {"a": {"acc": 1, "n": 3, "outcomes": "101"}}}
+    assert told(tmp_path, "quality", good) == Outcome("ok", None, good)
+    assert told(tmp_path, "quality", {**good, **wrong}).status == "error"
+    assert told(tmp_path, "stability", {"stability": {"steps": 3}}).status == "ok"
+    assert told(tmp_path, "stability", {"stability": wrong}).status == "error"
+
+
+HOSTILE = [*(0, -1, 1e300, 1e-300, 2**70, 10**400, True, None, "", "0.5", "\ud800", "x" * 300, [], {}, [[]], [None]),
+           *({"a": 1}, ["a"], [1e300, 1e-300], float("inf"), float("nan"))]  # fmt: skip
+
+
+@FEW
+@given(data=st.data())
+def test_what_is_recorded_can_be_read_by_all_that_reads_it(data: st.DataObject, tmp_path: Path) -> None:
+    """Whatever a job writes: the record is an error, or the engine, the gate and the report can work with it."""
+    written = mutated(data, {"status": "ok", "reason": None, "result": GOOD}, HOSTILE, ("x", "status", "samples_s"))
+    (tmp_path / "result").write_bytes(json.dumps(written).encode("utf-8", "surrogatepass"))
+    found = outcome.of(0, result=tmp_path / "result", log=tmp_path / "log", kind="speed")
+    job = Job("a-0", "a", "speed", {}, 0, 9.0)
+    end = Ended(job, found.status, found.reason, found.result, "", 1.0)
+    end = rings._with_other_work(end, {"disturbed": ["load 3"], "load_1min": 3.0})
+    mine = Record("a", 0, end.status, end.reason, "", 1.0, end.result, round=0)
+    json.dumps(mine.to_json(), allow_nan=False).encode()
+    if found.status != "ok":
+        return
+    validated(*of_kind("speed", found.result or {}), where="here")
+    good = Record("b", 0, "ok", None, "", 1.0, GOOD, round=0)
+    for pair in ((mine, good), (good, mine)):
+        compare_speed(paired_logs(*(timed([record]) for record in pair)))
+        log_slowdown(*pair)

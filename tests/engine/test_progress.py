@@ -37,6 +37,17 @@ def test_lines_tell_what_ended_and_what_is_left() -> None:
     ]
 
 
+def test_no_time_is_never_told_as_what_is_left() -> None:
+    out = io.StringIO()
+    display = LineProgress(out)
+    for honest in (False, True):
+        display.tick(0.0, honest)
+        display.ended(job(), Record("abc", 0, "ok", None, "", 1.5))
+    first, second = out.getvalue().splitlines()
+    assert first.endswith("· time left unknown")
+    assert second.endswith("· less than a second left")
+
+
 def test_bars_are_drawn_and_failures_stay() -> None:
     out = io.StringIO()
     display = observer(Console(file=out, force_terminal=True, width=120))

@@ -243,3 +243,29 @@ def test_the_json_of_a_job_says_where_its_turns_are(tmp_path: Path) -> None:
     assert sorted(job["turns"]["member"] for job in seen) == [0, 1]
     assert {job["turns"]["members"] for job in seen} == {2}
     assert not any(Path(job["turns"]["path"]).exists() for job in seen), "the turnstile is gone"
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"time_s": "0.5"},
+        {"time_s": -1.0},
+        {"samples_s": ["a"]},
+        {"samples_s": "123"},
+        {"stop": "turns", "samples_s": [[1.0], [2.0]]},
+        {"monitor": {"disturbed": [["x"]]}},
+        {"monitor": {"disturbed": "x"}},
+        {"tokens": -3},
+    ],
+)
+def test_a_strange_result_is_an_error_of_its_case_alone(tmp_path: Path, result: dict[str, Any]) -> None:
+    """What a job writes is checked before anything reads it: a wrong field ends no run."""
+    base, good, bad = case("base"), case("good"), case("bad", do="strange", result=result)
+    records = run(tmp_path / "run", [base, good, bad], against(base, good, bad), resolution=Resolution(most=3))
+    found = defaultdict(set)
+    for record in records:
+        found[record.case_id].add(record.status)
+    assert found[base.id] == found[good.id] == {"ok"}
+    assert found[bad.id] == {"error", "skipped"}
+    [error] = [record for record in records if record.status == "error"]
+    assert "its result cannot be read" in (error.reason or "")

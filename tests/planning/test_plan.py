@@ -195,14 +195,6 @@ def test_a_comparison_of_files_shows_short_names(suite: Suite, tmp_path: Path) -
     assert "corpus/b.txt/quality" in labels(plan)
 
 
-def test_the_total_counts_speed_in_a_row_and_quality_side_by_side(plan: Plan) -> None:
-    assert (
-        plan.total_s(1)
-        > plan.total_s(2)
-        > sum((case.estimate_s or 0) * 3 for case in plan.cases if case.kind == "speed")
-    )
-
-
 def test_planning_imports_no_torch() -> None:
     code = "import sys, benchsuite.planning.plan, benchsuite.engine.scheduler, benchsuite.suite.source\n"
     code += "from benchsuite.pretrain import corpora\ncorpora.names()\n"

@@ -6,15 +6,18 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support.fuzz import refused_at_most
 
 from benchsuite.errors import UserError
 from benchsuite.planning import plan, preflight
 from benchsuite.planning.plan import Machine, resolve
 from benchsuite.pretrain.corpora import hub, world
+from benchsuite.suite.schema import packaged, scales
 from benchsuite.suite.source import read
 
 SUITE = """
@@ -64,6 +67,34 @@ def test_what_no_job_could_do_is_refused(suite: str, text: str) -> None:
     assert text.partition("=")[0].split(".")[-1] in refused(suite, text) or text.startswith(
         ("quality.train.micro_batch", "model.heads", "quality.train.tokens=900000G")
     )
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "speed.cases.0.shape.width=65536",
+        "speed.cases.0.shape.batch=1000000",
+        "speed.cases.0={component: activation, variants: [swiglu], shape: {batch: 1, width: 65536, heads: 2}}",
+        "speed.cases.0={component: activation, variants: [swiglu], direction: fwd, shape: {batch: 8, seq: 1000000}}",
+        "speed.cases.0={component: embedding_norm, variants: [on], shape: {batch: 1, width: 65536, vocab: 1000000}}",
+        "speed.cases.0={component: position, variants: [alibi], scope: step, shape: {batch: 1, width: 8192}}",
+    ],
+)
+def test_a_speed_case_that_no_process_could_hold_is_refused(suite: str, tmp_path: Path, shape: str) -> None:
+    cases = [case for case in planned(suite, shape).cases if case.kind == "speed"]
+    memory = {"memory_bytes": 1, "cores": 2, "network": False}
+    with pytest.raises(UserError, match=r"(layer|step).* needs at least .* of memory; a process that is timed has"):
+        preflight.check_machine(cases, tmp_path, alone_bytes=2**26, **memory)
+    preflight.check_machine(cases, tmp_path, alone_bytes=2**50, **memory)
+    elsewhere = [replace(case, params={**case.params, "device": "cuda"}) for case in cases]
+    preflight.check_machine(elsewhere, tmp_path, alone_bytes=1, **memory)
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_every_suite_is_planned_or_refused_at_every_scale(name: str) -> None:
+    for scale in (None, *scales()):
+        with refused_at_most():
+            preflight.check(resolve(read(name, scale=scale), MACHINE).cases)
 
 
 def test_too_many_measurements_are_refused_before_they_are_made(suite: str) -> None:

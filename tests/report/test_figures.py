@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from benchsuite.report import figures, join, svg
+from benchsuite.report import figures, svg
+from benchsuite.report.join import join
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import pytest
 from support.make_run import make_run
 
 from benchsuite.errors import UserError
+from benchsuite.report import view
 from benchsuite.report.join import CURVE_POINTS, join
 from benchsuite.report.render import render
 
@@ -262,6 +263,25 @@ def test_curves_are_thinned_but_keep_their_ends(small, edit):
     curve = join([small])["training"][0]["curve"]
     assert len(curve) <= CURVE_POINTS
     assert curve[-1][0] > 4950
+
+
+def test_every_model_says_which_corpus_it_read(small, edit):
+    def strange(manifest):
+        models = {case["label"]: case["params"] for case in manifest["cases"] if case["kind"] == "quality"}
+        models["corpus/web_raw/quality"]["corpus"]["name"] = "/home/me/<b>books.txt"
+        models["position/alibi/quality"]["corpus"] = ["no", "name"]
+
+    document = join([edit(small, manifest=strange)])
+    corpora = {(model["component"], model["name"]): model["corpus"] for model in document["training"]}
+    assert corpora["", "baseline"] == corpora["activation", "swiglu"] == "curated"
+    assert corpora["corpus", "web_raw"] == "<b>books.txt"
+    assert corpora["position", "alibi"] is None
+    told = {line["corpus"] for line in view.models_table(document)}
+    assert told == {"curated", "web_filtered", "<b>books.txt", "not recorded"}
+    page = render(document, "md").partition("## Trained models")[2]
+    assert "| model | corpus | parameters |" in page
+    assert "&lt;b&gt;books.txt" in page
+    assert '<th scope="col">Corpus</th>' in render(document, "html")
 
 
 def test_tasks_at_chance_are_known(document):

@@ -7,7 +7,9 @@ from rich.console import Console
 from support.make_run import make_run
 
 from benchsuite.errors import UserError
-from benchsuite.report import join, render, terminal, write
+from benchsuite.report.join import join
+from benchsuite.report.render import render, write
+from benchsuite.report.terminal import terminal
 
 HOSTILE = "<script>alert('x')</script>\"&|`$\\alpha$ {{ 7 * 7 }} ]]> --> \n# \x1b[31m é 中 \udce9\ud800 \u202e @octocat https://evil.example"
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -197,7 +199,7 @@ def test_an_absurd_speed_does_not_break_the_figure(small, edit):
 def test_an_unknown_format_and_a_read_only_place_are_user_errors(document, tmp_path):
     with pytest.raises(UserError, match="unknown format"):
         render(document, "pdf")
-    from benchsuite.report import save
+    from benchsuite.report.render import save
 
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):

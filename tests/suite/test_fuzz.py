@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.fuzz import FEW, MANY, mutated, places, refused_at_most
 
-from benchsuite.errors import UserError
 from benchsuite.planning import plan, preflight
 from benchsuite.suite.schema import Suite
 from benchsuite.suite.source import read, validate
@@ -129,54 +126,7 @@ HOSTILE: list[Any] = [
     *({"train": 3}, {"init_offset": 10**40}, {"train.lr": "nan"}, {"model.layers": "99999999x"}),
 ]
 MACHINE = plan.Machine(cores=2)
-FEW = settings(
-    max_examples=250,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    phases=(Phase.generate,),
-    suppress_health_check=list(HealthCheck),
-)
-MANY = settings(FEW, max_examples=10_000)
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all values in a tree."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, item in items for place in places(item, (*path, key)))]
-
-
-def mutated(data: st.DataObject, tree: dict[str, Any]) -> Any:
-    """The tree with one to four of its values replaced, removed, doubled or given a strange key."""
-    holder = [copy.deepcopy(tree)]
-    for _ in range(data.draw(st.integers(1, 4))):
-        *above, last = data.draw(st.sampled_from([(0, *place) for place in places(holder[0])]))
-        parent: Any = holder
-        for part in above:
-            parent = parent[part]
-        match data.draw(st.sampled_from(["replace", "replace", "replace", "remove", "key", "double"])):
-            case "remove" if above:
-                del parent[last]
-            case "key" if isinstance(parent[last], dict):
-                parent[last][
-                    data.draw(st.sampled_from(["x", "tokens", "set", "name", "include", "scale", "at", "0"]))
-                ] = 1
-            case "double" if isinstance(parent, list) and above:
-                parent.append(copy.deepcopy(parent[last]))
-            case _:
-                strange = data.draw(st.sampled_from(HOSTILE) | st.integers() | st.floats() | st.text(max_size=8))
-                parent[last] = copy.deepcopy(strange)
-    return holder[0]
-
-
-@contextlib.contextmanager
-def refused_at_most() -> Iterator[None]:
-    """Lets one thing pass: a refusal with a message."""
-    try:
-        yield
-    except UserError as error:
-        if error.exit_code != 2 or not error.message:
-            raise
+KEYS = ("x", "tokens", "set", "name", "include", "scale", "at", "0")
 
 
 def planned(suite: Suite) -> None:
@@ -188,7 +138,7 @@ def planned(suite: Suite) -> None:
 
 
 def attack_a_file(data: st.DataObject) -> None:
-    text = yaml.safe_dump(mutated(data, SUITE), allow_unicode=True)
+    text = yaml.safe_dump(mutated(data, SUITE, HOSTILE, KEYS), allow_unicode=True)
     with refused_at_most():
         planned(validate(parse(text.encode("utf-8", "surrogatepass"), "suite.yaml")))
 
