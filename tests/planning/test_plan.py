@@ -203,6 +203,7 @@ def test_the_total_counts_speed_in_a_row_and_quality_side_by_side(plan: Plan) ->
     )
 
 
+@pytest.mark.slow
 def test_planning_imports_no_torch() -> None:
     code = "import sys, benchsuite.planning.plan, benchsuite.engine.scheduler, benchsuite.suite.source\n"
     code += "from benchsuite.pretrain import corpora\ncorpora.names()\n"

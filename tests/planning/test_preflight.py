@@ -66,6 +66,7 @@ def test_what_no_job_could_do_is_refused(suite: str, text: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_too_many_measurements_are_refused_before_they_are_made(suite: str) -> None:
     """A thousand million replicates took 21 GB in `plan`; a plan that is too large now takes less than a small one."""
     code = (

@@ -123,6 +123,7 @@ def test_the_loss_is_over_what_is_not_given_and_the_mean_of_its_parts(architectu
     assert sum(parts) / 3 == pytest.approx(float(loss), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "objective"),
     itertools.product(("causal", "prefix", "encdec"), ("prefix-lm", "span-corruption", "multitask")),

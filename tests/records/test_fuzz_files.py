@@ -130,6 +130,7 @@ def attack_an_import(data: st.DataObject, folder: Path) -> None:
     assert exchange.rows([run])
 
 
+@pytest.mark.slow
 @FEW
 @given(data=st.data())
 def test_a_damaged_run_is_read_or_refused(data: st.DataObject, tmp_path: Path) -> None:

@@ -174,6 +174,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_of_eight_that_begin_at_once_one_does(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     starters = [

@@ -159,6 +159,7 @@ def test_the_terminal_shows_hostile_names_as_text(small, edit):
     assert "\x1b[31m" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["html", "md", "json"])
 def test_every_kind_of_poor_run_renders(tmp_path, edit, name):
     runs = [

@@ -45,6 +45,7 @@ def covered(trials, seed, missing=(), **kwargs):
     return np.mean(hits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize(("training_sd", "by_document"), [(0.0075, 0.1), (0.01, 0.2)])
 def test_coverage_is_95_percent_for_new_seeds_and_new_documents(seeds, training_sd, by_document):
@@ -72,6 +73,7 @@ def test_counting_the_seed_by_document_noise_twice_would_be_wasteful():
     assert ours < 0.8 * (2 * fitted.residual_variance / 3 + documents) ** 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 5])
 def test_a_against_a_is_called_different_one_time_in_twenty(seeds):
     rng = np.random.default_rng(seeds)

@@ -53,6 +53,7 @@ def test_outcomes_are_those_of_the_documents_in_order(
     assert result == {"answers": TaskResult("answers", outcomes.count("1") / 12, 12, 0.5, outcomes)}
 
 
+@pytest.mark.slow
 def test_results_are_those_of_simple_evaluate(
     make_model: Callable[..., GPT], bpe: Tokenizer, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
