@@ -8,8 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from support import command
+from support.command import ask_here
+
+from benchsuite.gating.sides import Side
+
+pytestmark = pytest.mark.slow
 
 SUITE = """
 name: paper
@@ -40,11 +47,14 @@ class Gate:
     def run(
         self, base: list[dict[str, Any]], head: list[dict[str, Any]], *options: str
     ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "benchsuite", "gate", str(self.folder / "paper.yaml"), "--device", "fake"]
-        command += ["--base", self.script("base", base), "--head", self.script("head", head)]
-        command += ["-o", str(self.folder / "out"), "--pairs=40", *options]
-        env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder / "cache"), "COLUMNS": "200"}
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        words = ["gate", "paper.yaml", "--device", "fake", "-o", "out", "--pairs=40"]
+        words += ["--base", self.script("base", base), "--head", self.script("head", head), *options]
+        return self.call(*words)
+
+    def call(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """A command in this process. Its sides are asked here too, since they differ in their variables only."""
+        with mock.patch.object(Side, "_ask", ask_here):
+            return command.call(*words, folder=self.folder, BENCHSUITE_CACHE=str(self.folder / "cache"), **variables)
 
     def document(self) -> dict[str, Any]:
         return dict(json.loads((self.folder / "out" / "gate.json").read_text()))
@@ -85,8 +95,7 @@ def test_no_change_is_fine_and_both_sides_are_runs(gate: Gate) -> None:
     assert done.returncode == 0, done.stderr
     assert "no slowdown: 2 same" in done.stdout
     for side in ("base", "head"):
-        command = [sys.executable, "-m", "benchsuite", "report", str(gate.folder / "out" / side), "--json"]
-        report = subprocess.run(command, capture_output=True, text=True, check=False)
+        report = gate.call("report", f"out/{side}", "--json")
         assert report.returncode == 0, report.stderr
     lines = (gate.folder / "out" / "head" / "records.jsonl").read_text().splitlines()
     statuses = [json.loads(line)["status"] for line in lines]
@@ -134,11 +143,9 @@ def test_other_cases_on_the_sides_are_findings(gate: Gate) -> None:
 
 
 def test_a_calibration_tells_the_noise_and_what_it_hides(gate: Gate) -> None:
-    script = gate.script("base", [{"case": "*", "time_s": [0.002], "spread": 0.01}]).removeprefix("env:").split("=")
-    command = [sys.executable, "-m", "benchsuite", "calibrate", str(gate.folder / "paper.yaml"), "--device", "fake"]
-    env = {**os.environ, "BENCHSUITE_CACHE": str(gate.folder / "cache"), script[0]: script[1]}
-    command += ["--pairs", "8", "--json", "-o", str(gate.folder / "out")]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    name, path = gate.script("base", [{"case": "*", "time_s": [0.002], "spread": 0.01}]).removeprefix("env:").split("=")
+    words = ["calibrate", "paper.yaml", "--device", "fake", "--pairs", "8", "--json", "-o", "out"]
+    done = gate.call(*words, **{name: path})
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["measured_pairs"] == 8
@@ -165,9 +172,7 @@ def test_a_calibration_tells_the_noise_and_what_it_hides(gate: Gate) -> None:
 def test_what_cannot_be_compared_is_said(tmp_path: Path, words: list[str], code: int, message: str) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     (tmp_path / "paper.yaml").write_text(SUITE)
-    command = [sys.executable, "-m", "benchsuite", "gate", "paper.yaml", *words]
-    env = {**os.environ, "BENCHSUITE_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = command.call("gate", "paper.yaml", *words, folder=tmp_path, BENCHSUITE_CACHE=str(tmp_path / "cache"))
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -226,10 +231,10 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("head", "code"), [("slower", 1), ("comment", 0)])
 def test_commits_of_a_project_are_compared_each_as_it_was(project: Path, head: str, code: int) -> None:
-    command = [sys.executable, "-m", "benchsuite", "gate", "suite.yaml", "--base", "first", "--head", head]
+    words = [sys.executable, "-m", "benchsuite", "gate", "suite.yaml", "--base", "first", "--head", head]
     env = {**os.environ, "BENCHSUITE_CACHE": str(project.parent / "cache")}
     done = subprocess.run(
-        [*command, "-o", "out", "--json", "--pairs=20"],
+        [*words, "-o", "out", "--json", "--pairs=20"],
         env=env,
         cwd=project,
         capture_output=True,
