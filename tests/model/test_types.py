@@ -92,6 +92,7 @@ def states(model: GPT, tokens: Tensor) -> Tensor:
         return model(tokens)[0, -64:].double()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", components.variants("position"))
 def test_every_way_to_sixteen_bits_gives_the_same(name: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM

@@ -359,6 +359,7 @@ def test_parquet_with_odd_columns_is_refused(tmp_path: Path) -> None:
             list(read_documents(tmp_path / "a.parquet"))
 
 
+@pytest.mark.slow
 def test_a_damaged_corpus_is_read_or_refused(tmp_path: Path) -> None:
     """Bytes changed, cut off and put in, in every format: documents or one message."""
     pq.write_table(

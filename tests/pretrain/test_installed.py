@@ -162,6 +162,7 @@ def first(kind: str, count: int) -> list[str]:
     return list(itertools.islice(documents(kind, (path for path, _ in source_files())), count))
 
 
+@pytest.mark.slow
 def test_order_is_fixed_and_mixes_packages() -> None:
     files = [path for path, _ in source_files()]
     assert files == [path for path, _ in source_files()]

@@ -141,6 +141,7 @@ def test_every_architecture_learns_every_objective(architecture: str, objective:
     assert log.text_tokens <= log.tokens
 
 
+@pytest.mark.slow
 def test_a_causal_decoder_goes_on_as_a_prefix_decoder() -> None:
     spec = ModelSpec(layers=1, width=16, heads=2, vocab=24, seq=8, position="t5")
     first, _ = train(spec, COUNTING, TrainConfig(tokens=6_400, batch=8, lr=1e-2), seed=0)

@@ -252,6 +252,7 @@ def test_no_run_is_an_error():
         join([])
 
 
+@pytest.mark.slow
 def test_curves_are_thinned_but_keep_their_ends(small, edit):
     def lengthen(rows):
         for row in rows:

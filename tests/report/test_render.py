@@ -84,6 +84,7 @@ def test_write_gives_three_files_and_the_json_is_the_document(small):
     assert json.loads(paths["json"].read_text()) == join([small])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["html", "md", "json"])
 def test_rendering_is_deterministic(quick, name):
     assert render(join([quick]), name) == render(join([quick]), name)
@@ -186,6 +187,7 @@ def test_one_seed_promises_nothing(tmp_path):
     assert "four times in five;" not in text
 
 
+@pytest.mark.slow
 def test_an_absurd_speed_does_not_break_the_figure(small, edit):
     def absurd(rows):
         for row in rows:

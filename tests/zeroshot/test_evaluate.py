@@ -92,6 +92,7 @@ def test_guessing_is_one_over_the_choices(make_model: Callable[..., GPT], bpe: T
     assert result.random_acc == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 3)
 
 
+@pytest.mark.slow
 def test_the_batch_size_does_not_matter(make_model: Callable[..., GPT], bpe: Tokenizer, folder: Path) -> None:
     model = make_model(position="alibi")
     assert evaluate(model, bpe, folder, batch_tokens=1) == evaluate(model, bpe, folder, batch_tokens=100_000)
