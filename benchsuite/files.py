@@ -1,12 +1,12 @@
-"""Files in folders that are ours: a run's, the cache's, a model's.
+"""Read, write and remove files in the folders of benchsuite: a run, the cache, a model.
 
-    folder = files.real(Path("runs/latest"))         # the user's own links are followed, once, here
+    folder = files.real(Path("runs/latest"))         # follow the user's own links, once, here
     with open(files.open_(folder / "log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab") as log: ...
 
-Links on the way to a path that a user gives are the user's own: `real` and `named` resolve them. Below that, nothing is
-written, truncated or removed through a link, since the folder may come from elsewhere, with links laid for us: every
-function here opens each folder of its path relative to the one before and raises UserError where one is a link. The
-same goes for a file with a second name (a hard link), whose other name may be anybody's.
+`real` and `named` resolve the links in a path that a user gives. Below that path nothing is written, truncated or
+removed through a symbolic link, because the folder may come from somebody else: every function opens each folder of its
+path relative to the one before and raises UserError if one is a link. A file with a second name (a hard link) is
+refused in the same way.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ HINT = "remove it, or give a folder without it; nothing was written or removed t
 
 
 def real(folder: Path | str) -> Path:
-    """The folder that a user means by `folder`: absolute, its links followed. It need not exist."""
+    """Return the absolute path of `folder` with its links resolved. The folder need not exist."""
     return Path(os.path.realpath(folder))
 
 
 def named(path: Path | str) -> Path:
-    """The file that a user means by `path`: absolute, the links of its folders followed, its own not."""
+    """Return the absolute path of the file `path`, with the links of its folders resolved but not its own."""
     path = Path(path)
     return real(path.parent) / path.name if path.name else real(path)
 
 
 @contextlib.contextmanager
 def opened(folder: Path, *, make: bool = False) -> Iterator[int]:
-    """A handle of `folder`, for the `dir_fd` of others; with `make` what of it is not there is made.
+    """Open `folder` and yield its descriptor, for use as `dir_fd`; with `make`, create missing folders.
 
-    Raises UserError where a part of it is a link, OSError where it cannot be opened.
+    Raises UserError if a part of the path is a link, OSError if it cannot be opened.
     """
     parts = folder.absolute().parts
     at = Path(parts[0])
@@ -69,15 +69,18 @@ def opened(folder: Path, *, make: bool = False) -> Iterator[int]:
 
 
 def make(folder: Path) -> None:
-    """Makes `folder` and what is missing on the way to it. Raises UserError where a part of it is a link, OSError where
-    it cannot be made."""
+    """Create `folder` and its missing parents. Raises UserError if a part of the path is a link, OSError if it cannot
+    be created."""
     with opened(folder, make=True):
-        """It is there."""
+        pass
 
 
 def open_(path: Path, flags: int) -> int:
-    """A handle of the file `path`, opened with `flags`; it is a regular file, and one that is written to has no second
-    name. Raises UserError where it is another, or in its path is a link, OSError where it cannot be opened."""
+    """Open the regular file `path` with `flags` and return its descriptor.
+
+    Raises UserError if it is not a regular file, if it is opened for writing and has a second name, or if a part of the
+    path is a link; OSError if it cannot be opened.
+    """
     with opened(path.parent) as folder:
         _refuse_link(path.name, folder, path)
         try:  # truncated only once it is known to be ours; a pipe that nobody writes to must not stop us
@@ -100,14 +103,14 @@ def open_(path: Path, flags: int) -> int:
 
 
 def write(path: Path, text: str) -> None:
-    """Writes `text` to the file `path`, not atomically. Raises as `open_` does, and OSError where the disk is full."""
+    """Write `text` to the file `path`, not atomically. Raises as `open_` does, and OSError if the disk is full."""
     with open(open_(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def read(path: Path) -> bytes:
-    """What the file `path` holds; links are followed, as reading harms nobody. Raises UserError where it is no regular
-    file, which might never end, and OSError where it cannot be read."""
+    """Return the content of the file `path`, following links. Raises UserError if it is not a regular file, which may
+    have no end, and OSError if it cannot be read."""
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise UserError(f"{path} is not a file, which it should be")
@@ -115,7 +118,7 @@ def read(path: Path) -> bytes:
 
 
 def remove(path: Path) -> None:
-    """Removes the file `path` where it is there. Raises UserError where it or a part of its path is a link."""
+    """Remove the file `path` if it exists. Raises UserError if it or a part of its path is a link."""
     with contextlib.suppress(FileNotFoundError), opened(path.parent) as folder:
         _refuse_link(path.name, folder, path)
         try:
@@ -125,8 +128,8 @@ def remove(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Removes the folder `path`, where it is there, with all that is in it; of a link in it only the link. Raises
-    UserError where it or a part of its path is a link, OSError where something cannot be removed."""
+    """Remove the folder `path`, if it exists, and its content; links inside are removed, not followed. Raises UserError
+    if it or a part of its path is a link, OSError if something cannot be removed."""
     with contextlib.suppress(FileNotFoundError), opened(path.parent) as folder:
         _refuse_link(path.name, folder, path)
         if stat.S_ISDIR(os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_mode):
@@ -136,7 +139,7 @@ def remove_tree(path: Path) -> None:
 
 
 def empty(folder: Path, keep: Collection[str] = ()) -> None:
-    """Removes what is in `folder`, where it is there, but for the names in `keep`. Raises as `remove_tree` does."""
+    """Remove the content of `folder`, if it exists, except the names in `keep`. Raises as `remove_tree` does."""
     with contextlib.suppress(FileNotFoundError), opened(folder) as handle:
         names = set(os.listdir(handle)) - set(keep)  # noqa: PTH208 - of a handle
         for name in sorted(names):
@@ -144,8 +147,8 @@ def empty(folder: Path, keep: Collection[str] = ()) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Gives the file or folder `source` the name `target`, in one step that lasts; a file there is replaced. Raises
-    UserError where either is a link or leads through one, OSError where it cannot be done."""
+    """Rename the file or folder `source` to `target` atomically and sync both folders; a file at `target` is replaced.
+    Raises UserError if either is a link or leads through one, OSError if it cannot be renamed."""
     with opened(source.parent) as before, opened(target.parent) as after:
         for path, folder in ((source, before), (target, after)):
             _refuse_link(path.name, folder, path)
@@ -159,7 +162,7 @@ def move(source: Path, target: Path) -> None:
 
 
 def check(path: Path) -> None:
-    """Raises UserError where a file cannot take the place of `path`: it is a link, a folder, a device."""
+    """Raise UserError if `path` cannot be replaced by a file, because it is a link, a folder or a device."""
     with opened(path.parent) as folder:
         _refuse_link(path.name, folder, path)
         with contextlib.suppress(FileNotFoundError):
@@ -168,13 +171,13 @@ def check(path: Path) -> None:
 
 
 def no_link(path: Path) -> None:
-    """Raises UserError where `path` is a link, or leads through one, OSError where its folder cannot be opened."""
+    """Raise UserError if `path` is a link or leads through one, OSError if its folder cannot be opened."""
     with opened(path.parent) as folder:
         _refuse_link(path.name, folder, path)
 
 
 def sync(handle: int) -> None:
-    """Waits until the disk has what the file or folder `handle` holds; some file systems do not sync folders."""
+    """Flush the file or folder `handle` to the disk, if its file system can sync it."""
     try:
         os.fsync(handle)
     except OSError as error:
@@ -193,7 +196,7 @@ def _made(name: str, folder: int, flags: int, at: Path) -> int:
 
 
 def _refuse_link(name: str, folder: int, path: Path) -> None:
-    """Raises UserError where `name` in `folder` is a link."""
+    """Raise UserError if `name` in `folder` is a link."""
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             target = os.readlink(name, dir_fd=folder)
@@ -201,5 +204,5 @@ def _refuse_link(name: str, folder: int, path: Path) -> None:
 
 
 def _raise(error: OSError, path: Path) -> NoReturn:
-    """The error with the whole path, which a handle does not tell."""
+    """Raise the error again with the whole path, which a descriptor does not have."""
     raise OSError(error.errno, error.strerror, str(path)) from error

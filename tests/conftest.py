@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["support.golden", "support.runs", "support.tiers"]
 HERE = Path(__file__).parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("BENCHSUITE_KERNELS_CACHE", str(Path(__file__).parents[1] / "build" / "kernels"))

@@ -11,6 +11,8 @@ import pytest
 from benchsuite.errors import UserError
 from benchsuite.locks import machine_lock, run_lock
 
+pytestmark = pytest.mark.slow
+
 HOLD = """
 import sys
 from benchsuite.locks import machine_lock

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.command import call
+
+pytestmark = pytest.mark.slow
 
 TESTS = """
 import os, time
@@ -52,9 +55,8 @@ def session(folder: Path, *words: str, **variables: str) -> subprocess.Completed
 
 
 def gate(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "BENCHSUITE_CACHE": str(folder / "cache"), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "benchsuite", *words]
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    """A gate in this process; its sides are asked and measured in theirs."""
+    return call(*words, folder=folder, BENCHSUITE_CACHE=str(folder / "cache"))
 
 
 def test_a_session_times_checks_and_fills_pytest_benchmark(tests: Path) -> None:
@@ -109,8 +111,8 @@ def test_of_another_speed(speed):
         ("--benchmark-only", "many", "1 failed, 1 passed, 1 skipped"),
         ("--benchmark-skip", 0, "1 passed, 2 skipped"),
         ("--benchmark-disable", 2, "1 failed, 2 passed"),
-        ("-n2", 2, "1 failed, 2 passed"),
-        ("-n2 -p no:benchmark", 2, "1 failed, 2 passed"),
+        ("-n1", 2, "1 failed, 2 passed"),
+        ("-n1 -p no:benchmark", 2, "1 failed, 2 passed"),
         ("-p no:benchmark", "many", "1 failed, 2 passed"),
     ],
 )
@@ -198,28 +200,15 @@ def test_server(speed, name):
 def test_each_pair_has_servers_of_its_own_which_all_cases_share(tests: Path) -> None:
     """What a server hands down to its children leans to one side: between equals it must differ from pair to pair."""
     (tests / "test_servers.py").write_text(SERVERS)
-    command = [sys.executable, "-m", "benchsuite", "gate", "test_servers.py", "--base=.", "--pairs=4", "-o", "out"]
-    env = {**os.environ, "BENCHSUITE_CACHE": str(tests / "cache")}
-    done = subprocess.run(command, cwd=tests, env=env, capture_output=True, text=True, check=False)
+    done = gate(tests, "gate", "test_servers.py", "--base=.", "--pairs=2", "-o", "out")
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in (tests / "servers").read_text().splitlines()]
     cases = {server: {name for name, theirs in rows if theirs == server} for _, server in rows}
-    assert list(cases.values()) == [{"a", "b"}] * 8, "two servers for each of four pairs"
+    assert list(cases.values()) == [{"a", "b"}] * 4, "two servers for each of two pairs"
 
 
 def test_what_a_test_does_wrong_is_a_finding(tests: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "benchsuite",
-        "gate",
-        "test_it.py",
-        "--base=.",
-        "--only=*wrong",
-        "--only=*elsewhere",
-    ]
-    env = {**os.environ, "BENCHSUITE_CACHE": str(tests / "cache")}
-    done = subprocess.run([*command, "-o", "out"], cwd=tests, env=env, capture_output=True, text=True, check=False)
+    done = gate(tests, "gate", "test_it.py", "--base=.", "--only=*wrong", "--only=*elsewhere", "-o", "out")
     assert done.returncode == 5, done.stderr
     findings = {f["case"]: f for f in json.loads((tests / "out" / "gate.json").read_text())["findings"]}
     assert findings["test_it.py::test_wrong"]["kind"] == "unmeasured"
@@ -283,10 +272,8 @@ def test_equal(speed):
 
 def test_what_the_fixture_is_given_is_part_of_the_case(tests: Path) -> None:
     (tests / "test_given.py").write_text(GIVEN)
-    command = [sys.executable, "-m", "benchsuite", "gate", "test_given.py", "--base=env:SIDE=base"]
-    command += ["--head=env:SIDE=head", "--pairs=2", "-o", "out"]
-    env = {**os.environ, "BENCHSUITE_CACHE": str(tests / "cache")}
-    done = subprocess.run(command, cwd=tests, env=env, capture_output=True, text=True, check=False)
+    sides = ("--base=env:SIDE=base", "--head=env:SIDE=head")
+    done = gate(tests, "gate", "test_given.py", *sides, "--pairs=2", "-o", "out")
     assert done.returncode == 0, done.stderr
     document = json.loads((tests / "out" / "gate.json").read_text())
     assert [row["case"] for row in document["cases"]] == ["test_given.py::test_equal"]
@@ -320,7 +307,10 @@ def test_what_is_printed_at_import_does_not_reach_the_gate(tests: Path) -> None:
     (tests / "test_noisy.py").write_text(
         NOISY + "\ndef test_quick(speed):\n    print(1)\n    speed(lambda: print(2))\n"
     )
-    done = gate(tests, "gate", "test_noisy.py", "--base=.", "--pairs=2", "-o", "out", "--json")
+    words = ["gate", "test_noisy.py", "--base=.", "--pairs=2", "-o", "out", "--json"]
+    command = [sys.executable, "-m", "benchsuite", *words]
+    env = {**os.environ, "BENCHSUITE_CACHE": str(tests / "cache")}
+    done = subprocess.run(command, cwd=tests, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)["cases"]
     assert row["pairs"] == 2

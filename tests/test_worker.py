@@ -15,6 +15,8 @@ import torch
 
 from benchsuite import worker
 
+pytestmark = pytest.mark.slow
+
 MODULE = """
 import os, resource
 def measure(params):

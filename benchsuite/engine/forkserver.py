@@ -1,14 +1,15 @@
-"""A process that has torch imported, has run nothing on it, and forks a child for each job.
+"""Import torch once and fork a child process for each job.
 
     python -m benchsuite.engine.forkserver --fd 5 --preload benchsuite.measure.speed,benchsuite.cuda_ext:load
 
-Importing torch takes seconds and a fork milliseconds, so a fresh process for every replicate stays cheap. What a fork
-would spoil must not have happened here: no thread pool, no CUDA context. `ready` checks it.
+Importing torch takes seconds and a fork takes milliseconds, so a fresh process for every replicate stays cheap. Before
+it forks, the server must not start a thread pool or a CUDA context, which do not survive a fork; `ready` checks this.
 
-Packets on the socket `fd` are JSON. In: {"run": job name, "file": job file} with the progress pipe's end attached,
-and {"kill": job name}. Out: {"ready": …} or {"failed": reason}, then {"started": job name, "pid": …} and {"ended":
-job name, "returncode": negative for a signal}. When the other end closes, every job is killed. Each job has a process
-of its own above it, which ends what the job leaves behind (`benchsuite.engine.nanny`).
+Packets on the socket `fd` are JSON. The server receives {"run": job name, "file": job file}, with the write end of the
+progress pipe attached, and {"kill": job name}. It sends {"ready": …} or {"failed": reason}, then {"started": job name,
+"pid": …} and {"ended": job name, "returncode": negative for a signal}. When the other end closes, every job is killed.
+Each job runs below a supervisor of its own, which ends the processes that the job leaves behind
+(`benchsuite.engine.nanny`).
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def main() -> None:
 
 
 def ready(preload: list[str]) -> dict[str, Any]:
-    """Imports the modules, calls the functions (`module:function`), and checks that a fork is safe. Raises RuntimeError
-    where it is not."""
+    """Import the modules, call the functions (`module:function`), and check that a fork is safe. Raises RuntimeError if
+    it is not."""
     for name in preload:
         module, _, function = name.partition(":")
         imported = importlib.import_module(module)
@@ -79,7 +80,7 @@ def ready(preload: list[str]) -> dict[str, Any]:
 
 
 def threads() -> list[str]:
-    """Names of this process's threads beside the main one that are not known to be harmless."""
+    """Return the names of this process's threads, except the main one and those known to survive a fork."""
     tasks = Path("/proc/self/task")
     if not tasks.exists():
         return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
@@ -89,7 +90,7 @@ def threads() -> list[str]:
 
 
 class Server:
-    """The loop: packets in, children out."""
+    """Receive packets, fork children, and report their ends."""
 
     def __init__(self, link: socket.socket) -> None:
         self.link = link
@@ -140,7 +141,7 @@ class Server:
         _send(self.link, {"started": name, "pid": pid})
 
     def child(self, server: int, file: str, progress: int | None) -> NoReturn:
-        """The job, in its own session, below its nanny; never returns."""
+        """Run the job in its own session, below its nanny. Never returns."""
         status = 1
         try:
             os.setsid()
@@ -160,7 +161,7 @@ class Server:
             os._exit(status)
 
     def reap(self) -> None:
-        """Tells of every job that has ended."""
+        """Report every job that has ended."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -187,7 +188,7 @@ class Server:
 
 
 def _end(pid: int) -> None:
-    """Has a nanny end its job, even one that the job has stopped."""
+    """Tell a nanny to end its job, and wake the nanny if the job has stopped it."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
         os.kill(pid, signal.SIGCONT)

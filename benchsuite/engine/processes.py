@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from benchsuite import files
 from benchsuite.engine import outcome
@@ -28,8 +28,9 @@ LOG_BYTES = 64 * 1024**2  # of output that a job may write before it is ended
 LOST = "lost"  # the status of a job that died with its fork server
 
 
-class Observer(Protocol):
-    """The display of a run. Every method is called from the thread that runs it."""
+class Observer:
+    """The display of a run, which shows nothing. A subclass overrides what it shows; every method is called from the
+    thread that runs the jobs."""
 
     def begin(self, total: int, done: int) -> None: ...
     def more(self, count: int) -> None: ...
@@ -37,17 +38,7 @@ class Observer(Protocol):
     def progressed(self, job: Job, fraction: float) -> None: ...
     def ended(self, job: Job, record: Record | None) -> None: ...
     def tick(self, remaining_s: float, honest: bool) -> None: ...
-
-
-class Silent(Observer):
-    """Show nothing."""
-
-    def begin(self, total: int, done: int) -> None: ...
-    def more(self, count: int) -> None: ...
-    def started(self, job: Job) -> None: ...
-    def progressed(self, job: Job, fraction: float) -> None: ...
-    def ended(self, job: Job, record: Record | None) -> None: ...
-    def tick(self, remaining_s: float, honest: bool) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass

@@ -40,12 +40,6 @@ class LineProgress(Observer):
     def more(self, count: int) -> None:
         self.total += count
 
-    def started(self, job: Job) -> None:
-        """Nothing to show: the end is shown."""
-
-    def progressed(self, job: Job, fraction: float) -> None:
-        """Nothing to show: the end is shown."""
-
     def ended(self, job: Job, record: Record | None) -> None:
         if job.case is None:
             if record is not None:
@@ -62,9 +56,6 @@ class LineProgress(Observer):
 
     def tick(self, remaining_s: float, honest: bool) -> None:
         self.left = f" · {_left(remaining_s, honest)}"
-
-    def close(self) -> None:
-        """Nothing to clear away."""
 
 
 class LiveProgress(Observer):

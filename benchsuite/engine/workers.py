@@ -1,4 +1,4 @@
-"""Where jobs run: children of the fork server, or processes started cold. Both isolate them in the same way.
+"""Run jobs as children of a fork server, or as processes started cold. Both isolate jobs in the same way.
 
 workers = ForkWorkers(preload=("benchsuite.measure.speed",))
 workers.start("3f2a-0", job_file)
@@ -46,15 +46,15 @@ NETWORK = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 def environment(*, network: bool = False) -> dict[str, str]:
-    """The environment of workers: this process's with `ENVIRONMENT`, and not tied to a git repository; `network` leaves
-    the hub reachable."""
+    """Return this process's environment with `ENVIRONMENT` and without git's variables; `network` keeps the hub
+    reachable."""
     pinned = {key: value for key, value in ENVIRONMENT.items() if not (network and key in NETWORK)}
     return {**git.environment(), **pinned}
 
 
 @dataclass(frozen=True)
 class Progressed:
-    """A job told the fraction that it has done."""
+    """A job reported the fraction of its work that is done."""
 
     name: str
     fraction: float
@@ -72,7 +72,7 @@ Event = Progressed | Ended
 
 
 class Workers(Protocol):
-    """What the scheduler needs of a place where jobs run."""
+    """The interface of a group of worker processes, as the scheduler uses it."""
 
     def warm(self) -> None: ...
     def start(self, name: str, file: Path) -> None: ...
@@ -89,14 +89,14 @@ def make(
     python: str = sys.executable,
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Workers:
-    """The best that this system has: a fork server on Linux, cold processes elsewhere. `python` is the interpreter that
-    the jobs run in, `variables` are laid over their environment."""
+    """Return a fork server on Linux, cold processes elsewhere. `python` is the interpreter of the jobs; `variables` are
+    added to their environment."""
     options: dict[str, Any] = {"network": network, "python": python, "variables": variables}
     return ForkWorkers(preload, **options) if platform.system() == "Linux" else ColdWorkers(**options)
 
 
 class Routed:
-    """Trainings at one place, all other jobs at another."""
+    """Run trainings on one group of workers and all other jobs on another."""
 
     def __init__(self, others: Workers, trainings: Workers) -> None:
         self._places = others, trainings
@@ -118,7 +118,7 @@ class Routed:
         return name in self._of and self._of[name].waiting(name)
 
     def events(self, timeout_s: float) -> list[Event]:
-        """What happened at either; the one that has jobs is waited for."""
+        """Return the events of both groups; wait for the group that has jobs."""
         others, trainings = self._places
         training = any(place is trainings for place in self._of.values())
         events = trainings.events(0.0) + others.events(min(timeout_s, 0.1) if training else timeout_s)
@@ -140,7 +140,7 @@ class _Pipes:
         self._ends: dict[str, int] = {}
 
     def open(self, name: str) -> int:
-        """Returns the end that the job writes to; the caller closes it once the job has it."""
+        """Return the write end of a new pipe; the caller closes it once the job has it."""
         ours, theirs = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(ours, False)
         self._ends[name] = ours
@@ -177,9 +177,9 @@ class _Killed(Exception):  # noqa: N818 - what became of a server
 
 
 class ForkWorkers:
-    """Jobs as children of a fork server, which is started with the first job and again when it has died.
+    """Run jobs as children of a fork server, which starts with the first job and again after it has died.
 
-    Raises UserError where the server cannot start.
+    Raises UserError if the server cannot start.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class ForkWorkers:
         self._lost: list[Event] = []
 
     def warm(self) -> None:
-        """Starts the server where there is none, so that no job's time holds it."""
+        """Start the server if it is not running, so that no job's time includes the start."""
         if self._link is None:
             self._launch()
 
@@ -221,11 +221,11 @@ class ForkWorkers:
                 self._link.send(json.dumps({"kill": name}).encode())
 
     def waiting(self, name: str) -> bool:
-        """Jobs begin at once."""
+        """Return False: jobs begin at once."""
         return False
 
     def events(self, timeout_s: float) -> list[Event]:
-        """What happened, at the latest after `timeout_s`."""
+        """Return what happened, after `timeout_s` at the latest."""
         events, self._lost = self._lost, []
         for key, _ in self._pipes.selector.select(0 if events else timeout_s):
             if key.data is not None:
@@ -240,7 +240,7 @@ class ForkWorkers:
         return events
 
     def close(self) -> None:
-        """Kills all jobs and ends the server."""
+        """Kill all jobs and end the server."""
         if self._link is not None:
             self._pipes.selector.unregister(self._link)
             self._link.close()
@@ -257,11 +257,11 @@ class ForkWorkers:
 
     @property
     def pid(self) -> int | None:
-        """The server's process id; None while there is none."""
+        """The server's process id, or None if it is not running."""
         return self._server.pid if self._server else None
 
     def _launch(self) -> socket.socket:
-        """Starts the server, once more where it was killed while it started. Raises UserError where it cannot start."""
+        """Start the server, and retry once if it is killed while it starts. Raises UserError if it cannot start."""
         try:
             return self._started()
         except _Killed:
@@ -311,7 +311,7 @@ class ForkWorkers:
         return ours
 
     def _fail(self, reason: str | None, said: IO[bytes]) -> None:
-        """The server did not come up: raises what it said, _Killed where a signal ended it."""
+        """Raise the reason why the server did not start: its last output, or _Killed if a signal ended it."""
         code = self._forget()  # it has closed its end of the socket, or told why it ends
         if code < 0:
             raise _Killed(-code)
@@ -321,7 +321,7 @@ class ForkWorkers:
         raise UserError(f"the workers cannot start: {reason or last[0]}", hint="`benchsuite doctor` may know more")
 
     def _forget(self) -> int:
-        """Waits for the end of a server that did not come up; returns its exit status, negative for a signal."""
+        """Wait for the end of a server that did not start; return its exit status, negative for a signal."""
         assert self._server is not None
         assert self._link is not None
         code = self._server.wait()
@@ -343,15 +343,15 @@ class ForkWorkers:
         return Ended(name, returncode)
 
     def _died(self) -> None:
-        """The server is gone; the kernel has told its children, which end their jobs and themselves."""
+        """Count the death of the server and end its jobs: the kernel signals its children, which kill them."""
         self.deaths += 1
         self._lost += [self._ended(name, None) for name in self._pipes.names()]
         self.close()
 
 
 class ColdWorkers:
-    """Jobs as processes of their own, each importing what it needs: for systems where forking torch is not safe. With
-    `ranks` each job is so many processes, started by torchrun."""
+    """Start a new process for each job, on systems where forking torch is not safe. With `ranks`, torchrun starts that
+    many processes for each job."""
 
     def __init__(
         self,
@@ -370,7 +370,7 @@ class ColdWorkers:
         self._pipes = _Pipes()
 
     def warm(self) -> None:
-        """Nothing can be made ready."""
+        """Do nothing: cold processes have no preparation."""
 
     def start(self, name: str, file: Path) -> None:
         theirs = self._pipes.open(name)
@@ -395,11 +395,11 @@ class ColdWorkers:
             self._end(self._processes[name])
 
     def waiting(self, name: str) -> bool:
-        """Jobs begin at once."""
+        """Return False: jobs begin at once."""
         return False
 
     def events(self, timeout_s: float) -> list[Event]:
-        """What happened, at the latest after `timeout_s`."""
+        """Return what happened, after `timeout_s` at the latest."""
         events: list[Event] = []
         deadline = time.monotonic() + timeout_s
         while not events:
@@ -415,7 +415,7 @@ class ColdWorkers:
         return events
 
     def close(self) -> None:
-        """Kills all jobs."""
+        """Kill all jobs."""
         for process in self._processes.values():
             self._end(process)
         for name, process in self._processes.items():
@@ -425,6 +425,6 @@ class ColdWorkers:
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
-        """Has the nanny end its job, even one that the job has stopped."""
+        """Tell the nanny to end its job, and wake the nanny if the job has stopped it."""
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGCONT)

@@ -1,1 +1,1 @@
-"""Is head slower than base? Two sides, measured in pairs of processes until each case is decided."""
+"""Decide whether head is slower than base: measure both in pairs of processes until each case is decided."""

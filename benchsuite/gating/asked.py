@@ -1,8 +1,8 @@
-"""What a gate asks one of its sides, in that side's own interpreter and folder.
+"""Answer a question of a gate about one of its sides, in that side's own interpreter and folder.
 
-`python -m benchsuite.gating.asked FILE QUESTION` writes the answer into FILE as JSON, {"answer": …}, or, where the user
-can mend what is wrong, {"error": …, "hint": …, "exit_code": …}. Nothing is said on stdout, which belongs to whatever is
-imported on the way: plug-ins and tests may print, and where one ends Python there is no FILE.
+`python -m benchsuite.gating.asked FILE QUESTION` writes {"answer": …} to FILE as JSON or, for an error that the user
+can fix, {"error": …, "hint": …, "exit_code": …}. It writes nothing to stdout, because the plug-ins and tests that it
+imports may print there. If one of them ends Python, there is no FILE.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from benchsuite.errors import UserError
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
-    """The answer to {"what": "fingerprint"}, {"what": "tests", "arguments": […]} or {"what": "suite", "suite": …,
-    "device": …, "only": […], "sets": […]}. Raises UserError where the user can mend what is wrong."""
+    """Answer {"what": "fingerprint"}, {"what": "tests", "arguments": […]} or {"what": "suite", "suite": …, "device": …,
+    "only": […], "sets": […]}. Raises UserError for an error that the user can fix."""
     match question["what"]:
         case "fingerprint":
             from benchsuite.hardware.fingerprint import fingerprint

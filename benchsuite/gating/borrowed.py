@@ -1,8 +1,8 @@
-"""How the environment of a commit borrows all else that is installed where the gate was called.
+"""Make the other packages of the caller's environment importable in the environment of a commit.
 
-This file is copied into that environment, with `borrowed.json` beside it, and run when its interpreter starts; so it
-uses the standard library alone. What the commit itself installs must win, however it is installed: an editable finder
-that is appended to `sys.meta_path` loses to any ordinary copy on the path, and one that is put in front wins over all.
+This file is copied into that environment together with `borrowed.json`, and runs when its interpreter starts, so it
+uses the standard library only. The packages that the commit installs must take precedence, however they are installed:
+an editable finder at the end of `sys.meta_path` loses to any ordinary copy on the path, and one at its front wins.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 
 class Elsewhere:
-    """A finder that finds the modules of the project everywhere but in the `folders` that are borrowed."""
+    """Find the modules of the project everywhere except in the borrowed `folders`."""
 
     def __init__(self, names: Sequence[str], folders: Sequence[str]) -> None:
         self.names = frozenset(names)
@@ -42,8 +42,8 @@ class Elsewhere:
 
 
 def install() -> None:
-    """Do what borrowed.json says: `folders` to borrow, `left_out` path files in them, `names` of modules that they
-    must not give, and `moved`, entries of the path in the caller's checkout, each with its counterpart or null."""
+    """Apply borrowed.json: borrow from `folders`, except the path files in `left_out` and the modules in `names`, and
+    replace each path entry in `moved`, which lies in the caller's checkout, by its counterpart, or drop it if null."""
     about: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
     ordinary: Any = PathFinder
     at = sys.meta_path.index(ordinary)

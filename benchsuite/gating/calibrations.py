@@ -1,4 +1,4 @@
-"""What `benchsuite calibrate` found, kept in the cache so that a gate on the same machine can say what it is worth."""
+"""Keep the results of `benchsuite calibrate` in the cache, so that a gate on the same machine can state its power."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchsuite.cache import cache_dir, digest, write_atomically
 
 
 def keep(document: Mapping[str, Any], device: str, identity: Mapping[str, Any]) -> Path:
-    """Keeps a calibration of this machine's `device`; one of the same cases by the same rule is replaced."""
+    """Store a calibration of this machine's `device`, replacing one of the same cases with the same rule."""
     path = _path([*sorted(document["cases"]), document["rule"]], device, identity)
     with write_atomically(path) as temporary:
         kept = {**document, "created": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -23,8 +23,8 @@ def keep(document: Mapping[str, Any], device: str, identity: Mapping[str, Any]) 
 def find(
     cases: Sequence[str], device: str, identity: Mapping[str, Any], rule: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """The youngest calibration of this machine that knows all of `cases`, by the same margin and chances as `rule`'s
-    (what a gate finds depends on them); None where there is none."""
+    """Return the latest calibration of this machine that has all of `cases` and the margin and error rates of `rule`,
+    on which the power of a gate depends; None if there is none."""
     counts = ("margin", "false_alarm")
     found = []
     for path in cache_dir("calibrations").glob(f"{_machine(device, identity)}-*.json"):

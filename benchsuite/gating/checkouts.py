@@ -1,8 +1,8 @@
-"""A commit as a folder of its own, complete or refused, made without a word written into the repository it comes from.
+"""Check a commit out completely into a folder of its own, or refuse, without writing to the caller's repository.
 
-The folder is a repository of its own that borrows the objects of the caller's. So it needs no network and no ref that
-names the commit (a shallow checkout on a CI runner has none), and neither hooks, sparse patterns, a bisection nor the
-state of the working tree have a part in it.
+The folder is a separate repository that borrows the objects of the caller's. It therefore needs no network and no ref
+to the commit (a shallow checkout on a CI runner has none), and hooks, sparse patterns, a bisection or the state of the
+working tree do not affect it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SETTINGS = (
 
 
 def root() -> Path:
-    """The top of the working tree that the current folder is in. Raises UserError where it is in none."""
+    """Return the top folder of the current working tree. Raises UserError outside a repository."""
     done = git.run("rev-parse", "--show-toplevel")
     if done.returncode != 0:
         raise UserError(
@@ -38,8 +38,8 @@ def root() -> Path:
 
 
 def commit(ref: str, repository: Path) -> str:
-    """The hash of the commit that `ref` names. Raises UserError with exit code 4 where there is none, and says what a
-    shallow repository lacks."""
+    """Return the hash of the commit `ref`. Raises UserError with exit code 4 if there is none; in a shallow repository
+    the hint says how to fetch it."""
     done = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", folder=repository)
     if done.returncode == 0:
         return done.stdout.strip()
@@ -76,12 +76,12 @@ def make(repository: Path, commit: str, target: Path, name: str) -> None:
 
 
 def tracked(folder: Path) -> frozenset[str]:
-    """The files that git tracks in the repository at `folder`, relative to it, submodules included."""
+    """Return the files that git tracks in the repository at `folder` and its submodules, relative to `folder`."""
     return frozenset(git.run("ls-files", "-z", "--recurse-submodules", folder=folder).stdout.split("\0")[:-1])
 
 
 def _borrow(store: Path, target: Path, name: str) -> None:
-    """A repository in `target` with the objects, tags and settings of the git directory `store`."""
+    """Create a repository in `target` with the objects, tags and settings of the git directory `store`."""
 
     def asked(*words: str) -> str:
         return _ask(None, name, f"--git-dir={store}", *words)
@@ -112,7 +112,7 @@ def _borrow(store: Path, target: Path, name: str) -> None:
 
 
 def _fill_lfs(repository: Path, target: Path, name: str) -> None:
-    """Put the contents in the place of LFS's pointers."""
+    """Replace the pointers of Git LFS by their contents."""
     listed = git.run("ls-files", "-z", ":(attr:filter=lfs)", folder=target).stdout.split("\0")[:-1]
     common = Path(_ask(repository, name, "rev-parse", "--path-format=absolute", "--git-common-dir"))
     store = common / (git.run("config", "lfs.storage", folder=repository).stdout.rstrip("\n") or "lfs") / "objects"
@@ -135,7 +135,7 @@ def _fill_lfs(repository: Path, target: Path, name: str) -> None:
 
 
 def _submodules(repository: Path, store: Path, target: Path, name: str) -> None:
-    """Check the submodules out, from those of the caller."""
+    """Check out the submodules from the caller's submodules."""
     for line in git.run("ls-files", "--stage", "-z", folder=target).stdout.split("\0")[:-1]:
         about, _, path = line.partition("\t")
         mode, commit, _ = about.split()
@@ -162,7 +162,7 @@ def _pairs(text: str) -> list[tuple[str, str, str]]:
 
 
 def _holds(place: Path, commit: str) -> bool:
-    """Whether `place` is a repository of its own, or a git directory, that has the commit."""
+    """Return whether `place` is a repository or a git directory that has the commit."""
     if not place.is_dir() or not ((place / ".git").exists() or (place / "HEAD").is_file()):
         return False
     return git.run("cat-file", "-e", f"{commit}^{{commit}}", folder=place).returncode == 0

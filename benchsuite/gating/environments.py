@@ -1,10 +1,10 @@
-"""An environment for a commit: its own projects are installed in it, and all else comes from the environment of here.
+"""Create the environment of a commit: install its projects, and borrow all other packages from the current environment.
 
-What is a project of the repository is told by what is installed here from its folders, and by the nearest folder that
-has a pyproject.toml or a setup.py. Each is installed as it is here, editable or not. Two things could let the code of
-here into the environment of the commit, and both are closed: copies here, plain or editable, are hidden from it
-(`benchsuite.gating.borrowed`), and entries of the path that lie in the caller's checkout are replaced by those of the
-commit's. `benchsuite.gating.origins` then proves it.
+The projects of the repository are those that are installed from its folders in the current environment, and the nearest
+folder with a pyproject.toml or a setup.py. Each is installed in the same way as here, editable or not. Two things could
+bring the caller's code into the environment of the commit: installed copies, plain or editable, are hidden from it
+(`benchsuite.gating.borrowed`), and path entries in the caller's checkout are replaced by their counterparts in the
+commit's. `benchsuite.gating.origins` then proves that no other code is measured.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REDIRECTIONS = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIRE
 
 @dataclass(frozen=True)
 class Project:
-    """A project of the repository: `folder` relative to the top, and how it is installed here."""
+    """A project of the repository: its `folder`, relative to the top, and how it is installed in this environment."""
 
     folder: str
     name: str | None
@@ -68,13 +68,13 @@ class Commit:
         return next((self.home / "environment").glob("lib/python*/site-packages"))
 
     def distributions(self) -> list[metadata.Distribution]:
-        """The projects that are installed in the environment itself."""
+        """Return the projects that are installed in the environment itself."""
         return list(metadata.distributions(path=[str(self.packages)]))
 
     def counterpart(self, entry: str) -> str | None:
-        """What an entry of the module search path is for this commit: in the caller's checkout, the same folder of the
-        commit's, None where that has none; elsewhere itself. The environment of here and folders that git does not
-        track are no part of the checkout."""
+        """Return the counterpart of an entry of the module search path: for a folder in the caller's checkout, the same
+        folder of the commit, or None if it has none; for any other entry, the entry itself. The current environment and
+        folders that git does not track do not belong to the checkout."""
         place = Path(entry).absolute()
         kept = (sys.prefix, *folders())
         if not resolution.within(str(place), str(self.root)) or any(resolution.within(str(place), k) for k in kept):
@@ -86,7 +86,7 @@ class Commit:
         return None if tracked else str(place)
 
     def search_path(self) -> dict[str, str]:
-        """PYTHONPATH for this commit, as variables. An empty entry means the current folder."""
+        """Return PYTHONPATH for this commit, as variables. An empty entry means the current folder."""
         given = os.environ.get("PYTHONPATH")
         if not given:
             return {}
@@ -98,13 +98,13 @@ class Commit:
 
 
 def folders() -> list[str]:
-    """Where packages are installed here, the user's own folder too where Python looks into it."""
+    """Return the folders of installed packages, including the user's own if it is enabled."""
     own = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
     return [path for path in dict.fromkeys([*own, *site.getsitepackages()]) if Path(path).is_dir()]
 
 
 def projects(root: Path) -> list[Project]:
-    """The projects of the repository at `root`."""
+    """Return the projects of the repository at `root`."""
     found: dict[str, Project] = {}
     installed: dict[str, metadata.Distribution] = {}
     for distribution in metadata.distributions(path=folders()):
@@ -127,10 +127,10 @@ def projects(root: Path) -> list[Project]:
 
 
 def of(ref: str, say: Callable[[str], None]) -> Commit:
-    """The environment of the commit that `ref` names, made where there is none yet.
+    """Return the environment of the commit `ref`, and create it the first time.
 
-    It lies in the cache, under the commit's hash and what the environment of here is, and is made once. A commit that
-    needs other dependencies than are installed here wants an environment of its own, given as python:PATH.
+    It is kept in the cache under the commit's hash and a digest of the current environment. A commit that needs other
+    dependencies than those installed here needs an environment of its own, given as python:PATH.
     """
     root = checkouts.root()
     commit = checkouts.commit(ref, root)
@@ -167,7 +167,8 @@ def _make(made: Commit, known: Sequence[Project], say: Callable[[str], None]) ->
 
 
 def _install(made: Commit, folder: Path, editable: bool, *, pip: bool) -> None:
-    """Install a project with the build tools that are here, which needs no network, or with those that it asks for."""
+    """Install a project with the build tools of this environment, which needs no network, or else with those it
+    declares."""
     words = [sys.executable, "-m", "pip", "--python", str(made.python)] if pip else [str(made.python), "-m", "pip"]
     words += ["install", "--quiet", "--no-deps", "--ignore-installed", "--use-pep517", "--disable-pip-version-check"]
     mode = ["--editable"] if editable else []
@@ -182,7 +183,7 @@ def _install(made: Commit, folder: Path, editable: bool, *, pip: bool) -> None:
 
 
 def _borrow(made: Commit, known: Sequence[Project]) -> None:
-    """Write what the environment takes from here, which may have changed since it was made."""
+    """Write the list of what the environment borrows, which may have changed since it was created."""
     own = {resolution.name_of(distribution) for distribution in made.distributions()}
     own |= {project.name for project in known if project.name is not None and project.installed}
     names: set[str] = set()
@@ -209,7 +210,7 @@ def _borrow(made: Commit, known: Sequence[Project]) -> None:
 
 
 def _declared(folder: Path) -> str | None:
-    """The name that a project gives itself, as indexes compare it; None where it is computed."""
+    """Return the normalized name that a project declares, or None if its build computes it."""
     name = None
     try:
         about = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
@@ -225,7 +226,7 @@ def _declared(folder: Path) -> str | None:
 
 
 def _linked(root: Path) -> list[tuple[str, str]]:
-    """Projects in `root` that `setup.py develop` has linked: their folders, relative, and names."""
+    """Return the projects in `root` that `setup.py develop` has linked: relative folders and names."""
     found = []
     for link in (link for folder in folders() for link in Path(folder).glob("*.egg-link")):
         place, up = [*link.read_text(encoding="utf-8", errors="replace").splitlines(), "", ""][:2]

@@ -1,4 +1,4 @@
-"""Times of the same cases over many runs of one machine, oldest first."""
+"""Collect the times of the same cases over many runs of one machine, oldest first."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Series:
 
 
 def read(folders: Sequence[Path]) -> tuple[list[Series], list[str]]:
-    """A series for each case of the runs in `folders`, themselves or one level below, and notes on what was left out:
-    only runs on the machine of the youngest are compared. Raises UserError where there is no run."""
+    """Return a series for each case of the runs in `folders` or one level below, and notes on the runs left out: only
+    runs on the machine of the latest one are compared. Raises UserError if there is no run."""
     runs = sorted(_runs(folders), key=lambda found: found[1].created)
     if not runs:
         raise UserError("there is no run in these folders", hint="give run directories, or the folder that holds them")

@@ -1,4 +1,4 @@
-"""Which slowdowns a gate accepts, for all cases and for single ones."""
+"""Read the slowdowns that a gate accepts, for all cases and for single ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchsuite.stats.decisions import Rule
 
 
 class Own(BaseModel):
-    """What a line of a margins file says of the cases that its pattern fits."""
+    """An entry of a margins file: the rule of the cases that match its pattern."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,15 +33,15 @@ class Own(BaseModel):
 
 @dataclass(frozen=True)
 class Rules:
-    """The rule of all cases, and those of single ones; where several patterns fit, the last that says it counts."""
+    """The rule of all cases and those of single ones. If several patterns match, the last one with a value counts."""
 
     default: Rule
     own: tuple[Own, ...] = ()
 
     @classmethod
     def read(cls, default: Rule, path: Path | None) -> Rules:
-        """Rules with the margins of a YAML file: a list of {case: PATTERN, margin: 5%, catch: 10%, floor_s: 1e-5}.
-        Raises UserError."""
+        """Read the margins of a YAML file: a list of {case: PATTERN, margin: 5%, catch: 10%, floor_s: 1e-5}. Raises
+        UserError if it is not one."""
         if path is None:
             return cls(default)
         try:
@@ -56,7 +56,7 @@ class Rules:
         return rules
 
     def of(self, label: str) -> Rule:
-        """The rule of a case. Raises ValueError where its margin is not below what is to be caught."""
+        """Return the rule of a case. Raises ValueError if its margin is not below the slowdown to catch."""
         said: dict[str, float] = {}
         for own in self.own:
             if _fits(label, own.case):
@@ -66,7 +66,7 @@ class Rules:
         return replace(self.default, **said)
 
     def idle(self, labels: Iterable[str]) -> list[str]:
-        """The patterns that fit none of `labels`: most likely misspelt."""
+        """Return the patterns that match none of `labels`, which are probably misspelt."""
         known = list(labels)
         return [own.case for own in self.own if not any(_fits(label, own.case) for label in known)]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchsuite import __version__
 from benchsuite.engine import rings
-from benchsuite.engine.processes import Processes, Silent, now
+from benchsuite.engine.processes import Observer, Processes, now
 from benchsuite.engine.rings import Member
 from benchsuite.engine.scheduler import MEMORY_FRACTION, available_memory
 from benchsuite.engine.workers import Workers
@@ -28,7 +28,7 @@ class MeasuredSide:
     def __init__(self, cases: Mapping[str, Case], store: Store, workers: Workers, stop: Callable[[], bool]) -> None:
         self.cases = cases
         self.store = store
-        self.processes = Processes(store, workers, Silent())
+        self.processes = Processes(store, workers, Observer())
         self.memory_limit_bytes = int(available_memory() * MEMORY_FRACTION / 2)
         self._stop = stop
 

@@ -1,8 +1,8 @@
-"""Proof that each side of a gate measures its own code.
+"""Prove that each side of a gate measures its own code.
 
-Where a module is imported from depends on the build tool, the way of installing, the order of path files and finders,
-PYTHONPATH, conftest files and more. So it is not reasoned about but asked: a process that is started as the workers are
-says where it finds every module of the project, and a collection of tests says what it has loaded and from where.
+The origin of a module depends on the build tool, the kind of installation, the order of path files and finders,
+PYTHONPATH, conftest files and more. So it is observed, not inferred: a process that is started in the same way as the
+workers reports where it finds every module of the project, and a collection of tests reports which files it has loaded.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ SHOWN = 3  # modules in a message
 
 @dataclass(frozen=True)
 class Asked:
-    """An interpreter, started as a side's workers are. `said` is what a collection of tests there told of itself:
-    its search `path` and the `files` of what it has loaded; None for a suite, whose modules the workers import."""
+    """An interpreter that is started in the same way as a side's workers. `said` is the report of a collection of
+    tests: its search `path` and the `files` it has loaded; None for a suite, whose modules the workers import."""
 
     name: str
     python: str
@@ -33,7 +33,7 @@ class Asked:
     said: Mapping[str, Any] | None = None
 
     def resolve(self, names: Sequence[str], distributions: Sequence[str], inside: Sequence[Path]) -> dict[str, Any]:
-        """What `benchsuite.gating.resolution` prints there. Raises UserError where it cannot be asked."""
+        """Run `benchsuite.gating.resolution` there and return its output. Raises UserError if that fails."""
         question = {
             "names": sorted(names),
             "distributions": sorted(distributions),
@@ -75,8 +75,8 @@ def of_commit(asked: Asked, made: Commit, *, own_python: bool) -> None:
 
 
 def of_interpreter(asked: Asked, root: Path | None) -> None:
-    """Raise UserError where the project is installed in the interpreter's environment, but would be imported from
-    elsewhere: from the folder in which the gate is called, most often."""
+    """Raise UserError if the project is installed in the interpreter's environment but would be imported from
+    elsewhere, most often from the current folder."""
     known = [project.name for project in environments.projects(root) if project.name] if root else []
     if not known:
         return
@@ -92,8 +92,8 @@ def of_interpreter(asked: Asked, root: Path | None) -> None:
 
 
 def of_here(asked: Asked, root: Path | None) -> None:
-    """Raise UserError where a copy of the project is imported that is not what the working tree has: what was changed
-    since it was made would not be measured."""
+    """Raise UserError if an installed copy of the project would be imported that differs from the working tree, so that
+    later changes would not be measured."""
     known = [project.name for project in environments.projects(root) if project.name] if root else []
     if root is None or not known:
         return
@@ -116,7 +116,7 @@ def of_here(asked: Asked, root: Path | None) -> None:
 
 
 class _Sources:
-    """The Python files that git tracks in a checkout, as they are in the working tree."""
+    """The Python files that git tracks in a checkout, with their content in the working tree."""
 
     def __init__(self, root: Path) -> None:
         self._files = [file for file in checkouts.tracked(root) if file.endswith(".py")]
@@ -140,12 +140,12 @@ class _Sources:
 
 
 def _named(projects: Sequence[str]) -> set[str]:
-    """What projects most often call the package that they bring, also where they are not installed."""
+    """Return the usual package names of the projects, which need not be installed."""
     return {name.replace("-", "_") for name in projects}
 
 
 def _of_caller(asked: Asked, root: Path, inside: Sequence[Path]) -> dict[str, str]:
-    """What a collection has loaded from files of the caller's checkout."""
+    """Return the modules that a collection has loaded from files of the caller's checkout."""
     loaded = [file for file in (asked.said or {}).get("files", ()) if _within(file, [root])]
     loaded = [file for file in loaded if not _within(file, inside)]
     if not loaded:

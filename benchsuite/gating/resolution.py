@@ -1,7 +1,7 @@
-"""Where this interpreter finds modules, as a program of its own: `python resolution.py '{"names": …}'`.
+"""Print where this interpreter finds modules: `python resolution.py '{"names": …}'`.
 
-It is run by its path, because a side may have another version of benchsuite or none, and uses the standard library
-alone. Asked are
+The program is run by its path, because a side may have another version of benchsuite or none, and uses the standard
+library only. The question has
 
     names           modules to look for
     distributions   installed projects, of which all modules are looked for
@@ -31,8 +31,8 @@ BINARY = ("so", "pyd")
 
 
 def modules(distribution: metadata.Distribution) -> set[str]:
-    """What a distribution brings, each by the shortest name that is no namespace package: from the list of its files
-    or, where it is installed editable, from what its build tool says of it."""
+    """Return the modules of a distribution, each by its shortest name that is not a namespace package. They come from
+    the list of its files or, if it is installed editable, from the metadata of its build tool."""
     files = [file for file in distribution.files or () if file.parts[0] != ".."]
     code = [file for file in files if file.suffix == ".py" or file.name.endswith(BINARY)]
     packages = {file.parent.parts for file in code if file.name == "__init__.py"}
@@ -50,7 +50,7 @@ def modules(distribution: metadata.Distribution) -> set[str]:
 
 
 def source(distribution: metadata.Distribution) -> tuple[str, bool] | None:
-    """The folder that a distribution was installed from, and whether it is editable; None where none is told."""
+    """Return the folder that a distribution was installed from, or None if unknown, and whether it is editable."""
     try:
         about = json.loads(distribution.read_text("direct_url.json") or "{}")
         url = urlsplit(about.get("url", ""))
@@ -61,12 +61,12 @@ def source(distribution: metadata.Distribution) -> tuple[str, bool] | None:
 
 
 def normal(name: str) -> str:
-    """The name of a project as indexes compare it."""
+    """Return the normalized name of a project, as package indexes compare names."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def name_of(distribution: metadata.Distribution) -> str:
-    """The name of an installed project as indexes compare it; empty where it has lost its metadata."""
+    """Return the normalized name of an installed project; empty if its metadata is gone."""
     try:
         return normal(distribution.metadata["Name"])
     except (TypeError, KeyError, AttributeError):
@@ -74,7 +74,7 @@ def name_of(distribution: metadata.Distribution) -> str:
 
 
 def _of_paths(distribution: metadata.Distribution, files: list[metadata.PackagePath]) -> set[str]:
-    """What lies in the folders that an editable distribution adds to the path."""
+    """Return the modules in the folders that an editable distribution adds to the path."""
     found = set()
     told = source(distribution)
     for file in files:
@@ -89,8 +89,8 @@ def _of_paths(distribution: metadata.Distribution, files: list[metadata.PackageP
 
 
 def _in_folder(folder: str, name: str, top: bool) -> set[str]:
-    """The modules in a folder of the path. In the top of a project there is more than what it brings: of the folders
-    there that are no packages only the one that has the project's name counts."""
+    """Return the modules in a folder of the path. The top of a project has other folders as well: of those that are not
+    packages, only the one with the project's name counts."""
     found = set()
     for entry in Path(folder).iterdir():
         module = module_of(entry)
@@ -103,7 +103,7 @@ def _in_folder(folder: str, name: str, top: bool) -> set[str]:
 
 
 def resolve(name: str, inside: list[str], depth: int = DEPTH) -> dict[str, str]:
-    """The rows of one name. Imports namespace packages, and the regular ones above `name` where there are any."""
+    """Return the rows of one name. Imports namespace packages and the parent packages of `name`."""
     try:
         spec = importlib.util.find_spec(name)
     except BaseException:  # a package above it may raise anything when it is imported
@@ -125,7 +125,7 @@ def resolve(name: str, inside: list[str], depth: int = DEPTH) -> dict[str, str]:
 
 
 def module_of(entry: Path) -> str | None:
-    """The name by which a file or folder can be imported; None where it cannot."""
+    """Return the name by which a file or folder can be imported, or None."""
     stem, point, ending = entry.name.partition(".")
     if not stem.isidentifier() or stem.startswith("__"):
         return None
@@ -135,7 +135,7 @@ def module_of(entry: Path) -> str | None:
 
 
 def within(path: str, folder: str) -> bool:
-    """Whether `path` lies in `folder`, links followed."""
+    """Return whether `path` lies in `folder`, with links resolved."""
     path, folder = os.path.realpath(path), os.path.realpath(folder)
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 

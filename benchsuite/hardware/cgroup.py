@@ -1,9 +1,8 @@
-"""What a container or a service may use: the CPU quota and memory limit of this process's control group.
+"""Read the CPU quota and the memory limit of this process's control group, in a container or a service.
 
-A process sees all cores and all memory of its machine, and is slowed down or killed where it uses more than its group
-may. The limits of a group count together with those of the groups around it, as far as they can be seen from here.
-Both versions of control groups, which a machine may have side by side. Sources: Documentation/admin-guide/cgroup-v2.rst
-and cgroup-v1/ of the kernel.
+A process sees all cores and all memory of its machine, and is throttled or killed when its group uses more than its
+limit. The limits of the parent groups apply as well, as far as they are visible from here. Both versions of control
+groups are read; a machine may have both. Sources: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ of the kernel.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ UNLIMITED = 2**60  # version 1 writes a number near 2^63 where there is no limit
 
 
 def cpu_quota() -> float | None:
-    """Cores' worth of time that this process may use, as 1.5; None without a quota."""
+    """Return the CPU time this process may use, in cores (such as 1.5); None without a quota."""
     quotas = []
     for group in _groups("cpu"):
         match (_text(group / "cpu.max") or "").split():  # version 2
@@ -30,13 +29,13 @@ def cpu_quota() -> float | None:
 
 
 def memory_limit() -> int | None:
-    """Bytes that this process and its group may use; None without a limit."""
+    """Return the bytes that this process and its group may use; None without a limit."""
     return min((limit for _, limit in _memory()), default=None)
 
 
 def memory_left() -> int | None:
-    """Bytes that can still be had before a limit is reached: what can be dropped of the page cache counts as free.
-    None without a limit."""
+    """Return the bytes that can be allocated before a limit is reached; None without a limit. Page cache that the
+    kernel can drop counts as free."""
     left = []
     for group, limit in _memory():
         used = _number(group / "memory.current")
@@ -47,7 +46,7 @@ def memory_left() -> int | None:
 
 
 def _memory() -> Iterator[tuple[Path, int]]:
-    """The groups that have a memory limit, with it."""
+    """Yield each group that has a memory limit, with the limit in bytes."""
     for group in _groups("memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
             limit = _number(group / name)
@@ -56,14 +55,14 @@ def _memory() -> Iterator[tuple[Path, int]]:
 
 
 def _droppable(group: Path) -> int:
-    """Bytes of the group's page cache that was not used lately."""
+    """Return the bytes of the group's inactive page cache."""
     found = dict(line.split(" ", 1) for line in (_text(group / "memory.stat") or "").splitlines() if " " in line)
     text = found.get("total_inactive_file", found.get("inactive_file", "0"))  # version 1 has both, with and without
     return int(text) if text.isdecimal() else 0
 
 
 def _groups(controller: str) -> Iterator[Path]:
-    """The folders of this process's group and of those around it, in the hierarchies that may limit `controller`."""
+    """Yield the folders of this process's group and its parents, in the hierarchies that may limit `controller`."""
     own = {}
     for line in (_text(PROC / "cgroup") or "").splitlines():
         number, _, rest = line.partition(":")
@@ -76,7 +75,7 @@ def _groups(controller: str) -> Iterator[Path]:
 
 
 def _upwards(point: Path, root: PurePosixPath, own: PurePosixPath) -> Iterator[Path]:
-    """The group `own` of the hierarchy of which `root` is mounted at `point`, then those around it."""
+    """Yield the folder of the group `own`, then its parents; `root` is the group that is mounted at `point`."""
     # A container may see the path as its host does, its own group mounted as the root of all.
     inside = own.relative_to(root) if own.is_relative_to(root) else PurePosixPath()
     inside = inside if ".." not in inside.parts else PurePosixPath()
@@ -89,7 +88,7 @@ def _upwards(point: Path, root: PurePosixPath, own: PurePosixPath) -> Iterator[P
 
 
 def _mounts() -> Iterator[tuple[Path, str, str, list[str]]]:
-    """Where control groups are mounted: the folder, the group that is its root, cgroup or cgroup2, the options."""
+    """Yield the mounts of control groups: the folder, the group at its root, cgroup or cgroup2, and the options."""
     for line in (_text(PROC / "mountinfo") or "").splitlines():
         before, separator, after = line.partition(" - ")
         fields, kinds = before.split(), after.split()
@@ -98,7 +97,7 @@ def _mounts() -> Iterator[tuple[Path, str, str, list[str]]]:
 
 
 def _plain(text: str) -> str:
-    """A path of mountinfo, which writes spaces as \\040."""
+    """Return a path of mountinfo, which writes a space as \\040, as plain text."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 

@@ -1,9 +1,9 @@
-"""What can be known before the first job: tasks, corpora, memory, disk, time. What a job would refuse is refused here.
+"""Refuse before the first job what a job would refuse: tasks, corpora, and too little memory, disk or time.
 
-    preflight.check(plan.cases)                                     # what every machine needs
-    preflight.check_machine(plan.cases, folder, memory_bytes=…)     # what this machine has
+    preflight.check(plan.cases)                                     # on any machine
+    preflight.check_machine(plan.cases, folder, memory_bytes=…)     # on this machine
 
-Memory, disk and time are the least that a job can do with, so that nothing is refused that might end well.
+The estimates of memory, disk and time are lower bounds, so that no job is refused that could succeed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NUMBER_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def check(cases: Iterable[Case], ranks: int = 1) -> None:
-    """Raises UserError for a task, a corpus in files, a shape or a batch that a job of `cases` would refuse."""
+    """Raise UserError for a task, a corpus in files, a shape or a batch that a job of `cases` would refuse."""
     wanted = [case for case in cases if case.unsupported is None]
     for case in wanted:
         if case.kind == "speed":
@@ -62,9 +62,11 @@ def check_machine(
     cores: int,
     network: bool = True,
 ) -> None:
-    """Raises UserError where this machine cannot hold what `cases` time, or train their models: `memory_bytes` is what
-    one training may allocate, `alone_bytes` what a speed case may (as much, where it is not given), `folder` where
-    models are kept. With `network` every dataset of the hub is asked for its first row."""
+    """Raise UserError if this machine cannot hold what `cases` time, or train their models.
+
+    `memory_bytes` is the limit of one training, `alone_bytes` that of a speed case (the same, if it is not given), and
+    models are kept in `folder`. With `network`, the first row of every dataset of the hub is fetched.
+    """
     wanted = [case for case in cases if case.unsupported is None]
     for case in wanted:
         if case.kind == "speed" and case.params["device"] == "cpu":
@@ -110,7 +112,7 @@ def _check_training(case: Case, ranks: int) -> None:
 
 
 def _check_tasks(told: dict[str, Any], params: dict[str, Any]) -> None:
-    """Raises UserError for a task that the text does not have, and for more documents than a task can have."""
+    """Raise UserError for a task that the corpus does not have, and for more documents than a task can have."""
     source, languages = told["source"], tuple(told.get("languages", ()))
     match source:
         case "world":
@@ -137,7 +139,8 @@ def _check_tasks(told: dict[str, Any], params: dict[str, Any]) -> None:
 
 
 def _parts(params: dict[str, Any]) -> dict[str, float]:
-    """The corpora that a case reads, mixtures taken apart, each with the largest share of the text that it gives."""
+    """Return the corpora that a case reads, mixtures split into their parts, each with its largest share of the
+    text."""
     told = [params["corpus"]["name"], params["heldout"]["corpus"], *params["tokenizer"]["corpora"]]
     if (of := params["tasks"].get("corpus")) and params["tasks"]["source"] == "derived":
         told += [of.replace(PLACE, code) for code in params["tasks"].get("languages", ())]
@@ -156,7 +159,7 @@ def _is_file(name: str) -> bool:
 
 
 def _check_files(params: dict[str, Any]) -> None:
-    """Reads the corpora in files as the jobs will, and makes some of the tasks that are derived from them."""
+    """Read the corpora in files as the jobs do, and derive a few tasks from them."""
     train_bytes, heldout_bytes = params["corpus"]["train_bytes"], params["heldout"]["bytes"]
     for name, share in _parts(params).items():
         if not _is_file(name):
@@ -220,7 +223,7 @@ def _check_speed_memory(case: Case, memory_bytes: int) -> None:
 
 
 def _check_time(case: Case, cores: int) -> None:
-    """No core does more than FLOPS_A_CYCLE at NO_CPU_CLOCK."""
+    """Raise UserError if a case exceeds its time limit on cores that do FLOPS_A_CYCLE at NO_CPU_CLOCK, the fastest."""
     work = sum(stage.flops for stage in stages.of(case.params))
     least_s = work / (cores * NO_CPU_CLOCK * max(FLOPS_A_CYCLE.values()))
     if least_s > case.timeout_s:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from support import command
+from support.command import ask_here
+
+from benchsuite.gating.sides import Side
+
+pytestmark = pytest.mark.slow
 
 SUITE = """
 name: paper
@@ -39,10 +44,9 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         path = self.folder / "script.json"
         path.write_text(json.dumps([{"case": "*", "time_s": [0.002], "spread": 0.005}, *(script or [])]))
-        env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder / "cache"), "COLUMNS": str(width or "")}
-        env["BENCHSUITE_FAKE_DEVICE"] = str(path)
-        command = [sys.executable, "-m", "benchsuite", *words]
-        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
+        variables = {"BENCHSUITE_CACHE": str(self.folder / "cache"), "COLUMNS": str(width or "")}
+        with mock.patch.object(Side, "_ask", ask_here):
+            return command.call(*words, folder=self.folder, BENCHSUITE_FAKE_DEVICE=str(path), **variables)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import os, signal, sys
 from benchsuite import cli

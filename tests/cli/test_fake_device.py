@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import command
+
+pytestmark = pytest.mark.slow
 
 SUITE = """
 name: paper
@@ -38,13 +39,12 @@ class Paper:
         self, *variants: str, script: list[dict[str, Any]] | str | None, device: str = "fake"
     ) -> subprocess.CompletedProcess[str]:
         (self.folder / "paper.yaml").write_text(SUITE % ", ".join(variants))
-        env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder / "cache"), "COLUMNS": "200"}
+        variables = {"BENCHSUITE_CACHE": str(self.folder / "cache")}
         if script is not None:
             (self.folder / "script.yaml").write_text(script if isinstance(script, str) else json.dumps(script))
-            env["BENCHSUITE_FAKE_DEVICE"] = str(self.folder / "script.yaml")
-        command = [sys.executable, "-m", "benchsuite", "run", str(self.folder / "paper.yaml"), "--device", device]
-        command += ["-o", str(self.run_folder), "--json"]
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+            variables["BENCHSUITE_FAKE_DEVICE"] = str(self.folder / "script.yaml")
+        words = ["run", self.folder / "paper.yaml", "--device", device, "-o", self.run_folder, "--json"]
+        return command.call(*words, folder=self.folder, **variables)
 
     def records(self) -> dict[str, list[dict[str, Any]]]:
         """By the case's label."""
@@ -88,10 +88,8 @@ def test_two_devices_share_out_what_is_compared_with_each_other(paper: Paper) ->
     assert all(devices[c["case"]] == devices[c["base_case"]] for c in manifest["comparisons"])
     report = json.loads((paper.run_folder / "report.json").read_text())
     assert [row["speed"]["ratio"] for row in report["rows"]] == pytest.approx([0.8, 0.8])
-    again = subprocess.run(
-        [sys.executable, "-m", "benchsuite", "run", "--resume", str(paper.run_folder)],
-        env=os.environ | {"BENCHSUITE_FAKE_DEVICE": str(paper.folder / "script.yaml")}, capture_output=True, text=True,
-    )  # fmt: skip
+    script_file = str(paper.folder / "script.yaml")
+    again = command.call("run", "--resume", paper.run_folder, BENCHSUITE_FAKE_DEVICE=script_file)
     assert again.returncode == 0, again.stderr
 
 

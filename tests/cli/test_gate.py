@@ -8,8 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from support import command
+from support.command import ask_here
+
+from benchsuite.gating.sides import Side
+
+pytestmark = pytest.mark.slow
 
 SUITE = """
 name: paper
@@ -40,11 +47,14 @@ class Gate:
     def run(
         self, base: list[dict[str, Any]], head: list[dict[str, Any]], *options: str
     ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "benchsuite", "gate", str(self.folder / "paper.yaml"), "--device", "fake"]
-        command += ["--base", self.script("base", base), "--head", self.script("head", head)]
-        command += ["-o", str(self.folder / "out"), "--pairs=40", *options]
-        env = {**os.environ, "BENCHSUITE_CACHE": str(self.folder / "cache"), "COLUMNS": "200"}
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        words = ["gate", "paper.yaml", "--device", "fake", "-o", "out", "--pairs=40"]
+        words += ["--base", self.script("base", base), "--head", self.script("head", head), *options]
+        return self.call(*words)
+
+    def call(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """A command in this process. Its sides are asked here too, since they differ in their variables only."""
+        with mock.patch.object(Side, "_ask", ask_here):
+            return command.call(*words, folder=self.folder, BENCHSUITE_CACHE=str(self.folder / "cache"), **variables)
 
     def document(self) -> dict[str, Any]:
         return dict(json.loads((self.folder / "out" / "gate.json").read_text()))
@@ -85,8 +95,7 @@ def test_no_change_is_fine_and_both_sides_are_runs(gate: Gate) -> None:
     assert done.returncode == 0, done.stderr
     assert "no slowdown: 2 same" in done.stdout
     for side in ("base", "head"):
-        command = [sys.executable, "-m", "benchsuite", "report", str(gate.folder / "out" / side), "--json"]
-        report = subprocess.run(command, capture_output=True, text=True, check=False)
+        report = gate.call("report", f"out/{side}", "--json")
         assert report.returncode == 0, report.stderr
     lines = (gate.folder / "out" / "head" / "records.jsonl").read_text().splitlines()
     statuses = [json.loads(line)["status"] for line in lines]
@@ -102,22 +111,19 @@ def test_too_much_noise_is_unclear_and_strict_says_so(gate: Gate) -> None:
     assert "a single slowdown among 2 cases takes 9 pairs; --pairs is 4" in done.stderr
 
 
-def test_what_newly_fails_is_a_regression_and_is_not_repeated(gate: Gate) -> None:
-    done = gate.run(BASE, [*BASE, {"case": "activation/swiglu/*", "fails": "wrong"}])
+def test_what_newly_fails_or_takes_more_memory_is_a_finding_and_is_not_repeated(gate: Gate) -> None:
+    head = [{"case": "activation/swiglu/*", "fails": "wrong"}, {"case": "activation/relu/*", "peak_bytes": 20_000_000}]
+    done = gate.run(BASE, [*BASE, *head], "--set", "speed.cases.0.variants=[swiglu, relu]")
     assert done.returncode == 1, done.stderr
-    (finding,) = gate.document()["findings"]
-    assert finding["case"] == SWIGLU
-    assert finding["kind"] == "fails"
-    assert "incorrect at head" in finding["text"]
+    findings = {finding["case"]: finding for finding in gate.document()["findings"]}
+    assert {case: finding["kind"] for case, finding in findings.items()} == {
+        SWIGLU: "fails",
+        SWIGLU.replace("swiglu", "relu"): "memory",
+    }
+    assert "incorrect at head" in findings[SWIGLU]["text"]
     for side in ("base", "head"):
         lines = (gate.folder / "out" / side / "records.jsonl").read_text().splitlines()
-        assert len(lines) == 80, "every planned pair has its record"
-
-
-def test_more_memory_is_a_regression(gate: Gate) -> None:
-    done = gate.run(BASE, [*BASE, {"case": "activation/swiglu/*", "peak_bytes": 20_000_000}])
-    assert done.returncode == 1, done.stderr
-    assert [finding["kind"] for finding in gate.document()["findings"]] == ["memory"]
+        assert len(lines) == 120, "every planned pair has its record"
 
 
 def test_what_fails_on_both_sides_ends_with_5(gate: Gate) -> None:
@@ -134,11 +140,9 @@ def test_other_cases_on_the_sides_are_findings(gate: Gate) -> None:
 
 
 def test_a_calibration_tells_the_noise_and_what_it_hides(gate: Gate) -> None:
-    script = gate.script("base", [{"case": "*", "time_s": [0.002], "spread": 0.01}]).removeprefix("env:").split("=")
-    command = [sys.executable, "-m", "benchsuite", "calibrate", str(gate.folder / "paper.yaml"), "--device", "fake"]
-    env = {**os.environ, "BENCHSUITE_CACHE": str(gate.folder / "cache"), script[0]: script[1]}
-    command += ["--pairs", "8", "--json", "-o", str(gate.folder / "out")]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    name, path = gate.script("base", [{"case": "*", "time_s": [0.002], "spread": 0.01}]).removeprefix("env:").split("=")
+    words = ["calibrate", "paper.yaml", "--device", "fake", "--pairs", "8", "--json", "-o", "out"]
+    done = gate.call(*words, **{name: path})
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["measured_pairs"] == 8
@@ -165,9 +169,7 @@ def test_a_calibration_tells_the_noise_and_what_it_hides(gate: Gate) -> None:
 def test_what_cannot_be_compared_is_said(tmp_path: Path, words: list[str], code: int, message: str) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     (tmp_path / "paper.yaml").write_text(SUITE)
-    command = [sys.executable, "-m", "benchsuite", "gate", "paper.yaml", *words]
-    env = {**os.environ, "BENCHSUITE_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = command.call("gate", "paper.yaml", *words, folder=tmp_path, BENCHSUITE_CACHE=str(tmp_path / "cache"))
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -207,10 +209,10 @@ speed:
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A repository with the tags `first`, `comment` and `slower`."""
-    folder = tmp_path / "project"
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the tags `first`, `comment` and `slower`. The environment of `first` is made once."""
+    folder = tmp_path_factory.mktemp("project") / "project"
     folder.mkdir()
     (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "suite.yaml").write_text(OF_A_PROJECT)
@@ -226,10 +228,10 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("head", "code"), [("slower", 1), ("comment", 0)])
 def test_commits_of_a_project_are_compared_each_as_it_was(project: Path, head: str, code: int) -> None:
-    command = [sys.executable, "-m", "benchsuite", "gate", "suite.yaml", "--base", "first", "--head", head]
+    words = [sys.executable, "-m", "benchsuite", "gate", "suite.yaml", "--base", "first", "--head", head]
     env = {**os.environ, "BENCHSUITE_CACHE": str(project.parent / "cache")}
     done = subprocess.run(
-        [*command, "-o", "out", "--json", "--pairs=20"],
+        [*words, "-o", f"out-{head}", "--json", "--pairs=20"],
         env=env,
         cwd=project,
         capture_output=True,

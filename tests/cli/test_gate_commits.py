@@ -10,6 +10,8 @@ import pytest
 from support import repository
 from support.repository import FAST_S, SETUPTOOLS, SLOW_S, TESTS, WORK
 
+pytestmark = pytest.mark.slow
+
 SMALLER = """
 
 def test_shrunk(speed):

@@ -9,15 +9,21 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from xml.etree import ElementTree
 
 import pytest
 import yaml
+from support import command
+from support.command import ask_here
 
 from benchsuite.gating import calibrations
 from benchsuite.gating.margins import Own, Rules
+from benchsuite.gating.sides import Side
 from benchsuite.report import gate_page as page
 from benchsuite.stats.decisions import Rule
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 SUITE = """
@@ -44,10 +50,15 @@ def run(
     (folder / "paper.yaml").write_text(SUITE)
     for name, script in (("base", base), ("head", head)):
         (folder / f"{name}.json").write_text(json.dumps(script))
-    command = [sys.executable, "-m", "benchsuite", "gate", "paper.yaml", "--device=fake", "-o", "out", *options]
-    command += [f"--{name}=env:BENCHSUITE_FAKE_DEVICE={folder / name}.json" for name in ("base", "head")]
-    env = {**os.environ, "BENCHSUITE_CACHE": str(folder / "cache"), "COLUMNS": "200", **variables}
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=folder)
+    words = ["gate", "paper.yaml", "--device=fake", "-o", "out", *options]
+    words += [f"--{name}=env:BENCHSUITE_FAKE_DEVICE={folder / name}.json" for name in ("base", "head")]
+    return call(folder, *words, **variables)
+
+
+def call(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A command in this process. Its sides are asked here too, since they differ in their variables only."""
+    with mock.patch.object(Side, "_ask", ask_here):
+        return command.call(*words, folder=folder, BENCHSUITE_CACHE=str(folder / "cache"), **variables)
 
 
 def test_junit_annotations_and_summary_name_what_is_worse(tmp_path: Path) -> None:
@@ -134,10 +145,10 @@ def test_a_budget_of_time_ends_it_and_is_said(tmp_path: Path) -> None:
 def test_an_interrupted_gate_tells_what_it_knows(tmp_path: Path) -> None:
     (tmp_path / "paper.yaml").write_text(SUITE)
     (tmp_path / "noisy.json").write_text(json.dumps([{"case": "*", "time_s": [0.002], "spread": 0.5}]))
-    command = [sys.executable, "-m", "benchsuite", "gate", "paper.yaml", "--device=fake", "-o", "out", "--base=."]
+    words = [sys.executable, "-m", "benchsuite", "gate", "paper.yaml", "--device=fake", "-o", "out", "--base=."]
     env = {**os.environ, "BENCHSUITE_CACHE": str(tmp_path / "cache")}
     env["BENCHSUITE_FAKE_DEVICE"] = str(tmp_path / "noisy.json")
-    process = subprocess.Popen([*command, "--pairs=1000"], env=env, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*words, "--pairs=1000"], env=env, cwd=tmp_path, stderr=subprocess.DEVNULL)
     records = tmp_path / "out" / "head" / "records.jsonl"
     while not records.exists() or records.read_bytes().count(b"\n") < 9:
         assert process.poll() is None
@@ -152,10 +163,8 @@ def test_an_interrupted_gate_tells_what_it_knows(tmp_path: Path) -> None:
 def test_a_calibration_is_found_again_and_told(tmp_path: Path) -> None:
     (tmp_path / "base.json").write_text(json.dumps(BASE))
     (tmp_path / "paper.yaml").write_text(SUITE)
-    env = {**os.environ, "BENCHSUITE_CACHE": str(tmp_path / "cache")}
-    env["BENCHSUITE_FAKE_DEVICE"] = str(tmp_path / "base.json")
-    command = [sys.executable, "-m", "benchsuite", "calibrate", "paper.yaml", "--device=fake", "--pairs=6", "--json"]
-    done = subprocess.run([*command, "--minutes=2"], env=env, capture_output=True, text=True, cwd=tmp_path, check=False)
+    words = ["calibrate", "paper.yaml", "--device=fake", "--pairs=6", "--json", "--minutes=2"]
+    done = call(tmp_path, *words, BENCHSUITE_FAKE_DEVICE=str(tmp_path / "base.json"))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [row["pairs"] for row in found["power"]] == [20, 40, 80, 160, 320]
@@ -236,8 +245,8 @@ def test_the_steps_of_the_action_run_as_they_are_written(tmp_path: Path) -> None
     for step in steps(inputs):
         if variables.exists():
             env |= dict(line.split("=", 1) for line in variables.read_text().splitlines())
-        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
-        done = subprocess.run(command, cwd=project, env=env | step["env"], capture_output=True, text=True, check=False)
+        words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+        done = subprocess.run(words, cwd=project, env=env | step["env"], capture_output=True, text=True, check=False)
         codes.append(done.returncode)
     assert codes == [0, 0, 1], done.stderr
     assert outputs.read_text() == "verdict=regression\n"

@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.command import call
 from support.processes import SUITE, begin, environment_of, rows, run, wait_for_records
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +113,6 @@ def test_what_is_in_a_folder_of_a_job_may_be_a_link_and_only_it_goes(
     assert (code, "work" in err and "is a link to" in err) == (2, True)
 
 
-def benchsuite(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchsuite", *map(str, words)], capture_output=True, text=True, check=False
-    )
-
-
 @pytest.mark.parametrize("entry", ["report.html", "report.md", "report.json"])
 @pytest.mark.parametrize("target", [".", "file", "nowhere"])
 def test_a_report_is_not_written_through_a_link(
@@ -150,14 +145,14 @@ def test_a_path_that_a_user_gives_may_lead_through_a_link_and_be_none(
     and what it means is not ours to replace."""
     (tmp_path / "out").mkdir()
     (tmp_path / "shortcut").symlink_to(tmp_path / "out")
-    done = benchsuite(*WRITERS[command](speed_run, tmp_path / "shortcut"))
+    done = call(*WRITERS[command](speed_run, tmp_path / "shortcut"))
     assert done.returncode == 0, done.stderr
     written = sorted((tmp_path / "out").iterdir())
     assert written
     for path in written:
         lay(path, victim / "file")
     before = state(victim)
-    done = benchsuite(*WRITERS[command](speed_run, tmp_path / "shortcut"))
+    done = call(*WRITERS[command](speed_run, tmp_path / "shortcut"))
     assert (done.returncode, "is a link to" in done.stderr) == (2, True), done.stderr
     assert state(victim) == before
 
@@ -180,10 +175,8 @@ def speed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("speed")
     (folder / "paper.yaml").write_text(PAPER)
     (folder / "script.yaml").write_text("[{case: '*', time_s: [0.001]}]\n")
-    environment = {**os.environ, "BENCHSUITE_FAKE_DEVICE": str(folder / "script.yaml")}
     words = ["run", folder / "paper.yaml", "-o", folder / "run", "--device", "fake"]
-    command = [sys.executable, "-m", "benchsuite", *map(str, words)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = call(*words, BENCHSUITE_FAKE_DEVICE=str(folder / "script.yaml"))
     assert done.returncode == 0, done.stderr
     return folder / "run"
 

@@ -35,6 +35,8 @@ from benchsuite.records import schema
 from benchsuite.records.schema import SCHEMA_VERSION
 from benchsuite.suite.source import read
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:

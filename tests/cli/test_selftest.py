@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from benchsuite.cli import build_app
 from benchsuite.measure import operators, selftest
 
+pytestmark = pytest.mark.slow
+
 
 def run(*arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(build_app(), ["selftest", *arguments])

@@ -56,6 +56,7 @@ def test_an_unknown_name_gets_the_near_one() -> None:
         components.variants("activations")
 
 
+@pytest.mark.slow
 def test_listing_does_not_import_torch() -> None:
     code = (
         "import sys; from benchsuite import components; components.variants('position'); print('torch' in sys.modules)"
@@ -63,6 +64,7 @@ def test_listing_does_not_import_torch() -> None:
     assert python(code, dict(os.environ)).stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_a_plugin_from_outside_is_trained_like_a_built_in_variant(tmp_path: Path) -> None:
     code = (
         "import torch; from benchsuite.model.gpt import GPT; from benchsuite.model.spec import ModelSpec\n"
@@ -74,6 +76,7 @@ def test_a_plugin_from_outside_is_trained_like_a_built_in_variant(tmp_path: Path
     assert done.stdout.split() == ["mish", "tensor(True)"], done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -94,6 +97,7 @@ def test_a_bad_plugin_is_named_and_left_out(tmp_path: Path, source: str, message
     assert "mend or uninstall mish-plugin" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_a_broken_plugin_would_have_brought_is_told(tmp_path: Path) -> None:
     code = "from benchsuite import components; components.get('activation', 'mish')"
     done = python(code, install(tmp_path, MISH + "1 / 0\n"))
@@ -101,11 +105,13 @@ def test_what_a_broken_plugin_would_have_brought_is_told(tmp_path: Path) -> None
     assert "the plug-in 'mish' (mish_plugin) does not load: ZeroDivisionError" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_what_a_plugin_prints_is_no_part_of_a_document(tmp_path: Path) -> None:
     code = "from benchsuite import components; print(components.get('activation', 'mish').name)"
     assert python(code, install(tmp_path, "print('hello')" + MISH)).stdout == "mish\n"
 
 
+@pytest.mark.slow
 def test_the_plugin_of_the_contributors_page_loads(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
     [source] = [block for block in page.split("```python\n") if block.startswith("# my_package/mish.py")]

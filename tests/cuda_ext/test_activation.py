@@ -11,6 +11,8 @@ from benchsuite.cuda_ext.activation import ACT_KINDS, GLU_KINDS, act, glu, glu_s
 
 from .operators import DTYPES, ISAS, LIMITS, check, error, isa
 
+pytestmark = pytest.mark.slow
+
 FORMULAS = {
     "gelu": lambda x: F.gelu(x, approximate="tanh"),
     "gelu_erf": F.gelu,

@@ -17,9 +17,15 @@ from benchsuite import cuda_ext
 from benchsuite.cuda_ext.attention import attention, attention_qkv
 from benchsuite.cuda_ext.rotary import rotary, rotary_
 
-cuda_ext.load()
+pytestmark = pytest.mark.slow
+
 OPS = torch.ops.benchsuite
 B, H, T, D = 1, 2, 6, 8
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loaded() -> None:
+    cuda_ext.load()
 
 
 def given(name: str) -> list[Any]:
@@ -169,12 +175,11 @@ def test_rotary_attention_of_more_queries_than_keys_is_refused() -> None:
     torch.testing.assert_close(attention(q, k, k, torch.tensor([0.25]), causal=False), want)
 
 
-@pytest.mark.parametrize("call", [OPS.glu_out, OPS.glu, OPS.act])
-def test_rows_of_no_elements_have_any_stride(call: Any) -> None:
+@pytest.mark.parametrize("name", ["glu_out", "glu", "act"])
+def test_rows_of_no_elements_have_any_stride(name: str) -> None:
     x = torch.empty(0, 1).expand(0, 8)
-    kind = "relu" if call == OPS.act else "swiglu"
-    more = (torch.empty(0, 4),) if call == OPS.glu_out else ()
-    call(x, None, kind, *more)
+    more = (torch.empty(0, 4),) if name == "glu_out" else ()
+    getattr(OPS, name)(x, None, "relu" if name == "act" else "swiglu", *more)
 
 
 def test_what_is_written_shares_no_memory() -> None:

@@ -17,6 +17,8 @@ from benchsuite.timing.memory import measure_memory
 
 from .operators import DTYPES, ISAS, check, error, gradients, isa
 
+pytestmark = pytest.mark.slow
+
 LIMITS = {torch.float64: 1e-11, torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
 # The scheme inside, by name, for H heads.
 SCHEMES = {

@@ -14,6 +14,8 @@ from benchsuite.cuda_ext import build as builder
 from benchsuite.cuda_ext import build_plan, library, progress, toolchain
 from benchsuite.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 OBJECTS = {"library ops", "twice ops", "twice cpu_v4", "twice cpu_v3", "twice cpu_v1"}
 
 

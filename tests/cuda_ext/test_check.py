@@ -16,6 +16,8 @@ from benchsuite.errors import UserError
 from benchsuite.hardware.peaks import devices
 from tests.ptx.conftest import needs_nvcc
 
+pytestmark = pytest.mark.slow
+
 MINE = """extern "C" __global__ void twice(const float* x, float* y, int n) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < n) y[i] = 2 * x[i];

@@ -13,6 +13,8 @@ from benchsuite.timing.memory import measure_memory
 
 from .operators import DTYPES, ISAS, check, isa
 
+pytestmark = pytest.mark.slow
+
 # The logits themselves are rounded to 16 bits, as those of torch's projection are.
 LIMITS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
 

@@ -22,7 +22,8 @@ from benchsuite.model import peer_kernels
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 
-cuda_ext.load()
+pytestmark = pytest.mark.slow
+
 OPS = torch.ops.benchsuite
 W, B, TARGETS = torch.randn(8), torch.randn(8), torch.tensor([1, 0, 3, -100, 2])
 VOCABULARY = torch.randn(5, 8)
@@ -41,6 +42,11 @@ CALLS: dict[str, Callable[[Tensor], Tensor]] = {
     "attention_qkv": lambda x: attention_qkv(torch.stack((x, x, x), 1)[None, :, :, None], torch.ones(1)),
     "linear_cross_entropy": lambda x: linear_cross_entropy(x, VOCABULARY, TARGETS),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loaded() -> None:
+    cuda_ext.load()
 
 
 def loss(call: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

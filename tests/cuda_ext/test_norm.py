@@ -13,6 +13,8 @@ from benchsuite.cuda_ext.norm import embedding, embedding_layer_norm, layer_norm
 
 from .operators import DTYPES, ISAS, LIMITS, check, error, gradients, isa
 
+pytestmark = pytest.mark.slow
+
 
 def formula(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
     return F.layer_norm(x, x.shape[-1:], w, b, 1e-5)

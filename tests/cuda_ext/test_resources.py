@@ -15,6 +15,8 @@ from benchsuite.cuda_ext.build_plan import plan, sources
 from benchsuite.cuda_ext.resources import Resources, occupancy, parse, resources
 from benchsuite.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 needs_nvcc = pytest.mark.skipif(
     isinstance(toolchain.find_nvcc(), toolchain.Missing), reason="no nvcc for torch's CUDA version"
 )

@@ -12,6 +12,8 @@ from benchsuite.cuda_ext.rotary import rotary, rotary_
 
 from .operators import DTYPES, ISAS, LIMITS, check, error, isa
 
+pytestmark = pytest.mark.slow
+
 
 def formula(x: Tensor, positions: Tensor, interleaved: bool = False, R: int | None = None, base: float = 1e4) -> Tensor:
     R = x.shape[-1] if R is None else R

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from benchsuite.cuda_ext import FAMILIES
+
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 # O1: compiling takes half the time, and what is wrong is wrong there too.
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -O1 -g1"
-FAMILIES = ("activation", "norm", "rotary", "softmax", "attention", "cross_entropy")
 
 
 def runtime(name: str) -> str | None:

@@ -14,6 +14,8 @@ from benchsuite.cuda_ext.softmax import alibi_softmax
 
 from .operators import DTYPES, ISAS, LIMITS, check, isa
 
+pytestmark = pytest.mark.slow
+
 
 def formula(s: Tensor, slopes: Tensor | None, scale: float, causal: bool) -> Tensor:
     Tq, Tk = s.shape[2:]

@@ -51,6 +51,7 @@ def test_the_installed_torch_is_read_without_importing_it() -> None:
     assert (found.include / "torch" / "csrc" / "stable" / "library.h").is_file()
 
 
+@pytest.mark.slow
 def test_gxx_is_found_and_what_is_not_gcc_or_too_old_is_refused(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-g++")
     assert toolchain.find_cxx() == Missing("no C++ compiler: no-such-g++ is not on PATH", "apt-get install g++")
@@ -74,6 +75,7 @@ def test_without_nvcc_the_packages_for_torchs_cuda_are_named(empty: Path) -> Non
     assert toolchain.find_nvcc() == Missing("nvcc was not found", PIP)
 
 
+@pytest.mark.slow
 def test_nvcc_comes_from_cuda_home_then_path_then_the_packages(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     places = [empty / "home", empty / "path_toolkit", empty / "site" / "cu13"]
     nvccs = [toolkit(place, "13.0") for place in places]
@@ -86,6 +88,7 @@ def test_nvcc_comes_from_cuda_home_then_path_then_the_packages(empty: Path, monk
         nvcc.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("release", "ok"), [("13.0", True), ("13.1", True), ("12.9", False), ("14.0", False), ("", False)]
 )
@@ -100,6 +103,7 @@ def test_nvcc_must_fit_torchs_cuda(empty: Path, monkeypatch: pytest.MonkeyPatch,
         assert found.why.startswith(f"torch 2.14.1+cu130 is for CUDA 13.0, but {nvcc} ")
 
 
+@pytest.mark.slow
 def test_nvcc_of_an_earlier_minor_release_is_refused(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nvcc = toolkit(empty / "home", "13.0")
     monkeypatch.setenv("CUDA_HOME", str(empty / "home"))
@@ -110,6 +114,7 @@ def test_nvcc_of_an_earlier_minor_release_is_refused(empty: Path, monkeypatch: p
     assert "nvidia-cuda-nvcc==13.2.*" in found.fix
 
 
+@pytest.mark.slow
 def test_a_wrong_nvcc_on_path_does_not_hide_the_right_one(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toolkit(empty / "old", "11.8")
     right = toolkit(empty / "site" / "cu13", "13.0")
@@ -119,6 +124,7 @@ def test_a_wrong_nvcc_on_path_does_not_hide_the_right_one(empty: Path, monkeypat
     assert found.path == str(right)
 
 
+@pytest.mark.slow
 def test_nvcc_alone_takes_the_runtime_from_the_packages_or_is_refused(
     empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

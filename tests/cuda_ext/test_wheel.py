@@ -16,6 +16,8 @@ from benchsuite.cuda_ext.build_plan import plan
 from benchsuite.cuda_ext.toolchain import Missing
 from benchsuite.cuda_ext.wheel import make_wheel
 
+pytestmark = pytest.mark.slow
+
 # Another release and another build than the one the library is compiled against; where pip cannot get it, the test
 # says so and is skipped.
 OTHER_TORCH = "torch==2.13.0+cpu"

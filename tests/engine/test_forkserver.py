@@ -13,7 +13,7 @@ from benchsuite import cuda_ext
 from benchsuite.engine import forkserver, workers
 from benchsuite.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("fake_kinds")
+pytestmark = [pytest.mark.usefixtures("fake_kinds"), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from benchsuite.errors import Interrupted, UserError
 from benchsuite.records.case import Case, Record, case_id
 from benchsuite.records.store import Store
 
-pytestmark = pytest.mark.usefixtures("fake_kinds")
+pytestmark = [pytest.mark.usefixtures("fake_kinds"), pytest.mark.slow]
 
 
 class Quiet:

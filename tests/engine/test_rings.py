@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchsuite.engine import rings, sampling, workers
-from benchsuite.engine.processes import Processes, Silent
+from benchsuite.engine.processes import Observer, Processes
 from benchsuite.engine.rings import Edge, pack
 from benchsuite.engine.rounds import Resolution
 from benchsuite.engine.scheduler import Scheduler
@@ -34,7 +34,7 @@ def run(folder: Path, cases: Iterable[Case], comparisons: Iterable[Comparison] =
     store = Store.open(folder) if (folder / "manifest.json").exists() else Store.create(folder, {})
     place: Callable[[], Any] = lambda: workers.ForkWorkers(("support.run_fakes",))  # noqa: E731
     try:
-        Scheduler(cases, store, place, Silent(), comparisons=comparisons, **options).run()
+        Scheduler(cases, store, place, Observer(), comparisons=comparisons, **options).run()
     finally:
         store.close()
     return store.records
@@ -60,6 +60,7 @@ def test_a_ring_holds_the_ends_of_its_edges_and_shares_the_baseline() -> None:
     assert pack([*edges, (other, None)]) == [edges, [(other, None)]], "groups do not mix"
 
 
+@pytest.mark.slow
 def test_the_records_of_a_round_are_of_all_that_is_compared(tmp_path: Path) -> None:
     base, a, b, alone = case("base"), case("a"), case("b"), case("alone", group="h")
     records = run(tmp_path / "run", [base, a, b, alone], against(base, a, b), resolution=Resolution(most=3))
@@ -194,6 +195,7 @@ def test_what_does_not_fit_by_itself_is_out_of_memory(tmp_path: Path, engine: Ca
     assert [r.status for r in records if r.case_id == base.id] == ["ok"] * 3
 
 
+@pytest.mark.slow
 def test_one_that_kills_the_server_spoils_no_other_s_record(tmp_path: Path) -> None:
     base, good = case("base", replicates=1), case("good", replicates=1)
     bad = case("bad", replicates=1, do="kill_server", always=True, mark=str(tmp_path / "mark"))
@@ -202,6 +204,7 @@ def test_one_that_kills_the_server_spoils_no_other_s_record(tmp_path: Path) -> N
     assert statuses == {base.id: "ok", good.id: "ok", bad.id: "error"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("do", ["raise", "segfault", "exit", "hang"])
 def test_one_that_fails_in_a_ring_leaves_the_others_their_turns(tmp_path: Path, do: str) -> None:
     base, good, bad = case("base"), case("good"), case("bad", do=do)
@@ -211,6 +214,7 @@ def test_one_that_fails_in_a_ring_leaves_the_others_their_turns(tmp_path: Path, 
     assert next(r.status for r in records if r.case_id == bad.id) == ("timeout" if do == "hang" else "error")
 
 
+@pytest.mark.slow
 def test_all_devices_work_at_the_same_time(tmp_path: Path) -> None:
     cases = [case(f"{n}", group=device, device=device, threads=1) for device in ("fake:0", "fake:1") for n in (1, 2)]
     first, second = cases[:2], cases[2:]
@@ -228,10 +232,11 @@ def test_timed_reads_what_rounds_say() -> None:
     assert (found.round, found.times_s, found.in_turns, found.tokens) == (4, [1.0, 3.0], True, 8)
 
 
+@pytest.mark.slow
 def test_the_json_of_a_job_says_where_its_turns_are(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "run", {})
     place = workers.ForkWorkers(("support.run_fakes",))
-    processes = Processes(store, place, Silent())
+    processes = Processes(store, place, Observer())
     seen: list[dict[str, Any]] = []
     start = place.start
     place.start = lambda name, file: (seen.append(json.loads(file.read_text())), start(name, file))  # type: ignore[method-assign,func-returns-value,assignment]

@@ -20,7 +20,7 @@ from benchsuite.records.case import Case, Job, Record, case_id
 from benchsuite.records.store import Store
 from benchsuite.stats.speed import FEWEST_ROUNDS
 
-pytestmark = pytest.mark.usefixtures("fake_kinds")
+pytestmark = [pytest.mark.usefixtures("fake_kinds"), pytest.mark.slow]
 
 
 def make_case(

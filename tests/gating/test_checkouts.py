@@ -13,6 +13,8 @@ from benchsuite import git
 from benchsuite.errors import UserError
 from benchsuite.gating import checkouts
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -15,6 +15,8 @@ import pytest
 from support import repository
 from support.repository import FAST_S, SETUPTOOLS, SLOW_S, TESTS, WORK
 
+pytestmark = pytest.mark.slow
+
 # Prints where the base and what is here import the module from, as a gate would start and collect them.
 ASK = """
 import json, sys

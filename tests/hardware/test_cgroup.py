@@ -110,6 +110,7 @@ def test_without_proc_there_is_no_limit(tmp_path: Path, monkeypatch: pytest.Monk
     assert (cgroup.cpu_quota(), cgroup.memory_limit(), cgroup.memory_left()) == (None, None, None)
 
 
+@pytest.mark.slow
 def test_the_limits_count(lay: Lay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """In how many cores are used, how much memory jobs have, the fingerprint, and what doctor tells."""
     monkeypatch.setattr(fingerprint.os, "sched_getaffinity", lambda _: set(range(8)))

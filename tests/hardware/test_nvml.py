@@ -6,6 +6,8 @@ import pytest
 
 from tests.hardware.conftest import Ask
 
+pytestmark = pytest.mark.slow
+
 ABOUT = """
 with nvml.opened() as why_not:
     answer = why_not or nvml.about(nvml.handle())

@@ -21,6 +21,8 @@ from benchsuite.records.schema import SpeedResult
 from benchsuite.timing import accelerator
 from benchsuite.timing.clock import FakeClock
 
+pytestmark = pytest.mark.slow
+
 SHAPE = {"batch": 2, "seq": 16, "width": 24, "heads": 3, "layers": 2, "vocab": 50}
 CASES = [
     (component, variant, "sdpa" if component == "position" else "eager")

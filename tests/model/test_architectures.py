@@ -44,6 +44,7 @@ def loud(model: GPT) -> GPT:
     return model.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "position", "tied"), itertools.product(("causal", "prefix", "encdec"), POSITIONS, (True, False))
 )
@@ -71,7 +72,11 @@ def test_an_encoder_decoder_has_twice_the_parameters_at_the_flops_of_the_decoder
 
 @pytest.mark.parametrize(
     ("position", "implementation"),
-    [way for way in itertools.product(POSITIONS, IMPLEMENTATIONS) if way != ("t5", "fused")],  # which there is not
+    [
+        pytest.param(*way, marks=[pytest.mark.slow] * (way[1] == "fused"))  # which has kernels
+        for way in itertools.product(POSITIONS, IMPLEMENTATIONS)
+        if way != ("t5", "fused")  # which there is not
+    ],
 )
 def test_a_prefix_is_seen_from_everywhere_and_the_future_from_nowhere(position: str, implementation: str) -> None:
     for architecture in ("prefix", "encdec"):

@@ -41,6 +41,7 @@ WAYS = [
     for position, implementation in itertools.product(POSITIONS, ["eager", "sdpa", "folded", "fused"])
     if runs(ModelSpec(**SHAPE, position=position), implementation)  # type: ignore[arg-type]
 ]
+TRIED = [pytest.param(*way, marks=[pytest.mark.slow] * (way[1] == "fused")) for way in WAYS]  # fused has kernels
 
 
 def tokens(batch: int = 3, seq: int = 12) -> torch.Tensor:
@@ -52,6 +53,7 @@ def test_parameters_are_counted_exactly(spec: ModelSpec) -> None:
     assert flops.parameters(spec) == sum(p.numel() for p in GPT(spec).parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [s for s in SPECS if s.embedding_norm == "on"], ids=str)
 def test_flops_are_those_that_torch_counts(spec: ModelSpec) -> None:
     model, x = GPT(spec, "eager"), tokens()
@@ -94,6 +96,7 @@ def test_swiglu_at_the_published_width_is_iso_parameter() -> None:
     assert abs(flops.ffn_parameters(gated) / flops.ffn_parameters(plain) - 1) < 2e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "implementation"),
     [(spec, way) for spec, way in itertools.product(SPECS, ["sdpa", "folded", "fused"]) if runs(spec, way)],
@@ -115,6 +118,7 @@ def test_every_implementation_gives_the_loss_and_the_gradients_of_eager(spec: Mo
         torch.testing.assert_close(b.grad.double(), a, atol=2e-6 * largest + 1e-4 * float(a.abs().max()), rtol=0)
 
 
+@pytest.mark.slow
 def test_fused_and_folded_are_not_eager_in_disguise(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the eager formula ran")
@@ -145,7 +149,7 @@ def test_an_implementation_that_a_variant_lacks_is_refused() -> None:
         del components._registry["activation", "test_only"]
 
 
-@pytest.mark.parametrize(("position", "implementation"), WAYS)
+@pytest.mark.parametrize(("position", "implementation"), TRIED)
 def test_no_token_sees_the_future(position: str, implementation: str) -> None:
     model = GPT(ModelSpec(**SHAPE, position=position), implementation)  # type: ignore[arg-type]
     x = tokens()
@@ -155,7 +159,7 @@ def test_no_token_sees_the_future(position: str, implementation: str) -> None:
     assert not torch.allclose(model(x)[:, 7:], model(changed)[:, 7:], atol=1e-3)
 
 
-@pytest.mark.parametrize(("position", "implementation"), WAYS)
+@pytest.mark.parametrize(("position", "implementation"), TRIED)
 def test_a_tree_mask_scores_branches_as_if_each_stood_alone(position: str, implementation: str) -> None:
     """Two continuations of one context in one sequence, each with its own positions, give what two sequences give."""
     model = GPT(ModelSpec(**SHAPE, position=position), implementation)  # type: ignore[arg-type]

@@ -37,6 +37,7 @@ def check(implementation: str, **variants: str) -> None:
 POSITIONS = ["none", "learned", "sinusoidal", "rotary", "alibi"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", POSITIONS)
 def test_flex_computes_every_position_scheme(position: str) -> None:
     check("flex", position=position)

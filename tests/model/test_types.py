@@ -73,6 +73,7 @@ class Layer(nn.Module):
         return self.attention(x, *attention_inputs(self.position, self.implementation, places, x))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:flex_attention called without")
 @pytest.mark.parametrize("dtype", LIMITS)
 @pytest.mark.parametrize(("name", "implementation"), CASES)
@@ -91,6 +92,7 @@ def states(model: GPT, tokens: Tensor) -> Tensor:
         return model(tokens)[0, -64:].double()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", components.variants("position"))
 def test_every_way_to_sixteen_bits_gives_the_same(name: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
@@ -136,6 +138,7 @@ def test_no_model_has_a_buffer_that_a_cast_would_round(name: str, architecture: 
     assert not list(build(spec).buffers())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rotary", "alibi", "sinusoidal", "t5"])
 def test_compiled_and_exported_models_keep_float32_places(name: str) -> None:
     spec = ModelSpec(layers=1, width=16, heads=2, vocab=20, seq=600, position=name)

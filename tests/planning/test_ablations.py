@@ -137,6 +137,7 @@ def test_a_budget_is_arithmetic() -> None:
         base.hours("Voodoo 2", 0.4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [*WIDTHS, *BLOOM])
 def test_the_trainings_that_a_plan_prints_commands_for_can_start(scale: str) -> None:
     for name in ABLATIONS if scale in WIDTHS else ("bloom",):

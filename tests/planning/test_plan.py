@@ -195,6 +195,7 @@ def test_a_comparison_of_files_shows_short_names(suite: Suite, tmp_path: Path) -
     assert "corpus/b.txt/quality" in labels(plan)
 
 
+@pytest.mark.slow
 def test_planning_imports_no_torch() -> None:
     code = "import sys, benchsuite.planning.plan, benchsuite.engine.scheduler, benchsuite.suite.source\n"
     code += "from benchsuite.pretrain import corpora\ncorpora.names()\n"

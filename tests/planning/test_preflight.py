@@ -97,6 +97,7 @@ def test_every_suite_is_planned_or_refused_at_every_scale(name: str) -> None:
             preflight.check(resolve(read(name, scale=scale), MACHINE).cases)
 
 
+@pytest.mark.slow
 def test_too_many_measurements_are_refused_before_they_are_made(suite: str) -> None:
     """A thousand million replicates took 21 GB in `plan`; a plan that is too large now takes less than a small one."""
     code = (

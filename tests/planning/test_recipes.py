@@ -123,6 +123,7 @@ def test_training_questions_ask_for_nothing_that_is_evaluated() -> None:
         assert not {item.key for item in ours} & {item.key for item in theirs}
 
 
+@pytest.mark.slow
 def test_a_stage_that_two_cases_begin_with_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[tuple[str, str]] = []
     plainly = training.train

@@ -71,6 +71,7 @@ def test_world(name: str, cache: Path) -> None:
     assert load(name, train_bytes=60_000, heldout_bytes=10_000, seed=4).digest != corpus.digest
 
 
+@pytest.mark.slow
 def test_listing_names_loads_nothing_heavy() -> None:
     code = (
         "import sys; from benchsuite.pretrain.corpora import names; names(); "
@@ -358,6 +359,7 @@ def test_parquet_with_odd_columns_is_refused(tmp_path: Path) -> None:
             list(read_documents(tmp_path / "a.parquet"))
 
 
+@pytest.mark.slow
 def test_a_damaged_corpus_is_read_or_refused(tmp_path: Path) -> None:
     """Bytes changed, cut off and put in, in every format: documents or one message."""
     pq.write_table(
@@ -484,6 +486,7 @@ def test_cache_is_used(counted: list[str], cache: Path) -> None:
     assert len(list((cache / "corpora").iterdir())) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["half", "empty", "garbage", "changed"])
 def test_torn_cache_is_made_again(counted: list[str], cache: Path, damage: str) -> None:
     corpus = small()
@@ -515,6 +518,7 @@ def test_changed_code_makes_the_text_anew(counted: list[str], monkeypatch: pytes
     assert len(counted) == 2
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(tmp_path: Path) -> None:
     code = (
         "from benchsuite.pretrain.corpora import load; "

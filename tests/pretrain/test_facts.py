@@ -27,6 +27,7 @@ def test_there_are_eleven() -> None:
     assert {"en", "ar", "hi", "zh"} <= set(ALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ALL)
 def test_every_letter_is_of_the_language_s_script(code: str, texts: dict[str, str]) -> None:
     letters = {c for c in texts[code] if unicodedata.category(c)[0] in "LM"}

@@ -38,6 +38,7 @@ def found_in(tmp_path: Path, source: str) -> list[str]:
     return list(docstrings(path))
 
 
+@pytest.mark.slow
 def test_agrees_with_ast_on_real_source() -> None:
     """300 files of the packages and the standard library: every docstring, and next to nothing else."""
     texts = extra = 0
@@ -161,6 +162,7 @@ def first(kind: str, count: int) -> list[str]:
     return list(itertools.islice(documents(kind, (path for path, _ in source_files())), count))
 
 
+@pytest.mark.slow
 def test_order_is_fixed_and_mixes_packages() -> None:
     files = [path for path, _ in source_files()]
     assert files == [path for path, _ in source_files()]
@@ -170,6 +172,7 @@ def test_order_is_fixed_and_mixes_packages() -> None:
     assert any("site-packages" not in path.parts for path in files)  # the standard library
 
 
+@pytest.mark.slow
 def test_documents_are_deterministic_in_another_process() -> None:
     code = (
         "import hashlib; from benchsuite.pretrain.corpora.installed import load; "
@@ -181,6 +184,7 @@ def test_documents_are_deterministic_in_another_process() -> None:
     assert len(answers) == 1
 
 
+@pytest.mark.slow
 def test_the_three_kinds_differ_as_they_say() -> None:
     raw, filtered, clean = (first(kind, 400) for kind in ("installed-raw", "installed-filtered", "installed"))
     assert any(">>>" in text for text in raw)
@@ -197,6 +201,7 @@ def test_it_is_english_prose() -> None:
     assert sum(map(str.isalpha, text)) / len(text) > 0.75
 
 
+@pytest.mark.slow
 def test_what_is_held_out_from_one_kind_is_held_out_from_all() -> None:
     parts = {kind: load(kind, train_bytes=300_000, heldout_bytes=30_000, seed=0) for kind in KINDS}
     asked = {key for text in parts["installed"][1] for key in normal_sentences(text) if key.count(" ") >= 4}
@@ -215,6 +220,7 @@ def test_too_few_packages_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
         load("installed", train_bytes=300_000, heldout_bytes=30_000, seed=0)
 
 
+@pytest.mark.slow
 def test_nothing_is_imported() -> None:
     code = (
         "import sys; from benchsuite.pretrain.corpora import installed; before = set(sys.modules); "

@@ -123,6 +123,7 @@ def test_the_loss_is_over_what_is_not_given_and_the_mean_of_its_parts(architectu
     assert sum(parts) / 3 == pytest.approx(float(loss), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "objective"),
     itertools.product(("causal", "prefix", "encdec"), ("prefix-lm", "span-corruption", "multitask")),
@@ -140,6 +141,7 @@ def test_every_architecture_learns_every_objective(architecture: str, objective:
     assert log.text_tokens <= log.tokens
 
 
+@pytest.mark.slow
 def test_a_causal_decoder_goes_on_as_a_prefix_decoder() -> None:
     spec = ModelSpec(layers=1, width=16, heads=2, vocab=24, seq=8, position="t5")
     first, _ = train(spec, COUNTING, TrainConfig(tokens=6_400, batch=8, lr=1e-2), seed=0)

@@ -44,6 +44,7 @@ def check(found: dict[str, Any], alone: tuple[GPT, TrainLog]) -> None:
     torch.testing.assert_close(theirs.eval()(x), model(x), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_agree_with_one(processes: int, tmp_path: Path, alone: tuple[GPT, TrainLog]) -> None:
     done = torchrun(processes, tmp_path / "result.json", "ddp,fsdp")
@@ -53,6 +54,7 @@ def test_processes_agree_with_one(processes: int, tmp_path: Path, alone: tuple[G
         check(found[way], alone)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_others_and_all_go_on(tmp_path: Path, alone: tuple[GPT, TrainLog]) -> None:
     words = (tmp_path / "result.json", "fsdp", tmp_path / "snapshots")
     killed = torchrun(2, *words, 0.5)

@@ -107,6 +107,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_newest_gives_way_to_the_one_before(
     folder: Path, whole: GPT, damage: str, capsys: pytest.CaptureFixture[str]
@@ -137,6 +138,7 @@ class Command:
         return os.system, (f"touch {self.mark}",)
 
 
+@pytest.mark.slow
 def test_nothing_in_a_snapshot_is_executed(folder: Path, whole: GPT, tmp_path: Path) -> None:
     hostile = pickle.dumps(Command(tmp_path / "mark"))
     for step in ("step-15", "step-20"):

@@ -21,6 +21,8 @@ from benchsuite.pretrain.snapshots import Snapshots
 from benchsuite.pretrain.step import TrainConfig, adamw, set_lr
 from benchsuite.pretrain.trainer import Diverged, train
 
+pytestmark = pytest.mark.slow
+
 SPEC = ModelSpec(layers=1, width=16, heads=2, vocab=16, seq=8)
 CONFIG = TrainConfig(tokens=8_000, batch=8, lr=1e-2)
 COUNTING = np.tile(np.arange(16, dtype=np.uint16), 40)  # 0 1 2 … 15 0 1 2 …: the next token is always known

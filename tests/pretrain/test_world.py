@@ -31,6 +31,7 @@ def test_more_bytes_only_add_documents(source: str) -> None:
     assert many[: len(few)] == few
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", world.SOURCES)
 def test_nothing_depends_on_the_process(source: str) -> None:
     code = (
@@ -54,6 +55,7 @@ def test_random_numbers_are_those_of_any_python() -> None:
 GOLDEN_A1 = (683, 850, 584, 68, 658)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", world.SOURCES)
 def test_held_out_documents_are_not_in_training(source: str) -> None:
     train = set(world.documents(source, seed=0, n_bytes=2_000_000))

@@ -43,7 +43,4 @@ def _of_benchsuite(name: str) -> Any:
     return program
 
 
-activation, norm, softmax, rotary, cross_entropy, attention, attention_backward = map(
-    _of_benchsuite,
-    ("activation", "norm", "softmax", "rotary", "cross_entropy", "attention", "attention_backward"),
-)
+globals().update({path.stem: _of_benchsuite(path.stem) for path in (CSRC / "cuda").glob("*.cu")})

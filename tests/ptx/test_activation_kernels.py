@@ -8,6 +8,8 @@ import pytest
 from benchsuite.cuda_ext.ptx import MemoryFault, Program, Result, Uninitialised, View
 from tests.ptx.kernels import TYPES, Array, close, draw, values
 
+pytestmark = pytest.mark.slow
+
 SHAPES = [(1, 1), (1, 37), (3, 64), (2, 600), (5, 8), (70, 16)]
 
 

@@ -10,6 +10,8 @@ from benchsuite.cuda_ext.ptx import Program, Uninitialised, from_bf16, to_bf16
 from benchsuite.cuda_ext.ptx.arithmetic import TYPES, UnknownInstruction, operation
 from benchsuite.cuda_ext.ptx.parse import parse
 
+pytestmark = pytest.mark.slow
+
 F = np.array([0.0, -0.0, 1.5, -2.25, 3e38, -3e38, 1e-40, np.inf, -np.inf, np.nan, 0.1, 7.0], np.float32)
 I = np.array([0, 1, -1, 2**31 - 1, -(2**31), 12345, -54321, 31, 32, 33, 255, 65536], np.int64).astype(np.int32)  # noqa: E741
 

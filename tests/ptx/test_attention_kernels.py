@@ -11,6 +11,8 @@ import pytest
 from benchsuite.cuda_ext.ptx import Program, Result, Struct, Uninitialised, View
 from tests.ptx.kernels import TYPES, Array, close, draw, rounded_up, values
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"float32": 32, "bfloat16": 64, "float16": 64}  # queries, or keys, of a block
 KEYS = {"float32": 32, "bfloat16": 64, "float16": 64}  # of a tile of the forward pass
 DQ, DK, DV, BOTH = range(4)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from benchsuite.cuda_ext import toolchain
 from benchsuite.cuda_ext.build_plan import CSRC
 from tests.ptx.conftest import needs_nvcc
+
+pytestmark = pytest.mark.slow
 
 PROGRAM = """
 #include <cstdio>

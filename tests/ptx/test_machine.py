@@ -18,6 +18,8 @@ from benchsuite.cuda_ext.ptx import (
 )
 from benchsuite.cuda_ext.ptx.parse import parse
 
+pytestmark = pytest.mark.slow
+
 FLOATS = np.random.default_rng(0).standard_normal(4096).astype(np.float32)
 
 

@@ -9,6 +9,8 @@ from benchsuite.cuda_ext.launches import row_threads
 from benchsuite.cuda_ext.ptx import Buffer, Program, PTXFault, Result, Struct, Uninitialised, View
 from tests.ptx.kernels import TYPES, Array, close, draw, values
 
+pytestmark = pytest.mark.slow
+
 EPS = 1e-5
 # (rows, columns, whether rows are whole packs): tiny, odd, several warps, more than the registers of a block hold.
 SHAPES = [(1, 1, False), (3, 37, False), (2, 64, True), (5, 768, True), (1, 700, False)]

@@ -9,6 +9,8 @@ from benchsuite.cuda_ext.launches import row_threads
 from benchsuite.cuda_ext.ptx import Program, Struct, Uninitialised, View
 from tests.ptx.kernels import TYPES, Array, close, draw, rounded_up, stored, values
 
+pytestmark = pytest.mark.slow
+
 H = 3
 SLOPES = np.array([0.5, 0.25, 0.125], np.float32)
 # (queries, keys, causal): single, odd, one past a pack, keys before the first query, several warps.

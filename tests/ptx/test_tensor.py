@@ -10,6 +10,8 @@ from benchsuite.cuda_ext.ptx.parse import parse
 from tests.ptx.conftest import KERNELS, needs_nvcc
 from tests.ptx.test_machine import planted
 
+pytestmark = pytest.mark.slow
+
 RANDOM = np.random.default_rng(0)
 A, B = RANDOM.standard_normal((3, 16, 16)).astype(np.float32), RANDOM.standard_normal((3, 16, 8)).astype(np.float32)
 

@@ -72,6 +72,7 @@ def test_columns_of_mixed_types_become_text(tmp_path: Path) -> None:
     assert pyarrow.parquet.read_table(tmp_path / "x.parquet").to_pylist() == [{"a": "1"}, {"a": '"x"'}, {"a": None}]
 
 
+@pytest.mark.slow
 def test_pytest_benchmarks_own_command_reads_ours(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "ours.json"
     path.write_text(json.dumps(exchange.to_pytest_benchmark(run)[0]))
@@ -92,6 +93,7 @@ def test_there_and_back(run: Path, tmp_path: Path) -> None:
     assert records[0].result["calls_per_sample"] == 4
 
 
+@pytest.mark.slow
 def test_what_pytest_benchmark_measured_becomes_a_run(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_sum(benchmark):\n    benchmark(sum, range(100))\n")
     command = [sys.executable, "-m", "pytest", "-q", "--benchmark-json=b.json", "--benchmark-min-rounds=3"]
@@ -149,6 +151,7 @@ def test_a_damaged_result_is_told_with_its_case(run: Path) -> None:
         exchange.to_pytest_benchmark(run)
 
 
+@pytest.mark.slow
 def test_cases_without_figures_are_counted(run: Path, tmp_path: Path) -> None:
     lines = (run / "records.jsonl").read_text().splitlines()
     (run / "records.jsonl").write_text(lines[2] + "\n")

@@ -100,12 +100,14 @@ def attack_an_import(data: st.DataObject, folder: Path) -> None:
     assert exchange.rows([run])
 
 
+@pytest.mark.slow
 @FEW
 @given(data=st.data())
 def test_a_damaged_run_is_read_or_refused(data: st.DataObject, tmp_path: Path) -> None:
     attack_a_run(data, tmp_path)
 
 
+@pytest.mark.slow
 @FEW
 @given(data=st.data())
 def test_a_damaged_import_is_read_or_refused(data: st.DataObject, tmp_path: Path) -> None:

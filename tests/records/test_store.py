@@ -51,6 +51,7 @@ def test_rows_are_the_documented_ones(tmp_path: Path) -> None:
     assert list(row) == keys
 
 
+@pytest.mark.slow
 def test_a_tear_at_any_byte_costs_at_most_the_last_record(tmp_path: Path) -> None:
     path = filled(tmp_path / "run", 2)
     whole = path.read_bytes()
@@ -64,6 +65,7 @@ def test_a_tear_at_any_byte_costs_at_most_the_last_record(tmp_path: Path) -> Non
         assert path.read_bytes() == whole[: second if kept == 1 else None]
 
 
+@pytest.mark.slow
 @given(tail=st.binary(min_size=1, max_size=50).filter(lambda data: b"\n" not in data))
 def test_any_garbage_at_the_end_is_cut_off(tmp_path_factory: pytest.TempPathFactory, tail: bytes) -> None:
     folder = tmp_path_factory.mktemp("garbage") / "run"
@@ -174,6 +176,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_of_eight_that_begin_at_once_one_does(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     starters = [

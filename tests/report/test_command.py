@@ -48,6 +48,7 @@ def test_wrong_use_is_a_user_error(small, options, message):
     assert message in result.exception.message
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported_before_it_is_needed():
     heavy = "{'matplotlib', 'scipy', 'numpy', 'jinja2', 'torch'}"
     code = f"import sys, benchsuite.cli.report; print(sorted({heavy} & set(sys.modules)))"

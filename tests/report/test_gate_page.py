@@ -15,6 +15,7 @@ from support.hostile import HOSTILE_TEXT, LINKED, rendered
 
 from benchsuite.cli.output import progress
 from benchsuite.gating.paired import Finding, Outcome, _memory
+from benchsuite.gating.paired import verdict as verdict_of
 from benchsuite.report import gate_page as page
 from benchsuite.stats.decisions import Decision, Rule
 from benchsuite.text import line
@@ -36,6 +37,14 @@ def document(verdict: str, decisions: dict[str, str], findings: list[Finding], *
 
 FAILS = Finding(case="a", kind="fails", text="error at head", regression=True)
 MEMORY = Finding(case="b", kind="memory", text="more", regression=True)
+
+
+@pytest.mark.parametrize("finding", [FAILS, MEMORY])
+def test_one_finding_is_enough_for_a_regression(finding: Finding) -> None:
+    same = Decision(verdict="same", ratio=1.0, low=0.99, high=1.01, pairs=8)
+    for findings, verdict in (((), "fine"), ((finding,), "regression")):
+        outcome = Outcome(logs={}, decisions={"b": same}, findings=findings, times_s={}, pairs=8)
+        assert verdict_of(outcome) == verdict
 
 
 @pytest.mark.parametrize(

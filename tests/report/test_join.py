@@ -253,6 +253,7 @@ def test_no_run_is_an_error():
         join([])
 
 
+@pytest.mark.slow
 def test_curves_are_thinned_but_keep_their_ends(small, edit):
     def lengthen(rows):
         for row in rows:
@@ -290,6 +291,7 @@ def test_tasks_at_chance_are_known(document):
     assert tasks["cloze"]["above_chance"] is True
 
 
+@pytest.mark.slow
 def test_implementations_of_a_variant_stand_in_a_table_of_their_own(small, edit):
     def add(manifest):
         by_label = {case["label"]: case["id"] for case in manifest["cases"]}

@@ -86,6 +86,7 @@ def test_write_gives_three_files_and_the_json_is_the_document(small):
     assert json.loads(paths["json"].read_text()) == join([small])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["html", "md", "json"])
 def test_rendering_is_deterministic(quick, name):
     assert render(join([quick]), name) == render(join([quick]), name)
@@ -161,6 +162,7 @@ def test_the_terminal_shows_hostile_names_as_text(small, edit):
     assert "\x1b[31m" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["html", "md", "json"])
 def test_every_kind_of_poor_run_renders(tmp_path, edit, name):
     runs = [
@@ -187,6 +189,7 @@ def test_one_seed_promises_nothing(tmp_path):
     assert "four times in five;" not in text
 
 
+@pytest.mark.slow
 def test_an_absurd_speed_does_not_break_the_figure(small, edit):
     def absurd(rows):
         for row in rows:

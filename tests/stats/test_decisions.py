@@ -65,6 +65,7 @@ def test_the_wealth_after_very_many_pairs_is_a_number_or_more_than_enough() -> N
     assert -math.inf < wealth(-x, 0.0) < -300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", NOISES)
 def test_the_interval_covers_at_all_moments_together(noise: Noise) -> None:
     random = np.random.default_rng(1)
@@ -79,6 +80,7 @@ def test_the_interval_covers_at_all_moments_together(noise: Noise) -> None:
     assert missed / tries <= 0.1 + 3 * math.sqrt(0.1 * 0.9 / tries), "5% on either side"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("noise", "pairs"), [(normal, 60), (heavy, 40), (gusty, 80)])
 def test_a_slowdown_of_five_percent_is_found_among_thirty_cases(noise: Noise, pairs: int) -> None:
     random = np.random.default_rng(2)

@@ -45,6 +45,7 @@ def covered(trials, seed, missing=(), **kwargs):
     return np.mean(hits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize(("training_sd", "by_document"), [(0.0075, 0.1), (0.01, 0.2)])
 def test_coverage_is_95_percent_for_new_seeds_and_new_documents(seeds, training_sd, by_document):
@@ -52,11 +53,13 @@ def test_coverage_is_95_percent_for_new_seeds_and_new_documents(seeds, training_
     assert 0.93 <= share <= 0.98
 
 
+@pytest.mark.slow
 def test_coverage_does_not_suffer_from_missing_cells():
     share = covered(90, 7, missing={(0, 2), (3, 0), (5, 1)}, seeds=3, training_sd=0.01, by_document=0.1)
     assert 0.925 <= share <= 0.98
 
 
+@pytest.mark.slow
 def test_coverage_is_at_least_95_percent_where_seeds_shift_nothing_but_answers():
     assert covered(60, 8, seeds=2, training_sd=0.0, by_document=0.0) >= 0.94
 
@@ -72,6 +75,7 @@ def test_counting_the_seed_by_document_noise_twice_would_be_wasteful():
     assert ours < 0.8 * (2 * fitted.residual_variance / 3 + documents) ** 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 5])
 def test_a_against_a_is_called_different_one_time_in_twenty(seeds):
     rng = np.random.default_rng(seeds)
@@ -82,6 +86,7 @@ def test_a_against_a_is_called_different_one_time_in_twenty(seeds):
     assert 0.01 <= np.mean(calls) <= 0.07
 
 
+@pytest.mark.slow
 def test_an_effect_of_the_minimum_detectable_size_is_found_four_times_in_five():
     rng = np.random.default_rng(11)
     found = []

@@ -150,6 +150,7 @@ def two_moded(rng, n):
     return 0.08 * ((rng.random(n) < 0.3) - 1.0 * (rng.random(n) < 0.3)) + rng.normal(0, 0.014, n)  # as page placement
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [skewed, two_moded])
 @pytest.mark.parametrize("n", [5, 10])
 def test_coverage_under_the_noise_of_real_machines(noise, n):

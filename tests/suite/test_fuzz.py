@@ -165,12 +165,14 @@ def test_the_suite_that_is_attacked_is_a_good_one(path: Path) -> None:
     planned(read(str(path)))
 
 
+@pytest.mark.slow
 @FEW
 @given(data=st.data())
 def test_a_hostile_suite_is_planned_or_refused(data: st.DataObject) -> None:
     attack_a_file(data)
 
 
+@pytest.mark.slow
 @FEW
 @given(data=st.data())
 def test_a_hostile_override_is_planned_or_refused(data: st.DataObject, path: Path) -> None:

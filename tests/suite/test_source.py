@@ -239,6 +239,7 @@ VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(s
 PLACES = [path for path in yaml_tree.parse(GOOD.encode(), "good.yaml").places if path]
 
 
+@pytest.mark.slow
 @given(place=st.sampled_from(PLACES), value=VALUES)
 @settings(deadline=None)
 def test_whatever_stands_in_a_suite_is_planned_or_told_with_its_place(place: tuple[Any, ...], value: object) -> None:

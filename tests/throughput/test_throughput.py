@@ -15,6 +15,8 @@ from benchsuite.cuda_ext.activation import glu
 from benchsuite.stats.decisions import Rule, decide
 from benchsuite.stats.levels import pieces
 
+pytestmark = pytest.mark.slow
+
 ROWS, WIDTH = 512, 768
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from benchsuite.timing.memory import measure_memory
@@ -9,6 +10,7 @@ from benchsuite.timing.memory import measure_memory
 KIB = 1024
 
 
+@pytest.mark.slow
 def test_the_peak_is_what_lives_at_once() -> None:
     held = torch.zeros(256)  # 1 KiB
 

@@ -19,6 +19,7 @@ def _window(before: Counters, after: Counters) -> Monitor:
     return found
 
 
+@pytest.mark.slow
 def test_other_work_on_our_cores_is_seen() -> None:
     if not Path("/proc/stat").exists():
         pytest.skip("the counters are Linux's")

@@ -143,6 +143,7 @@ def test_a_last_turn_is_for_one_alone() -> None:
     assert ended <= began
 
 
+@pytest.mark.slow
 def test_it_sees_what_else_runs_and_not_the_members_own_work() -> None:
     with turnstile(2) as gate:
         assert gate.seen() == {}

@@ -11,6 +11,7 @@ from lm_eval.tasks._yaml_loader import load_yaml
 from benchsuite.zeroshot import bigscience
 
 
+@pytest.mark.slow
 def test_lm_eval_has_all_27_and_their_metrics(manager: TaskManager) -> None:
     assert len({task.original for task in bigscience.TASKS}) == len(bigscience.BY_NAME) == 27
     for task in bigscience.TASKS:

@@ -60,6 +60,7 @@ def english(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Path]:
     return corpus, folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_script_gives_four_well_formed_tasks(script: str, tmp_path: Path) -> None:
     corpus = corpus_of(script)
@@ -179,6 +180,7 @@ def test_limit_and_names(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"derived_order.jsonl", "derived_order.yaml"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "most"), [("latin", 56), ("han", 20)])
 def test_no_document_exceeds_the_tokens_of_a_sequence(script: str, most: int, tmp_path: Path) -> None:
     corpus = corpus_of(script, n_heldout=110)

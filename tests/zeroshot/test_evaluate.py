@@ -53,6 +53,7 @@ def test_outcomes_are_those_of_the_documents_in_order(
     assert result == {"answers": TaskResult("answers", outcomes.count("1") / 12, 12, 0.5, outcomes)}
 
 
+@pytest.mark.slow
 def test_results_are_those_of_simple_evaluate(
     make_model: Callable[..., GPT], bpe: Tokenizer, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_guessing_is_one_over_the_choices(make_model: Callable[..., GPT], bpe: T
     assert result.random_acc == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 3)
 
 
+@pytest.mark.slow
 def test_the_batch_size_does_not_matter(make_model: Callable[..., GPT], bpe: Tokenizer, folder: Path) -> None:
     model = make_model(position="alibi")
     assert evaluate(model, bpe, folder, batch_tokens=1) == evaluate(model, bpe, folder, batch_tokens=100_000)

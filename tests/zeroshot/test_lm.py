@@ -70,6 +70,7 @@ def prompts() -> list[Instance]:
     return [request("generate_until", sentence(rng, words), options) for words in (1, 2, 5, 9, 20, 45)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "model_type"), VARIANTS, ids=str)
 def test_every_answer_is_that_of_hflm(
     make_model: Callable[..., GPT], bpe: Tokenizer, tmp_path: Path, variant: dict[str, Any], model_type: str
@@ -195,6 +196,7 @@ def expected(model: GPT, bpe: Tokenizer, rows: list[Document]) -> list[float]:
     return [nats for nats, _ in BenchsuiteLM(model, bpe).loglikelihood(asked)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["native", "registered"])
 def test_lm_evals_command_line_runs_our_models(
     make_model: Callable[..., GPT], bpe: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
@@ -218,6 +220,7 @@ def test_lm_evals_command_line_runs_our_models(
     assert logged(tmp_path / "out") == pytest.approx(expected(model, bpe, rows), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variant",
     [

@@ -112,6 +112,7 @@ def test_every_offline_task_has_a_source_and_nothing_else_has() -> None:
     assert offline.SOURCES.keys() == DOCUMENTS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", [True, False])
 def test_lm_evals_templates_find_the_answer_in_every_document(right: bool) -> None:
     said: list[str] = []
@@ -152,6 +153,7 @@ def test_a_prompt_of_another_kind_is_refused(package: Path, tmp_path: Path, monk
         offline.documents("piqa")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -54,6 +54,7 @@ def _forms(keys: set[str]) -> list[re.Pattern[str]]:
     return forms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", tasks.task_names())
 def test_no_key_occurs_in_training_while_its_form_does(
     name: str, corpora: dict[str, str], all_items: dict[str, list[Item]]
@@ -75,6 +76,7 @@ def test_the_search_finds_what_is_there(all_items: dict[str, list[Item]]) -> Non
         assert {item.key for item in items[:200]} <= found, name
 
 
+@pytest.mark.slow
 def test_no_whole_document_occurs_in_training(corpora: dict[str, str], all_items: dict[str, list[Item]]) -> None:
     for items in all_items.values():
         for item in items[:100]:
@@ -94,6 +96,7 @@ def test_every_answer_is_trained_in_its_place(name: str, corpora: dict[str, str]
         assert re.sub("|".join(NAMES), "Tom", end) in text or name == "paraphrase", end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", tasks.task_names())
 def test_the_choices_alone_tell_nothing(name: str, corpora: dict[str, str], all_items: dict[str, list[Item]]) -> None:
     """Position of the gold choice, the most and least frequent choice in training, and in the task: all at chance."""

@@ -63,7 +63,7 @@ def record(condition: str, into: Path, pairs: int, peer_runs: int, only: str) ->
     with Neighbour(condition == "loaded"), tempfile.TemporaryDirectory() as folder:
         ours = Path(folder) / "calibration"
         words = [f"--only=*{only}*"] if only else []
-        benchsuite("calibrate", str(HERE / "test_thirty.py"), "--pairs", str(pairs), "-o", str(ours), *words)
+        benchsuite("calibrate", str(HERE / "gated_thirty.py"), "--pairs", str(pairs), "-o", str(ours), *words)
         runs = [peer_run(Path(folder) / f"{number}.json", only=only) for number in range(peer_runs)]
         ratios = log_ratios(ours)
         by_share = {share: float(np.median(spreads(log_ratios(ours, share)))) for share in SHARES}
@@ -157,7 +157,7 @@ def planted(condition: str, into: Path, pairs: int, minutes: float) -> None:
     with Neighbour(condition == "loaded"), tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "gate"
         benchsuite(
-            "gate", str(HERE / "test_thirty.py"), "--base", ".", "--head", f"env:PLANTED={words}", f"--pairs={pairs}",
+            "gate", str(HERE / "gated_thirty.py"), "--base", ".", "--head", f"env:PLANTED={words}", f"--pairs={pairs}",
             f"--minutes={minutes}", "-o", str(out),
         )  # fmt: skip
         document = json.loads((out / "gate.json").read_text())

@@ -1,7 +1,12 @@
+"""Fixtures of runs that are made up, to read, to spoil and to report."""
+
+from __future__ import annotations
+
 import json
 from pathlib import Path
 
 import pytest
+
 from support.make_run import make_run
 
 

@@ -1,4 +1,4 @@
-"""The thirty workloads as a gate measures them: `benchsuite gate benchsuite/studies/gate/test_thirty.py --base …`."""
+"""The thirty workloads as a gate measures them: `benchsuite gate benchsuite/studies/gate/gated_thirty.py --base …`."""
 
 from __future__ import annotations
 
