@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES
+
+if TYPE_CHECKING:
+    from benchsuite import Plan
 
 
 def command(
@@ -35,14 +38,13 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show the cases of a suite on this machine, with estimates. Nothing is run."""
-    from benchsuite.planning import plan, preflight
-    from benchsuite.suite import source
+    import benchsuite
+    from benchsuite.hardware.fingerprint import usable_cores
 
-    machine = plan.Machine.here(device)
-    read = source.read(suite, sets=sets or [], scale=scale)
-    resolved = plan.resolve(read, machine, only=only or [], seeds=seeds, corpora=corpus or [])
-    preflight.check(resolved.cases)
-    total_s = resolved.total_s(jobs or machine.cores)
+    resolved = benchsuite.plan(
+        suite, device=device, only=only or [], sets=sets or [], seeds=seeds, corpora=corpus or [], scale=scale
+    )
+    total_s = resolved.total_s(jobs or usable_cores())
     if as_json:
         print(json.dumps({"schema_version": 1, **resolved.to_json(), "estimate_s": round(total_s, 1)}, indent=1))
         return
@@ -56,15 +58,13 @@ def command(
         _print_budget(resolved, scale, shlex.join(begin), gpus, mfu)
 
 
-def _print(resolved: object, total_s: float) -> None:
+def _print(resolved: Plan, total_s: float) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from benchsuite import format as fmt
     from benchsuite import terminal
-    from benchsuite.planning.plan import Plan
 
-    assert isinstance(resolved, Plan)
     console = terminal.console()
     table = Table("case", "kind", "replicates", "each, about", box=None, pad_edge=False)
     for case in resolved.cases:
@@ -86,7 +86,7 @@ def _print(resolved: object, total_s: float) -> None:
     )
 
 
-def _print_budget(resolved: object, scale: str, begin: str, gpus: int, mfu: float) -> None:
+def _print_budget(resolved: Plan, scale: str, begin: str, gpus: int, mfu: float) -> None:
     """Every training with what it takes on GPUs, and the commands that start it, which `begin` so."""
     from rich.markup import escape
     from rich.table import Table
@@ -94,9 +94,7 @@ def _print_budget(resolved: object, scale: str, begin: str, gpus: int, mfu: floa
     from benchsuite import format as fmt
     from benchsuite import terminal
     from benchsuite.planning import training_budget
-    from benchsuite.planning.plan import Plan
 
-    assert isinstance(resolved, Plan)
     console = terminal.console(soft_wrap=True)
     budgets = training_budget.of(resolved, gpus)
     names = list(training_budget.GPUS)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchsuite.records.case import STATUSES
+from benchsuite.errors import UserError
+from benchsuite.records.case import MEASURED, STATUSES
+from benchsuite.records.results import RESULT, checked
 from benchsuite.text import line, tree
 from benchsuite.worker import EXIT_NO_RESULT
 
@@ -82,7 +84,13 @@ def _read(path: Path) -> Outcome:
     if not isinstance(reason, str | None) or not isinstance(found, dict | None):
         raise ValueError("its reason is not a text, or its result not an object")
     _check(found)
-    return Outcome(status, reason, tree(found))
+    found = tree(found)
+    if found is not None and status in MEASURED:
+        try:
+            checked(RESULT, found, "it")
+        except UserError as error:
+            raise ValueError(error.message) from error
+    return Outcome(status, reason, found)
 
 
 def _check(value: Any, depth: int = 0) -> None:

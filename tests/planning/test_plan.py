@@ -71,7 +71,7 @@ def test_cases_are_named_and_unique(plan: Plan) -> None:
 def test_the_unchanged_step_is_one_case_for_all_components(plan: Plan) -> None:
     by_label = {case.label: case for case in plan.cases}
     base = by_label["baseline/eager/step"]
-    steps = [comparison for comparison in plan.comparisons if comparison.about.get("scope") == "step"]
+    steps = [comparison for comparison in plan.comparisons if comparison.scope == "step"]
     assert {comparison.base_case for comparison in steps} == {base.id}
     assert len(steps) == 3
     assert by_label["position/none/eager/step"].group == base.group
@@ -190,8 +190,8 @@ def test_a_comparison_of_files_shows_short_names(suite: Suite, tmp_path: Path) -
     for book in books:
         book.write_text("text")
     plan = resolve(suite, MACHINE, corpora=[str(book) for book in books])
-    corpus = next(comparison.about for comparison in plan.comparisons if comparison.about.get("component") == "corpus")
-    assert (corpus["variant"], corpus["baseline"]) == ("b.txt", "a.txt")
+    corpus = next(comparison for comparison in plan.comparisons if comparison.component == "corpus")
+    assert (corpus.variant, corpus.baseline) == ("b.txt", "a.txt")
     assert "corpus/b.txt/quality" in labels(plan)
 
 
@@ -220,11 +220,7 @@ def test_implementations_of_a_variant_are_compared_with_the_first() -> None:
     case = "{component: position, variants: [alibi], implementations: [eager, sdpa, fused], shape: {batch: 1}}"
     plan = resolve(small(case), MACHINE)
     label = {case.id: case.label.split("/")[1:3] for case in plan.cases}
-    rows = [
-        (*label[c.case], *label[c.base_case], c.about["baseline"])
-        for c in plan.comparisons
-        if c.kind == "implementation"
-    ]
+    rows = [(*label[c.case], *label[c.base_case], c.baseline) for c in plan.comparisons if c.kind == "implementation"]
     assert rows == [
         (variant, implementation, variant, "eager", "eager")
         for implementation in ("sdpa", "fused")
@@ -239,7 +235,7 @@ def test_shapes_are_named_in_labels_and_comparisons_but_not_in_cases() -> None:
     assert [case.label for case in plan.cases][:2] == [
         f"activation/{variant}/eager/layer/fwd+bwd/wide" for variant in ("gelu", "swiglu")
     ]
-    assert [c.about.get("shape") for c in plan.comparisons] == ["wide", None]
+    assert [c.shape for c in plan.comparisons] == ["wide", None]
     unnamed = small("{component: activation, variants: [swiglu], shape: {batch: 1, width: 16}}")
     assert resolve(unnamed, MACHINE).cases[0].id == plan.cases[0].id
 
@@ -282,7 +278,7 @@ def test_iso_width_can_be_asked_for_by_one_entry() -> None:
     case = "{component: activation, variants: [swiglu], shape: {batch: 1}, matching: iso-width}"
     plan = resolve(small(case), MACHINE)
     assert {case.params["matching"] for case in plan.cases} == {"iso-width"}
-    assert plan.comparisons[0].about["matching"] == "iso-width"
+    assert plan.comparisons[0].matching == "iso-width"
 
 
 def test_shape_and_shapes_exclude_each_other() -> None:
