@@ -13,7 +13,8 @@ import pytest
 
 from benchsuite.errors import UserError
 from benchsuite.planning.plan import Machine, Plan, resolve
-from benchsuite.records.case import Case, Comparison
+from benchsuite.records.case import SCHEMA_VERSION, Case
+from benchsuite.records.schema import MANIFEST
 from benchsuite.suite.schema import Suite
 from benchsuite.suite.source import from_json, validate
 from benchsuite.suite.yaml_tree import parse
@@ -99,10 +100,9 @@ def test_comparisons_are_the_manifest_s(plan: Plan) -> None:
 
 def test_manifest_rows_are_read_back(plan: Plan) -> None:
     document = json.loads(json.dumps(plan.to_json()))
-    assert tuple(map(Case.from_json, document["cases"])) == plan.cases
-    assert tuple(map(Comparison.from_json, document["comparisons"])) == plan.comparisons
-    again = resolve(from_json(document["resolved_suite"]), MACHINE)
-    assert again == plan
+    read = MANIFEST.validate_python({"schema_version": SCHEMA_VERSION, **document})
+    assert (read.cases, read.comparisons) == (plan.cases, plan.comparisons)
+    assert resolve(from_json(document["resolved_suite"]), MACHINE) == plan
 
 
 def test_what_changes_the_answer_changes_the_identity_and_nothing_else(suite: Suite, plan: Plan) -> None:
