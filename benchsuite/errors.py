@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class UserError(Exception):
     """Something the user gave is wrong: a file, a name, a number, a folder.
@@ -29,4 +31,8 @@ def did_you_mean(name: str, choices: list[str]) -> str:
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error of the program
-    """The run was told to stop; its records are kept."""
+    """The run was told to stop; its records are kept in `folder`."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__(f"interrupted; what is recorded is kept in {folder}" if folder else "interrupted")
+        self.folder = folder

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 MOST_REPLICATES = 1000  # processes of a case, seeds of a model, pairs
+PAIRS = 400  # of a gate; only undecided cases come so far: reports/gate/report.md has what fewer find
+MOST_PAIRS = 1000
 MOST_MEASUREMENTS = 100_000  # of one plan: a process each
 MOST_JOBS = 10_000  # side by side
 MOST_RANKS = 100_000  # processes that train one model

@@ -16,13 +16,10 @@ from typing import Any
 import typer
 import typer.core
 
+from benchsuite.cli import exit_codes
 from benchsuite.errors import UserError
 from benchsuite.text import plain
 
-EXIT_USAGE = 2
-EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
-EXIT_INTERRUPTED = 130
-EXIT_UNREAD = 141  # as a shell tells of SIGPIPE
 # Refusals of a disk or of the system are told in their own words; they are no fault of the program.
 REFUSED = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE, errno.ENFILE,
@@ -140,20 +137,22 @@ def _code(error: BaseException) -> int:
         case UserError():
             return _say(error.message, error.hint, error.exit_code)
         case KeyboardInterrupt():
-            return _say("interrupted", "", EXIT_INTERRUPTED)
+            return _say("interrupted", "", exit_codes.INTERRUPTED)
         case SystemExit(__context__=BrokenPipeError()):  # what rich makes of it
-            return EXIT_UNREAD
+            return exit_codes.UNREAD
         case OSError() if error.errno == errno.EPIPE:  # `benchsuite list tasks | head`
             _drop_output()
-            return EXIT_UNREAD
+            return exit_codes.UNREAD
         case OSError() if error.errno in REFUSED:
             _drop_output()
-            return _say(f"{error.filename or 'the output'} cannot be read or written: {error.strerror}", "", EXIT_USAGE)
+            return _say(
+                f"{error.filename or 'the output'} cannot be read or written: {error.strerror}", "", exit_codes.USAGE
+            )
         case SystemExit():
             hint = "a command of benchsuite does not end so; a plug-in, a test or a library did"
-            return _say(f"something that was loaded called sys.exit({error.code!r})", hint, EXIT_FAULT)
+            return _say(f"something that was loaded called sys.exit({error.code!r})", hint, exit_codes.FAULT)
     traceback.print_exception(error)  # a fault, or a library's panic, which is no Exception
-    return EXIT_FAULT
+    return exit_codes.FAULT
 
 
 def _say(message: str, hint: str, code: int) -> int:

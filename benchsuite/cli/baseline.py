@@ -34,13 +34,13 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON d
 
     from benchsuite import terminal
     from benchsuite.records import baselines
-    from benchsuite.records.store import read_plan
+    from benchsuite.records.load import read_manifest
     from benchsuite.text import line
 
     rows = []
     for name in baselines.names():
         try:
-            plan = read_plan(baselines.folder() / name)
+            plan = read_manifest(baselines.folder() / name)
         except UserError as error:
             print(f"note: left out: {line(error.message)}", file=sys.stderr)
             continue
@@ -84,18 +84,17 @@ def show(name: Annotated[str, typer.Argument(help="A baseline; without one the p
     from rich.markup import escape
     from rich.table import Table
 
+    import benchsuite
     from benchsuite import format as fmt
     from benchsuite import terminal
     from benchsuite.records import baselines
-    from benchsuite.records.store import read_plan, read_records
     from benchsuite.text import line
 
-    run = baselines.find(name)
-    plan, records = read_plan(run), read_records(run)
+    run = benchsuite.load(baselines.find(name))
     table = Table("case", "processes", "time", "spread", box=None, pad_edge=False)
-    for case in plan.cases:
-        results = [r.result for r in records if case.timed and r.case_id == case.id and r.status == "ok" and r.result]
-        times = [result["time_s"] for result in results if result.get("time_s")]
+    for case in run.manifest.cases:
+        records = [record for record in run.records.get(case.id, {}).values() if record.status == "ok"]
+        times = [record.speed.time_s for record in records if record.speed and record.speed.time_s]
         if not times:
             continue
         middle = statistics.median(times)
@@ -103,11 +102,11 @@ def show(name: Annotated[str, typer.Argument(help="A baseline; without one the p
         table.add_row(escape(line(case.label)), str(len(times)), fmt.seconds(middle), spread)
     if not table.rows:
         raise UserError(
-            f"{run} holds no measured speed", hint="save it anew: benchsuite baseline save NAME RUN --replace"
+            f"{run.folder} holds no measured speed", hint="save it anew: benchsuite baseline save NAME RUN --replace"
         )
     terminal.show(table)
-    machine = plan.hardware.identity.get("cpu", "an unknown machine")
-    print(line(f"{plan.suite}, measured {plan.created} on {machine}"))
+    machine = run.manifest.hardware.identity.get("cpu", "an unknown machine")
+    print(line(f"{run.manifest.suite}, measured {run.manifest.created} on {machine}"))
 
 
 @app.command()

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from benchsuite.cli.gate import PAIRS
+from benchsuite.cli import exit_codes, options
 from benchsuite.cli.numbers import finite
-from benchsuite.errors import UserError
-from benchsuite.limits import MOST_REPLICATES, MOST_S
-
-BUDGETS = (20, 40, 80, 160, 320)
-QUICK_SUITES = 300
+from benchsuite.errors import Interrupted
+from benchsuite.limits import MOST_PAIRS, MOST_S, PAIRS
+from benchsuite.text import plain
 
 
 def command(
@@ -28,9 +23,9 @@ def command(
     margin: Annotated[str, typer.Option(help="Slowdowns up to this are accepted.")] = "2%",
     catch: Annotated[str, typer.Option(help="Slowdowns from this on must be found.")] = "5%",
     pairs: Annotated[
-        int, typer.Option(min=2, max=MOST_REPLICATES, help="Pairs of processes to measure for each case.")
+        int, typer.Option(min=2, max=MOST_PAIRS, help="Pairs of processes to measure for each case.")
     ] = 20,
-    budget: Annotated[int, typer.Option(min=2, max=MOST_REPLICATES, help="Pairs that the gate may use.")] = PAIRS,
+    budget: Annotated[int, typer.Option(min=2, max=MOST_PAIRS, help="Pairs that the gate may use.")] = PAIRS,
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -58,54 +53,26 @@ def command(
     """
     from rich.console import Console
 
-    from benchsuite.cli.gate import fraction, measured
-    from benchsuite.cli.output import write
-    from benchsuite.gating import calibrations, sides
-    from benchsuite.gating.margins import Rules
-    from benchsuite.records.store import check_new
-    from benchsuite.stats.calibration import calibrate
-    from benchsuite.stats.decisions import Rule
+    from benchsuite.cli.output import progress, write
+    from benchsuite.gating import session
 
-    try:
-        rule = Rule(margin=fraction("--margin", margin), catch=fraction("--catch", catch))
-    except ValueError as error:
-        raise UserError(str(error), hint="--catch sets what must be found") from error
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    folder = output or Path("runs") / f"calibration-{datetime.now():%Y%m%d-%H%M%S}"
-    check_new(folder)
-    pairs += pairs % 2
-    side = sides.Side(sides.HERE)
-    plan = side.plan(targets, device, only or [], sets or [])
-    outcome = measured(
-        folder, [side, side], [plan, plan], Rules(rule), pairs, console, device=device, wait=wait, to_the_end=True
-    )
-    logs = {case: values for case, values in outcome.logs.items() if len(values) > 1}
-    if not logs:
-        raise UserError("no case could be measured", hint=f"{folder / 'head' / 'records.jsonl'} says why", exit_code=5)
-    pair_s = outcome.time_s / pairs  # of all cases
-    if minutes is not None:
-        budget = min(max(2, int(60 * minutes / pair_s) // 2 * 2), MOST_REPLICATES)
-    found = calibrate(logs, rule, budget)
-    alarms = [case for case, decision in outcome.decisions.items() if decision.verdict in ("slower", "faster")]
-    document = {"schema_version": 1, "suite": plan["suite"], "run": str(folder), "rule": asdict(rule)}
-    document |= {"measured_pairs": pairs, "measured_alarms": alarms, "pair_s": pair_s, **asdict(found)}
-    document["power"] = [
-        {"pairs": some, "minutes": some * pair_s / 60, **_catches(calibrate(logs, rule, some, suites=QUICK_SUITES))}
-        for some in BUDGETS
-    ]
-    write(folder, "calibration", document, _markdown(document))
-    calibrations.keep(document, device, side.fingerprint()["identity"])
+    share, found = options.fraction("--margin", margin), options.fraction("--catch", catch)
+    try:
+        with progress() as bar:
+            document = session.calibrate(
+                targets, margin=share, catch=found, pairs=pairs, gate_pairs=budget,
+                gate_s=None if minutes is None else 60 * minutes, device=device, only=only or [], sets=sets or [],
+                out=output, wait=wait, say=lambda text: console.print(plain(text), markup=False), progress=bar,
+            )  # fmt: skip
+    except Interrupted:
+        console.print("interrupted; nothing was measured", markup=False)
+        raise typer.Exit(exit_codes.INTERRUPTED) from None
+    write(Path(document["run"]), "calibration", document, _markdown(document))
     if as_json:
         print(json.dumps(document, indent=1))
     else:
         print(_markdown(document))
-
-
-def _catches(found: Any) -> dict[str, Any]:
-    """Of all cases, the smallest slowdown that is found in the middle one and in the worst; None beyond 100%."""
-    ordered = sorted(noise.catches if noise.catches is not None else math.inf for noise in found.cases.values())
-    middle, worst = ordered[len(ordered) // 2], ordered[-1]
-    return {"middle": None if middle == math.inf else middle, "worst": None if worst == math.inf else worst}
 
 
 def _markdown(document: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from benchsuite.errors import UserError, did_you_mean
+from benchsuite.cli import options
 
 
 def command(
@@ -23,13 +23,10 @@ def command(
 
     Exit codes: 0 compared, whatever came out; 2 usage; 4 the runs cannot be compared.
     """
-    from benchsuite import compare, load
-    from benchsuite.cli.gate import fraction
-    from benchsuite.report.compare import BY, table
+    import benchsuite
+    from benchsuite.report.compare import table
 
-    if by not in BY:
-        raise UserError(f"--by {by!r} is unknown", hint=did_you_mean(by, list(BY)))
-    found = compare([load(run) for run in runs], by=by, margin=fraction("--margin", margin))
+    found = benchsuite.compare(*runs, by=by, margin=options.fraction("--margin", margin))
     if as_json:
         print(json.dumps(found.to_json(), indent=1))
         return

@@ -24,7 +24,7 @@ def command(
             help="The model as a folder that AutoModelForCausalLM and AutoTokenizer load, and so `lm_eval --model hf`."
         ),
     ] = None,
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of records.jsonl.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a run's files.")] = False,
 ) -> None:
     """Write runs as a table (CSV, Parquet) or as pytest-benchmark's JSON, or a model for transformers.
 
@@ -53,11 +53,16 @@ def command(
         raise UserError("no format to export to", hint=hint)
     if pytest_benchmark and len(runs) > 1:
         raise UserError("pytest-benchmark's file holds one run", hint="export the runs one by one")
+    import benchsuite
     from benchsuite import files
     from benchsuite.cache import write_atomically
     from benchsuite.records import exchange
 
-    table = exchange.rows(runs) if csv or parquet else []
+    loaded = [benchsuite.load(run) for run in runs]
+    for run in loaded:
+        for warning in run.warnings:
+            typer.echo(f"note: {run.name}: {warning}", err=True)
+    table = exchange.rows(loaded) if csv or parquet else []
     try:
         for path, kind in ((csv, "csv"), (parquet, "parquet")):
             if path:
@@ -65,7 +70,7 @@ def command(
                     exchange.write_table(table, temporary, kind)
                 typer.echo(f"{path}: {len(table)} records", err=True)
         if pytest_benchmark:
-            document, left_out = exchange.to_pytest_benchmark(runs[0])
+            document, left_out = exchange.to_pytest_benchmark(loaded[0])
             with write_atomically(files.named(pytest_benchmark)) as temporary:
                 temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
             said = f"; {len(left_out)} cases have no figures and are left out" if left_out else ""

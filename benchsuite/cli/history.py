@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.cli import exit_codes, options
 from benchsuite.errors import UserError
-
-EXIT_SLOWER = 1
 
 
 def command(
@@ -28,13 +27,12 @@ def command(
 
     Exit codes: 0 fine, 1 something became slower (with --fail), 2 usage.
     """
-    from benchsuite.cli.gate import fraction
     from benchsuite.cli.output import write
     from benchsuite.gating import history
     from benchsuite.report import history_page as pages
     from benchsuite.report.render import save
 
-    share = fraction("--margin", margin)
+    share = options.fraction("--margin", margin)
     series, notes = history.read(runs)
     document = pages.document(series, share, notes)
     folder = output or Path()
@@ -50,4 +48,4 @@ def command(
         print(pages.markdown(document))
         print(f"figures: {folder / 'history.html'}")
     if fail and any(row["verdict"] == "slower" for row in document["cases"]):
-        raise typer.Exit(EXIT_SLOWER)
+        raise typer.Exit(exit_codes.REGRESSION)

@@ -77,7 +77,7 @@ def _cell(value: Value) -> str:
 
 
 def _suites() -> list[Row]:
-    from benchsuite.suite.schema import packaged
+    from benchsuite.suite.source import packaged
 
     return [{"suite": name, "description": description} for name, description in packaged().items()]
 
@@ -147,7 +147,7 @@ def _bigscience27() -> list[Row]:
 
 def _scales() -> list[Row]:
     from benchsuite.suite import source
-    from benchsuite.suite.schema import scales
+    from benchsuite.suite.source import scales
 
     rows: list[Row] = []
     for name in scales():

@@ -15,16 +15,24 @@ Say = Callable[[str, float, float], None]  # what is being done, how much of it,
 
 @contextlib.contextmanager
 def progress() -> Iterator[Say]:
-    """A bar with an estimate, gone at the end; gives what moves it."""
+    """Give what moves a bar with an estimate, which appears with the first call and is gone at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from benchsuite.text import line
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        bar = shown.add_task("starting", total=None)
-        yield lambda text, done, total: shown.update(bar, description=line(text), completed=done, total=total)
+    shown = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar = shown.add_task("starting", total=None)
+
+    def say(text: str, done: float, total: float) -> None:
+        shown.start()
+        shown.update(bar, description=line(text), completed=done, total=total)
+
+    try:
+        yield say
+    finally:
+        shown.stop()
 
 
 def counted(items: Iterable[T], total: int, text: str) -> Iterator[T]:

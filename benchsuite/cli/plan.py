@@ -12,8 +12,8 @@ from benchsuite.cli.numbers import finite
 from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES
 
 if TYPE_CHECKING:
+    from benchsuite import Plan
     from benchsuite.engine.estimate import Estimate
-    from benchsuite.planning.plan import Plan
 
 
 def command(
@@ -42,15 +42,14 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show the cases of a suite on this machine, with estimates. Nothing is run."""
+    import benchsuite
     from benchsuite.engine import estimate
-    from benchsuite.planning import plan, preflight
-    from benchsuite.suite import source
+    from benchsuite.hardware.fingerprint import usable_cores
 
-    machine = plan.Machine.here(device)
-    read = source.read(suite, sets=sets or [], scale=scale)
-    resolved = plan.resolve(read, machine, only=only or [], seeds=seeds, corpora=corpus or [])
-    preflight.check(resolved.cases)
-    found = estimate.of(resolved, jobs or machine.cores)
+    resolved = benchsuite.plan(
+        suite, device=device, only=only or [], sets=sets or [], seeds=seeds, corpora=corpus or [], scale=scale
+    )
+    found = estimate.of(resolved, jobs or usable_cores())
     if as_json:
         told = {"estimate_s": round(found.planned_s, 1), "estimate_most_s": round(found.most_s, 1)}
         told["estimate_least_s"] = round(found.least_s, 1)

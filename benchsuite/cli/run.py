@@ -3,42 +3,23 @@ ended."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import json
-import math
-import re
-import secrets
 import shlex
-import signal
-import sys
 from collections import Counter
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchsuite import files
-from benchsuite.errors import UserError, did_you_mean
-from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES, MOST_S
+from benchsuite.cli import exit_codes, options
+from benchsuite.errors import Interrupted, UserError
+from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchsuite.engine.workers import Workers
-    from benchsuite.planning.plan import Machine, Plan
-    from benchsuite.records.case import Case
-    from benchsuite.records.schema import Manifest
-    from benchsuite.records.store import Store
-
-LAUNCHERS = ("local", "torchrun", "slurm")
-EXIT_FAILED = 5
-EXIT_INTERRUPTED = 130
-LEAST_MEMORY = 64 * 2**20  # Python alone takes as much
-MOST_MEMORY = 2**50
-BUSY_PERCENT = 20.0  # beyond it a reader should know; an idle machine shows 0 to 5
+    from benchsuite import Run
+    from benchsuite.engine.session import Options
 
 
 def command(
@@ -86,251 +67,45 @@ def command(
     """
     from rich.console import Console
 
-    from benchsuite import locks
-    from benchsuite.engine.scheduler import MEMORY_FRACTION, available_memory
-    from benchsuite.errors import Interrupted
-    from benchsuite.planning import plan, preflight
-    from benchsuite.records.store import Store, check_new, read_plan
-    from benchsuite.suite import source
+    import benchsuite
+    from benchsuite.engine import progress
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    overrides = {
-        "--only": only,
-        "--set": sets,
-        "--seeds": seeds,
-        "--corpus": corpus,
-        "-o": output,
-        "--device": device,
-        "--scale": scale,
-    }
-    if resume is not None:
-        folder = resume
-        manifest = read_plan(folder)
-        machine = plan.Machine.here(manifest.device)
-        resolved = _again(manifest, machine, suite, [name for name, value in overrides.items() if value])
-    elif suite is not None:
-        machine = plan.Machine.here(device or "cpu")
-        read = source.read(suite, sets=sets or [], scale=scale)
-        resolved = plan.resolve(read, machine, only=only or [], seeds=seeds, corpora=corpus or [])
-        folder = output or Path("runs") / f"{resolved.suite.name}-{datetime.now():%Y%m%d-%H%M%S}"
-        check_new(folder)
-    else:
-        raise UserError("which suite?", hint="`benchsuite run quick`; `benchsuite list suites` shows all")
-    memory = _bytes(memory_limit) if memory_limit else None
-    budget_s = _seconds(budget) if budget else None
-    trainings = _trainings(launcher, ranks, slurm or [], folder)
-    places = machine.cores if machine.device == "cpu" else 1
-    at_once = jobs or (len(resolved.cases) * 100 if launcher == "slurm" else places // ranks or 1)
-    for note in resolved.notes:
-        console.print(f"note: {note}", markup=False)
-    left = _unmeasured(resolved, folder) if resume is not None else resolved.cases
-    preflight.check(left, ranks)
-    if budget_s is not None:
-        _check_budget(resolved, budget_s, at_once, folder if resume is not None else None)
-    if launcher == "local":
-        preflight.check_machine(
-            left,
-            folder,
-            memory_bytes=memory or int(available_memory() * MEMORY_FRACTION / at_once),
-            alone_bytes=memory or int(available_memory() * MEMORY_FRACTION),
-            cores=machine.cores,
-        )
-
-    stop = Stop()
-    try:
-        say = functools.partial(console.print, markup=False)
-        with locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=machine.device):
-            store = Store.open(folder) if resume is not None else Store.create(folder, _manifest(resolved))
-            with contextlib.closing(store):
-                if store.repaired:
-                    console.print(f"repaired {folder}: {store.repaired}", markup=False)
-                _execute(resolved, store, console, at_once, memory, stop, trainings, budget_s)
-    except (Interrupted, KeyboardInterrupt):
-        _interrupted(folder, as_json, console)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    finally:
-        stop.restore()
-    raise typer.Exit(_finish(folder, store, as_json, console))
-
-
-def _check_budget(resolved: Plan, budget_s: float, jobs: int, resumed: Path | None) -> None:
-    """Raises UserError where the budget is less than a valid answer takes: a run that cannot keep to it would take
-    longer than it was given, or end without an interval."""
-    from benchsuite import format as fmt
-    from benchsuite.engine import estimate
-    from benchsuite.engine.rounds import SEEDS
-    from benchsuite.records.store import read_records
-    from benchsuite.stats.speed import FEWEST_ROUNDS
-
-    done = {record.key for record in read_records(resumed)} if resumed is not None else set()
-    least_s = estimate.of(resolved, jobs, done).least_s
-    if budget_s < least_s:
-        raise UserError(
-            f"--budget: {fmt.seconds(budget_s)} are less than a valid answer takes, about {fmt.seconds(least_s)}: "
-            f"{FEWEST_ROUNDS} rounds of each speed comparison and {SEEDS} seeds of each model",
-            hint=f"try --budget {math.ceil(least_s / 60)}m, or measure fewer cases (--only)",
-        )
-
-
-def _unmeasured(resolved: Plan, folder: Path) -> tuple[Case, ...]:
-    """The cases of which a run that continues has something left to measure."""
-    from benchsuite.records.store import read_records
-
-    done = {record.key for record in read_records(folder)}
-    return tuple(case for case in resolved.cases if any((case.id, n) not in done for n in case.replicates))
-
-
-def _execute(
-    resolved: Plan,
-    store: Store,
-    console: Console,
-    jobs: int,
-    memory: int | None,
-    stop: Stop,
-    trainings: Callable[[bool], Workers] | None,
-    budget_s: float | None,
-) -> None:
-    from benchsuite.engine import progress, workers
-    from benchsuite.engine.preloads import KERNELS, preloads
-    from benchsuite.engine.rounds import resolution_of
-    from benchsuite.engine.scheduler import Scheduler
-    from benchsuite.records.case import KINDS
-
-    if any(KINDS[case.kind].alone for case in resolved.cases) and (busy := _busy_percent()) > BUSY_PERCENT:
-        text = f"this machine is {busy:.0f}% busy with other work, which will show in the speeds"
-        store.log(text)
-        console.print(f"note: {text}", markup=False)
-    preload = preloads(resolved.cases)
-    if KERNELS in preload:  # a build must not fall into a measured process
-        from benchsuite import cuda_ext
-
-        cuda_ext.prepare()
-    network = any('"hub:' in json.dumps(case.params) for case in resolved.cases)
-
     display = progress.observer(console)
+    how: Options = {
+        "jobs": jobs,
+        "memory_limit_bytes": options.bytes_(memory_limit) if memory_limit else None,
+        "budget_s": options.seconds(budget) if budget else None,
+        "launcher": launcher,
+        "ranks": ranks,
+        "slurm": dict(option.partition("=")[::2] for option in slurm or []),
+        "wait": wait,
+        "say": lambda text: console.print(text, markup=False),
+        "observer": display,
+    }
+    planned = {"--only": only, "--set": sets, "--seeds": seeds, "--corpus": corpus, "-o": output, "--device": device}
+    planned["--scale"] = scale
     try:
-        Scheduler(
-            resolved.cases,
-            store,
-            functools.partial(workers.make, preload, network=network),
-            display,
-            comparisons=resolved.comparisons,
-            trainings=trainings(network) if trainings else None,
-            jobs=jobs,
-            memory_limit_bytes=memory,
-            stop=stop,
-            resolution=resolution_of(resolved.suite),
-            budget_s=budget_s,
-        ).run()
+        if resume is not None:
+            if given := [name for name, value in planned.items() if value]:
+                raise UserError(
+                    f"--resume continues a run as it was planned, so {', '.join(given)} cannot change it",
+                    hint="leave the option out, or begin a new run",
+                )
+            run = benchsuite.resume(resume, suite=suite, **how)
+        elif suite is not None:
+            run = benchsuite.run(
+                suite, out=output, device=device or "cpu", only=only or [], sets=sets or [], seeds=seeds,
+                corpora=corpus or [], scale=scale, **how,
+            )  # fmt: skip
+        else:
+            raise UserError("which suite?", hint="`benchsuite run quick`; `benchsuite list suites` shows all")
+    except Interrupted as error:
+        _interrupted(error.folder or Path(), as_json, console)
+        raise typer.Exit(exit_codes.INTERRUPTED) from None
     finally:
         display.close()
-
-
-def _trainings(launcher: str, ranks: int, slurm: list[str], folder: Path) -> Callable[[bool], Workers] | None:
-    """Makes the place where models are trained, given whether they need the network; None for beside all the rest."""
-    from benchsuite.engine import workers
-
-    if launcher not in LAUNCHERS:
-        raise UserError(f"--launcher {launcher!r} is unknown", hint=did_you_mean(launcher, list(LAUNCHERS)))
-    if ranks > 1 and launcher == "local":
-        raise UserError(f"--ranks {ranks}: a local training is one process", hint="--launcher torchrun")
-    if slurm and launcher != "slurm":
-        raise UserError(f"--slurm {slurm[0]}: nothing is given to Slurm", hint="--launcher slurm")
-    if launcher == "slurm":
-        from benchsuite.engine.slurm import SlurmWorkers
-
-        options = dict(option.partition("=")[::2] for option in slurm)
-        # submitit reads what it pickles there: a name that nobody could know, and so lay something behind, before.
-        place = SlurmWorkers(files.real(folder) / "work" / f"slurm-{secrets.token_hex(8)}", ranks, options)
-        return lambda network: place
-    return (lambda network: workers.ColdWorkers(network=network, ranks=ranks)) if launcher == "torchrun" else None
-
-
-def _busy_percent() -> float:
-    """How busy all cores together are, over half a second in which this run does nothing."""
-    import psutil
-
-    return float(psutil.cpu_percent(interval=0.5))
-
-
-def _manifest(resolved: Plan) -> dict[str, Any]:
-    """All of the manifest but its schema version."""
-    from datetime import UTC
-
-    from benchsuite import __version__
-    from benchsuite.cuda_ext.library import about
-    from benchsuite.hardware.fingerprint import fingerprint
-    from benchsuite.records.case import MEASUREMENT_VERSION
-
-    hardware = fingerprint()
-    hardware["context"]["kernels"] = about()
-    head = {"suite": resolved.suite.name, "description": resolved.suite.description}
-    return {
-        **head,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": ["benchsuite", *sys.argv[1:]],
-        "benchsuite_version": __version__,
-        "measurement_version": MEASUREMENT_VERSION,
-        "hardware": hardware,
-        **resolved.to_json(),
-    }
-
-
-def _again(manifest: Manifest, machine: Machine, suite: str | None, overrides: list[str]) -> Plan:
-    """The plan of a run that continues. Raises UserError where it would measure something else than the manifest
-    plans."""
-    from benchsuite.hardware.fingerprint import fingerprint
-    from benchsuite.planning import plan
-    from benchsuite.suite import source
-
-    if overrides:
-        raise UserError(
-            f"--resume continues a run as it was planned, so {', '.join(overrides)} cannot change it",
-            hint="leave the option out, or begin a new run",
-        )
-    if manifest.resolved_suite is None:
-        raise UserError(f"the run of {manifest.suite!r} was not planned here, so there is nothing to continue")
-    if suite is not None and suite != manifest.suite and source.read(suite).name != manifest.suite:
-        raise UserError(f"the run is of the suite {manifest.suite!r}, not of {suite!r}")
-    then, now = manifest.hardware.identity, json.loads(json.dumps(fingerprint()["identity"]))
-    changed = [f"{key} was {then.get(key)!r} and is {now.get(key)!r}" for key in now if now.get(key) != then.get(key)]
-    if changed:
-        raise UserError(
-            f"the run was begun on another machine or with other software: {'; '.join(changed)}",
-            hint="measurements of two machines do not belong into one run; begin a new one",
-        )
-    resolved = plan.resolve(source.from_json(manifest.resolved_suite), machine, only=manifest.only)
-    planned = {case.id: case for case in manifest.cases}
-    if {c.id: list(c.replicates) for c in resolved.cases} != {c.id: c.replicates for c in planned.values()}:
-        gone = [case.label for identity, case in planned.items() if identity not in {c.id for c in resolved.cases}]
-        raise UserError(
-            f"this benchsuite would measure other cases than the manifest plans: {', '.join(gone[:3]) or 'more cases'}"
-            f"{' …' if len(gone) > 3 else ''}",
-            hint="the version, a plug-in or the text of a corpus has changed; begin a new run",
-        )
-    return resolved
-
-
-class Stop:
-    """Becomes true with the first SIGINT, SIGTERM or SIGHUP; a second SIGINT ends at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before = {
-            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        }
-
-    def __call__(self) -> bool:
-        return self.asked
-
-    def _ask(self, number: int, frame: object) -> None:
-        if self.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    raise typer.Exit(_finish(run, as_json, console))
 
 
 def _interrupted(folder: Path, as_json: bool, console: Console) -> None:
@@ -342,50 +117,26 @@ def _interrupted(folder: Path, as_json: bool, console: Console) -> None:
         print(json.dumps({"schema_version": 1, "interrupted": True, "run": str(folder), "resume": command}))
 
 
-def _finish(folder: Path, store: Store, as_json: bool, console: Console) -> int:
-    """Writes the report, says where it is, and returns the exit code."""
+def _finish(run: Run, as_json: bool, console: Console) -> int:
+    """Write the report, say where it is, and return the exit code."""
     from benchsuite import terminal
     from benchsuite.records.case import FAILED
     from benchsuite.report.render import write
     from benchsuite.report.terminal import terminal as show
 
-    counts = Counter(record.status for record in store.records)
+    counts = Counter(record.status for record in run)
     failed = sum(counts[status] for status in FAILED)
-    code = EXIT_FAILED if failed else 0
-    paths = {name: str(path) for name, path in write(folder).items()}
+    code = exit_codes.FAILED if failed else exit_codes.FINE
+    paths = {name: str(path) for name, path in write(run.folder).items()}
     if as_json:
-        document = {"schema_version": 1, "run": str(folder), "cases": dict(counts), "report": paths, "exit_code": code}
-        print(json.dumps(document, indent=1))
+        document = {"schema_version": 1, "run": str(run.folder), "cases": dict(counts), "report": paths}
+        print(json.dumps({**document, "exit_code": code}, indent=1))
     else:
-        show(folder, terminal.console())
+        show(run.folder, terminal.console())
     if failed:
         said = ", ".join(f"{counts[status]} {status}" for status in FAILED if counts[status])
-        console.print(f"{failed} measurements failed ({said}); {folder / 'records.jsonl'} says why", markup=False)
+        records = run.folder / "records.jsonl"
+        console.print(f"{failed} measurements failed ({said}); {records} says why", markup=False)
     for path in paths.values():
         console.print(f"report: {path}", markup=False)
     return code
-
-
-def _bytes(text: str) -> int:
-    """`4G`, `512M` or a number as bytes, with binary prefixes. Raises UserError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
-    if match is None or float(match[1]) == 0:
-        raise UserError(f"--memory-limit {text}: should be a number of bytes", hint="for instance --memory-limit 4G")
-    value = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")
-    if not LEAST_MEMORY <= value <= MOST_MEMORY:
-        raise UserError(
-            f"--memory-limit {text}: a job takes from {LEAST_MEMORY // 2**20} MiB to {MOST_MEMORY // 2**40} TiB",
-            hint="for instance --memory-limit 4G",
-        )
-    return int(value)
-
-
-def _seconds(text: str) -> float:
-    """`90s`, `10m` or `2h` as seconds. Raises UserError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip(), re.IGNORECASE)
-    if match is None or float(match[1]) == 0:
-        raise UserError(f"--budget {text}: should be a time", hint="for instance --budget 10m, 90s or 2h")
-    value = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2].lower()]
-    if value > MOST_S:
-        raise UserError(f"--budget {text}: should be at most {MOST_S / 3600:.0f} h")
-    return value

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from benchsuite.cli import exit_codes
 from benchsuite.cli import output as output_
-
-EXIT_FAILED, EXIT_INTERRUPTED = 5, 130
 
 
 def command(
@@ -51,7 +50,7 @@ def command(
     else:
         page.show(document, terminal.console())
     if interrupted:
-        raise typer.Exit(EXIT_INTERRUPTED)
+        raise typer.Exit(exit_codes.INTERRUPTED)
     dirty = any(said.startswith("exit code") for said in document.get("sanitizer", {}).values())
     if dirty or any(row["status"] != "ok" for row in document["checks"]):
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(exit_codes.FAILED)

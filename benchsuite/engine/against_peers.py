@@ -20,11 +20,11 @@ from benchsuite.engine import workers
 from benchsuite.engine.preloads import preloads
 from benchsuite.engine.processes import Observer
 from benchsuite.engine.rounds import Resolution
-from benchsuite.engine.sampling import timed
 from benchsuite.engine.scheduler import Scheduler
 from benchsuite.errors import UserError
 from benchsuite.records.case import Case, Comparison, Record, case_id
 from benchsuite.records.store import Store
+from benchsuite.stats.rounds import timed
 from benchsuite.stats.speed import SpeedComparison, compare_speed, paired_logs
 
 STEPS = {
@@ -64,7 +64,7 @@ def training_rows(rounds: int, threads: int, observer: Observer) -> list[Row]:
             store,
             functools.partial(workers.make, preloads(cases.values())),
             observer,
-            comparisons=[Comparison("implementation", cases[mine].id, cases[other].id, {}) for mine, other in pairs],
+            comparisons=[Comparison("implementation", cases[mine].id, cases[other].id) for mine, other in pairs],
             resolution=Resolution(most=rounds),
         ).run()
         store.close()
@@ -98,7 +98,7 @@ def _logs(mine: list[Record], theirs: list[Record]) -> list[float]:
 
 def _rates(mine: list[Record], theirs: list[Record], found: SpeedComparison) -> tuple[float, float]:
     """Median tokens/s of theirs, and ours by the ratio, so that the two agree with it."""
-    rate = statistics.median(record.result["tokens_per_s"] for record in theirs if record.result)
+    rate = statistics.median(r.speed.tokens_per_s for r in theirs if r.speed and r.speed.tokens_per_s)
     return rate * (found.ratio or math.nan), rate
 
 

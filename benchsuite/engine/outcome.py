@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from benchsuite.limits import MOST_AMOUNT, MOST_S
-from benchsuite.records.case import STATUSES
-from benchsuite.records.load import MEASURED, of_kind
-from benchsuite.records.schema import SpeedResult
+from benchsuite.records.case import MEASURED, STATUSES
+from benchsuite.records.results import QualityResult, SpeedResult, StabilityResult
 from benchsuite.text import line, tree
 from benchsuite.worker import EXIT_NO_RESULT
 
@@ -25,6 +24,9 @@ NO_RESULT = "no result"
 MOST_BYTES, MOST_DEPTH = 256 * 2**20, 50  # of a result
 TAIL_BYTES, TAIL_LINES, TAIL_CHARACTERS = 65536, 20, 1500
 _FOLDERS = re.compile(r'File "[^"]*/')  # a machine's paths say nothing to a reader elsewhere
+
+
+OF_KIND: dict[str, type[BaseModel]] = {"quality": QualityResult, "stability": StabilityResult}  # others are speeds
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,9 @@ def _check(value: Any, depth: int = 0) -> None:
 def _check_fields(kind: str, found: dict[str, Any]) -> None:
     """Raise ValueError where a field of a measured result has another type than the schema says, or a value that no
     measurement gives: later stages read these fields without a further check."""
-    model, told = of_kind(kind, found)
+    model = OF_KIND.get(kind, SpeedResult)
     try:
-        read = model.model_validate_json(json.dumps(told), strict=True)  # a text is no number, and a number no text
+        read = model.model_validate_json(json.dumps(found), strict=True)  # a text is no number, and a number no text
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from benchsuite.engine.job_order import job_of
 from benchsuite.engine.processes import LOST, POLL_S, Ended, Processes
 from benchsuite.hardware.fingerprint import usable_cores
-from benchsuite.records.case import Case, Job, Record
-from benchsuite.records.load import MEASURED
+from benchsuite.records.case import MEASURED, Case, Job, Record
 from benchsuite.timing import fake
 from benchsuite.timing.turns import Turnstile
 from benchsuite.worker import cores_of

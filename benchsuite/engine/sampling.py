@@ -21,10 +21,10 @@ from benchsuite.engine.processes import Observer, Processes, now
 from benchsuite.engine.rings import Edge, Member
 from benchsuite.engine.rounds import Resolution
 from benchsuite.planning.cost import CostModel
-from benchsuite.records.case import Case, Comparison, Record
-from benchsuite.records.load import MEASURED
+from benchsuite.records.case import MEASURED, Case, Comparison, Record
 from benchsuite.records.store import Store
-from benchsuite.stats.speed import FEWEST_ROUNDS, LEAST_ROUNDS, Timed, paired_logs, resolved, round_error
+from benchsuite.stats.rounds import timed
+from benchsuite.stats.speed import FEWEST_ROUNDS, LEAST_ROUNDS, paired_logs, resolved, round_error
 from benchsuite.timing import fake
 
 SPEED_COMPARISONS = ("speed", "implementation", "twin")
@@ -272,20 +272,6 @@ class Sampling:
             self.store.log(f"skipped {case.id}-{replicate} ({case.label}): {reason}")
             self._keep(record)
             self.observer.ended(job_of(case, replicate), record)
-
-
-def timed(records: Iterable[Record]) -> list[Timed]:
-    """Return what the records of rounds have to say of time."""
-    return [
-        Timed(
-            round=record.round,
-            times_s=record.result.get("samples_s") or [record.result["time_s"]],
-            in_turns=record.result.get("stop") == "turns",
-            tokens=record.result.get("tokens"),
-        )
-        for record in records
-        if record.round is not None and record.status in MEASURED and record.result
-    ]
 
 
 def _errors(ring: Iterable[Edge], records: Iterable[Record]) -> list[float]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchsuite.errors import UserError
-from benchsuite.records.schema import Manifest
-from benchsuite.records.store import read_plan, read_records
+from benchsuite.records.load import Run, load
 from benchsuite.stats.levels import Piece, pieces
 
 
@@ -34,30 +33,30 @@ class Series:
 
 
 def read(folders: Sequence[Path]) -> tuple[list[Series], list[str]]:
-    """Return a series for each case of the runs in `folders` or one level below, and notes on the runs left out: only
-    runs on the machine of the latest one are compared. Raises UserError if there is no run."""
-    runs = sorted(_runs(folders), key=lambda found: found[1].created)
+    """A series for each case of the runs in `folders`, themselves or one level below, and notes on what was left out:
+    only runs on the machine of the youngest are compared. Raises UserError where there is no run."""
+    runs = sorted(_runs(folders), key=lambda run: run.manifest.created)
     if not runs:
         raise UserError("there is no run in these folders", hint="give run directories, or the folder that holds them")
-    machine = runs[-1][1].hardware.identity
-    alike = [(folder, plan) for folder, plan in runs if plan.hardware.identity == machine]
+    machine = runs[-1].manifest.hardware.identity
+    alike = [run for run in runs if run.manifest.hardware.identity == machine]
     others = len(runs) - len(alike)
     told = "1 run of another machine was left out" if others == 1 else f"{others} runs of other machines were left out"
     notes = [told] if others else []
     points: dict[str, list[tuple[Point, float]]] = {}
-    for folder, plan in alike:
-        records = [
-            r for r in read_records(folder) if r.status == "ok" and r.result and _is_time(r.result.get("time_s"))
-        ]
-        where = Point(folder.name, plan.created, plan.hardware.context.get("commit"))
-        for case in plan.cases:
-            times = [r.result["time_s"] for r in records if r.case_id == case.id and r.result]
-            if times and case.timed:
-                # Another shape under the same label is another series, and so is a test that was given other things.
-                given = next((r.result.get("given") for r in records if r.case_id == case.id and r.result), None)
-                told = ", ".join(f"{name} {value}" for name, value in (given or {}).items())
-                key = f"{case.label}\t{told if case.kind == 'test' else case.id}"
-                points.setdefault(key, []).append((where, statistics.median(times)))
+    for run in alike:
+        point = Point(run.folder.name, run.manifest.created, run.manifest.hardware.context.get("commit"))
+        for case in run.manifest.cases:
+            records = [record for record in run.records.get(case.id, {}).values() if record.status == "ok"]
+            results = [record.speed for record in records if record.speed and _is_time(record.speed.time_s)]
+            if not results:
+                continue
+            # Another shape under the same label is another series, and so is a test that was given other things.
+            given = results[0].given or {}
+            told = ", ".join(f"{name} {value}" for name, value in given.items())
+            key = f"{case.label}\t{told if case.kind == 'test' else case.id}"
+            times = [result.time_s for result in results if result.time_s is not None]
+            points.setdefault(key, []).append((point, statistics.median(times)))
     labels = [key.partition("\t")[0] for key in points]
     series = []
     for key, found in points.items():
@@ -68,15 +67,15 @@ def read(folders: Sequence[Path]) -> tuple[list[Series], list[str]]:
     return series, notes
 
 
-def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and value > 0
+def _is_time(value: float | None) -> bool:
+    return value is not None and math.isfinite(value) and value > 0
 
 
-def _runs(folders: Sequence[Path]) -> list[tuple[Path, Manifest]]:
-    found = []
+def _runs(folders: Sequence[Path]) -> list[Run]:
+    found: list[Run] = []
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder", hint="give run directories, or the folder that holds them")
-        places = [folder] if (folder / "manifest.json").exists() else sorted(folder.iterdir())
-        found += [(place, read_plan(place)) for place in places if (place / "manifest.json").exists()]
+        inside = [folder] if (folder / "manifest.json").exists() else sorted(folder.iterdir())
+        found += [load(path) for path in inside if (path / "manifest.json").exists()]
     return found

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from benchsuite import __version__
 from benchsuite.engine import rings
 from benchsuite.engine.processes import Observer, Processes, now
 from benchsuite.engine.rings import Member
 from benchsuite.engine.scheduler import MEMORY_FRACTION, available_memory
 from benchsuite.engine.workers import Workers
 from benchsuite.errors import Interrupted
-from benchsuite.records.case import KINDS, MEASUREMENT_VERSION, Case, Record
+from benchsuite.records.case import Case, Record
+from benchsuite.records.load import Run
+from benchsuite.records.results import SpeedResult, checked
+from benchsuite.records.schema import CASE, new_manifest
 from benchsuite.records.store import Store
 from benchsuite.stats.speed import log_ratio
 from benchsuite.timing import fake
-
-MEASURED = ("ok", "throttled")
 
 
 class MeasuredSide:
@@ -54,9 +54,9 @@ class MeasuredSide:
         for pair in [pair for pair in pairs if pair not in known]:
             self.store.append(Record(case_id, pair, "skipped", reason, now(), 0.0))
 
-    def results(self, label: str) -> Iterator[dict[str, Any]]:
+    def results(self, label: str) -> Iterator[SpeedResult]:
         """Of the processes that have one."""
-        return (r.result for r in self.store.records if r.case_id == self.cases[label].id and r.result)
+        return (r.speed for r in self.store.records if r.case_id == self.cases[label].id and r.speed)
 
     def renew(self) -> None:
         """Fork what runs from here on from a new server. Scripted times need none."""
@@ -73,17 +73,17 @@ class MeasuredSide:
 class StoredSide:
     """A base that was measured earlier: the records of a run."""
 
-    def __init__(self, cases: Mapping[str, Case], records: Iterable[Record]) -> None:
+    def __init__(self, cases: Mapping[str, Case], run: Run) -> None:
         self.cases = cases
-        found = [r for r in records if r.status in MEASURED and r.result is not None]
+        found = [record for record in run if record.speed is not None]
         self._records = {label: [r for r in found if r.case_id == case.id] for label, case in cases.items()}
 
     def record(self, label: str, pair: int) -> Record | None:
         """The record of one process; None where the run has no more."""
         return self._records[label][pair] if pair < len(self._records[label]) else None
 
-    def results(self, label: str) -> Iterator[dict[str, Any]]:
-        return (r.result for r in self._records[label] if r.result)
+    def results(self, label: str) -> Iterator[SpeedResult]:
+        return (r.speed for r in self._records[label] if r.speed)
 
     def leave_out(self, label: str, pairs: range, reason: str) -> None:
         """A run that is over gets no more records."""
@@ -102,22 +102,14 @@ def manifest(plan: Mapping[str, Any], pairs: int, side: str, hardware: Mapping[s
     """The manifest of a side's run directory: its plan, with a replicate for each pair."""
     cases = [{**case, "replicates": list(range(pairs))} for case in plan["cases"]]
     about = {key: value for key, value in plan.items() if key not in ("schema_version", "estimate_s")}
-    return {
-        **about,
-        "cases": cases,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": ["benchsuite", "gate"],
-        "benchsuite_version": __version__,
-        "measurement_version": MEASUREMENT_VERSION,
-        "hardware": dict(hardware),
-        "notes": [*plan.get("notes", []), f"One side of a gate: {side}."],
-    }
+    about |= {"cases": cases, "notes": [*plan.get("notes", []), f"One side of a gate: {side}."]}
+    return new_manifest(about, hardware, ["benchsuite", "gate"])
 
 
 def speed_cases(plan: Mapping[str, Any], pairs: int) -> dict[str, Case]:
     """The cases of a plan that have a speed, by label. A gate trains no models."""
-    found = [Case.from_json({**case, "replicates": range(pairs)}) for case in plan["cases"]]
-    return {case.label: case for case in found if KINDS[case.kind].alone}
+    found = [replace(checked(CASE, case, "a plan"), replicates=tuple(range(pairs))) for case in plan["cases"]]
+    return {case.label: case for case in found if case.timed}
 
 
 def side_by_side(base: Side, head: MeasuredSide, label: str, pair: int) -> tuple[Record, Record]:
@@ -137,8 +129,11 @@ def side_by_side(base: Side, head: MeasuredSide, label: str, pair: int) -> tuple
 
 def log_slowdown(base: Record, head: Record) -> float:
     """Return the log of head's time over base's: turn by turn where both took turns, else of their times."""
-    assert base.result is not None
-    assert head.result is not None
-    if base.round is not None and base.result.get("stop") == head.result.get("stop") == "turns":
-        return log_ratio(base.result["samples_s"], head.result["samples_s"])
-    return math.log(head.result["time_s"] / base.result["time_s"])
+    theirs, ours = base.speed, head.speed
+    assert theirs is not None
+    assert ours is not None
+    if base.round is not None and theirs.stop == ours.stop == "turns":
+        return log_ratio(theirs.samples_s, ours.samples_s)
+    assert theirs.time_s is not None
+    assert ours.time_s is not None
+    return math.log(ours.time_s / theirs.time_s)

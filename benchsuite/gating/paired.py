@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Literal
 
 from benchsuite import format as fmt
 from benchsuite.errors import Interrupted
 from benchsuite.gating.margins import Rules
-from benchsuite.gating.measured_sides import MEASURED, MeasuredSide, Side, StoredSide, log_slowdown, side_by_side
+from benchsuite.gating.measured_sides import MeasuredSide, Side, StoredSide, log_slowdown, side_by_side
 from benchsuite.records.baselines import differences
 from benchsuite.records.case import Record
 from benchsuite.stats.decisions import Decision, Rule, decide, settled, verdicts
@@ -48,8 +49,9 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a gate found: a decision for each case that both sides measured, by label, and findings."""
+class Paired:
+    """The result of the pairs: a decision for each case that both sides measured, by label, and findings on what is not
+    about speed."""
 
     logs: Mapping[str, Sequence[float]]  # log-ratios, one a pair
     decisions: Mapping[str, Decision]
@@ -58,6 +60,31 @@ class Outcome:
     pairs: int
     time_s: float = 0.0
     stopped: str | None = None  # why it ended before all was decided or the pairs were used up
+
+    @property
+    def verdict(self) -> Literal["regression", "unclear", "fine"]:
+        """The verdict on the whole."""
+        decided = {decision.verdict for decision in self.decisions.values()}
+        if "slower" in decided or any(finding.regression for finding in self.findings):
+            return "regression"
+        open_ = any(finding.kind in ("missing", "changed", "unmeasured") for finding in self.findings)
+        return "unclear" if "unclear" in decided or open_ else "fine"
+
+    @property
+    def incomparable(self) -> bool:
+        """Whether base and head have no case in common that is measured alike."""
+        kinds = {finding.kind for finding in self.findings}
+        return not self.decisions and kinds <= {"new", "missing", "changed", "edited"}
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing at all could be compared, or a case failed on both sides."""
+        return not self.decisions or any(finding.kind == "unmeasured" for finding in self.findings)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal ended it: what was known by then is judged."""
+        return self.stopped == INTERRUPTED
 
 
 class _OutOfTime(Exception):  # noqa: N818 - the end of a budget, no error
@@ -83,7 +110,7 @@ def run(
     to_the_end: bool = False,
     meant: bool = False,
     say: Say = lambda *_: None,
-) -> Outcome:
+) -> Paired:
     """Measures what both sides have until all is decided, or `pairs` (an even number) or the budget are used up;
     `to_the_end` uses all pairs, as a calibration does. With `meant` the sides are meant to differ in parameters. An
     interruption ends it too: what is known by then is judged."""
@@ -119,7 +146,7 @@ def run(
     for label in known.logs:
         known.findings += _memory(base, head, label, rules.of(label))
     times = {label: _medians(values) for label, values in known.times_s.items() if label in known.logs}
-    return Outcome(
+    return Paired(
         logs=known.logs,
         decisions=decide(known.logs, rules.default, _own(known, rules)),
         findings=tuple(known.findings),
@@ -158,8 +185,8 @@ def _own(known: _Progress, rules: Rules) -> dict[str, Rule]:
 def _changes(base: Side, head: MeasuredSide, label: str) -> list[str]:
     """In which parameters the two sides are not one measurement."""
     theirs, ours = (
-        {key: value for key, value in place.cases[label].params.items() if key not in UNMEASURED}
-        for place in (base, head)
+        {key: value for key, value in side.cases[label].params.items() if key not in UNMEASURED}
+        for side in (base, head)
     )
     if "parameters" not in theirs:  # a run of an older version
         ours.pop("parameters", None)
@@ -172,19 +199,19 @@ def _changed(label: str, changes: Sequence[str]) -> Finding:
 
 def _edited(base: Side, head: MeasuredSide, label: str) -> bool:
     """Whether the text of a test is known of both sides and differs."""
-    theirs, ours = (place.cases[label].params.get("source") for place in (base, head))
+    theirs, ours = (side.cases[label].params.get("source") for side in (base, head))
     return theirs is not None and ours is not None and theirs != ours
 
 
-def _leave_out(places: Iterable[Side], label: str, pairs: range, reason: str) -> None:
-    for place in places:
-        place.leave_out(label, pairs, reason)
+def _leave_out(sides: Iterable[Side], label: str, pairs: range, reason: str) -> None:
+    for side in sides:
+        side.leave_out(label, pairs, reason)
 
 
-def _renew(*places: Side) -> None:
-    """New servers, for the next pair."""
-    with ThreadPoolExecutor(len(places)) as pool:
-        list(pool.map(lambda place: place.renew(), places))
+def _renew(*sides: Side) -> None:
+    """Start new servers, for the next pair."""
+    with ThreadPoolExecutor(len(sides)) as pool:
+        list(pool.map(lambda side: side.renew(), sides))
 
 
 def _pair(base: Side, head: MeasuredSide, label: str, pair: int, known: _Progress) -> str | None:
@@ -192,29 +219,26 @@ def _pair(base: Side, head: MeasuredSide, label: str, pair: int, known: _Progres
     if isinstance(base, StoredSide) and base.record(label, pair) is None:
         return "the run of base has no more processes"
     of_base, of_head = side_by_side(base, head, label, pair)
-    good = [record.status in MEASURED and record.result is not None for record in (of_base, of_head)]
-    if not all(good):
-        known.findings.append(_failure(label, of_base, of_head, *good))
+    theirs, ours = of_base.speed, of_head.speed
+    if theirs is None or ours is None or theirs.time_s is None or ours.time_s is None:
+        known.findings.append(_failure(label, of_base, of_head))
         del known.logs[label]
         return "what failed once is not repeated"
-    assert of_base.result is not None
-    assert of_head.result is not None
-    theirs, ours = of_base.result.get("given"), of_head.result.get("given")  # None: a run of an older version
-    if theirs and ours and (changes := differences(theirs, ours)):
+    # A run of an older version does not say what its fixture was given.
+    if theirs.given and ours.given and (changes := differences(theirs.given, ours.given)):
         known.findings.append(_changed(label, changes))
         del known.logs[label]
         return "base and head are not one measurement"
-    times = (of_base.result["time_s"], of_head.result["time_s"])
     known.logs[label].append(log_slowdown(of_base, of_head))
-    known.times_s.setdefault(label, []).append(times)
+    known.times_s.setdefault(label, []).append((theirs.time_s, ours.time_s))
     return None
 
 
-def _failure(label: str, base: Record, head: Record, base_good: bool, head_good: bool) -> Finding:
-    if base_good:
+def _failure(label: str, base: Record, head: Record) -> Finding:
+    if base.speed is not None:
         text = f"{head.status} at head, and was measured at base: {head.reason}"
         return Finding(case=label, kind="fails", text=text, regression=True)
-    if head_good:
+    if head.speed is not None:
         return Finding(
             case=label, kind="mended", text=f"measured at head, and was {base.status} at base: {base.reason}"
         )
@@ -231,7 +255,7 @@ def _only(label: str, kind: str) -> Finding:
 
 def _memory(base: Side, head: MeasuredSide, label: str, rule: Rule) -> Iterator[Finding]:
     """Peak memory is counted, not timed: one process says it."""
-    before, after = (_peak(place, label) for place in (base, head))
+    before, after = (_peak(side, label) for side in (base, head))
     if before is None or after is None:
         return
     grown = after - before
@@ -240,32 +264,10 @@ def _memory(base: Side, head: MeasuredSide, label: str, rule: Rule) -> Iterator[
         yield Finding(case=label, kind="memory", text=text, regression=True)
 
 
-def _peak(place: Side, label: str) -> int | None:
-    return next((result["peak_bytes"] for result in place.results(label) if result.get("peak_bytes")), None)
+def _peak(side: Side, label: str) -> float | None:
+    return next((result.peak_bytes for result in side.results(label) if result.peak_bytes), None)
 
 
 def _medians(times: Sequence[tuple[float, float]]) -> tuple[float, float]:
     ordered = [sorted(side) for side in zip(*times, strict=True)]
     return ordered[0][len(times) // 2], ordered[1][len(times) // 2]
-
-
-def verdict(outcome: Outcome) -> str:
-    """Of the whole: `regression`, `unclear`, or `fine`."""
-    if any(d.verdict == "slower" for d in outcome.decisions.values()) or any(f.regression for f in outcome.findings):
-        return "regression"
-    undecided = any(d.verdict == "unclear" for d in outcome.decisions.values())
-    return (
-        "unclear"
-        if undecided or any(f.kind in ("missing", "changed", "unmeasured") for f in outcome.findings)
-        else "fine"
-    )
-
-
-def incomparable(outcome: Outcome) -> bool:
-    """Whether base and head have no case in common that is measured alike."""
-    return not outcome.decisions and all(f.kind in ("new", "missing", "changed", "edited") for f in outcome.findings)
-
-
-def failed(outcome: Outcome) -> bool:
-    """Whether nothing at all could be compared, or a case failed on both sides."""
-    return any(f.kind == "unmeasured" for f in outcome.findings) or not outcome.decisions

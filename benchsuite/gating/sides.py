@@ -32,7 +32,7 @@ from benchsuite.errors import UserError
 from benchsuite.gating import checkouts, environments, origins
 from benchsuite.pretrain.names import path_of
 from benchsuite.records import baselines
-from benchsuite.records.store import read_manifest
+from benchsuite.records.load import manifest_json
 
 HERE = "."
 KINDS = ("ref", "python", "env", "set", "run", "baseline")
@@ -59,7 +59,7 @@ class Side:
         """The suite, or the tests, as this side's own benchsuite resolves them: the document of `benchsuite plan
         --json`. Raises UserError where it cannot."""
         if self.stored is not None:
-            found = read_manifest(self.stored)
+            found = manifest_json(self.stored)
             return {**found, "cases": [case for case in found["cases"] if not only or _fits(case["label"], only)]}
         sets = (*sets, *self.sets)
         if are_tests(targets[0]):

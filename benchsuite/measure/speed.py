@@ -23,7 +23,7 @@ from benchsuite.hardware import measured, roofline
 from benchsuite.hardware.fingerprint import cpu_flags
 from benchsuite.measure import subjects
 from benchsuite.records.case import Incorrect, Throttled, Unsupported
-from benchsuite.records.schema import SpeedResult
+from benchsuite.records.results import SpeedResult
 from benchsuite.timing import accelerator, fake
 from benchsuite.timing.clock import Clock
 from benchsuite.timing.memory import Memory, measure_memory

@@ -12,8 +12,8 @@ from benchsuite.errors import UserError
 from benchsuite.limits import MOST_MEASUREMENTS
 from benchsuite.planning import cost
 from benchsuite.planning.machine import Machine
-from benchsuite.records.case import Case, Comparison, case_id
-from benchsuite.suite import corpus_names
+from benchsuite.records.case import Case, Comparison, ComparisonKind, case_id
+from benchsuite.suite import corpora
 from benchsuite.suite.schema import Suite
 
 
@@ -66,8 +66,8 @@ class Builder:
             )
         return self.cases[identity]
 
-    def compare(self, kind: str, case: Case, base: Case, about: dict[str, Any]) -> None:
-        comparison = Comparison(kind, case.id, base.id, about)
+    def compare(self, kind: ComparisonKind, case: Case, base: Case, about: dict[str, Any]) -> None:
+        comparison = Comparison(kind, case.id, base.id, **about)
         if (identity := digest(comparison.to_json(), 16)) not in self._compared:
             self._compared.add(identity)
             self.comparisons.append(comparison)
@@ -76,7 +76,7 @@ class Builder:
         """A hash of what a corpus is made from, where its name does not say it; None for generated and hub
         corpora."""
         if name not in self.content:
-            self.content[name] = corpus_names.content(name)
+            self.content[name] = corpora.content(name)
         return self.content[name]
 
     def unsupported_layer(self, implementation: str, component: str, variant: str, dtype: str) -> str | None:

@@ -16,6 +16,7 @@ import difflib
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from benchsuite.errors import UserError, did_you_mean
@@ -23,7 +24,8 @@ from benchsuite.planning import quality_cases, speed_cases
 from benchsuite.planning.cases import Builder
 from benchsuite.planning.machine import Machine
 from benchsuite.records.case import Case, Comparison
-from benchsuite.suite import corpus_names
+from benchsuite.suite import corpora as corpora_
+from benchsuite.suite import source
 from benchsuite.suite.schema import Suite
 from benchsuite.timing import accelerator
 
@@ -53,6 +55,34 @@ class Plan:
         }
 
 
+def plan(
+    suite: str | Path,
+    *,
+    device: str = "cpu",
+    only: Sequence[str] = (),
+    sets: Sequence[str] = (),
+    seeds: int | None = None,
+    corpora: Sequence[str] = (),
+    scale: str | None = None,
+    ranks: int = 1,
+) -> Plan:
+    """Return what a run of `suite`, a name or a file, would measure on this machine. Nothing is measured.
+
+    `device` is cpu, cuda, cuda:1, mps, xpu, or several with commas between. `only` are glob patterns on the labels of
+    cases, `sets` overrides such as "quality.train.tokens=200k". `seeds` and `corpora` replace those of the quality
+    part, `scale` the sizes of an ablation (125m, 350m, 760m, 1b3); `ranks` processes train one model together.
+
+    Raises UserError where the suite is wrong, a filter fits no case, or a job would refuse its case.
+    """
+    from benchsuite.planning import preflight
+
+    machine = Machine.here(device)
+    read = source.read(str(suite), sets=sets, scale=scale)
+    planned = resolve(read, machine, only=only, seeds=seeds, corpora=corpora)
+    preflight.check(planned.cases, ranks)
+    return planned
+
+
 def resolve(
     suite: Suite, machine: Machine, *, only: Sequence[str] = (), seeds: int | None = None, corpora: Sequence[str] = ()
 ) -> Plan:
@@ -65,8 +95,8 @@ def resolve(
         raise UserError(f"{option}: the suite {suite.name} has no quality part")
     if seeds is not None and suite.quality is not None:
         suite = replace(suite, quality=replace(suite.quality, seeds=seeds))
-    suite, notes = suite.with_corpora(tuple(corpora))
-    suite = corpus_names.located(suite)
+    suite, notes = corpora_.on(suite, tuple(corpora))
+    suite = corpora_.located(suite)
     if suite.speed is not None and (suite.speed.threads or 0) > machine.cores:
         raise UserError(
             f"speed.threads: {suite.speed.threads} threads are asked for and this machine has {machine.cores} usable "
@@ -101,8 +131,8 @@ def _filtered(builder: Builder, only: tuple[str, ...]) -> tuple[tuple[Case, ...]
             raise UserError(f"--only {pattern}: no case has such a label", hint=_near(pattern, list(labels.values())))
     comparisons = tuple(comparison for comparison in builder.comparisons if comparison.case in chosen)
     needed = chosen | {comparison.base_case for comparison in comparisons}
-    left = [comparison.about["name"] for comparison in builder.comparisons if comparison.kind == "control"]
-    left = [name for name in left if name not in {c.about.get("name") for c in comparisons}]
+    left = [comparison.name for comparison in builder.comparisons if comparison.kind == "control"]
+    left = [name for name in left if name not in {c.name for c in comparisons}]
     if left and any(comparison.kind == "quality" for comparison in comparisons):
         builder.notes.append(f"--only leaves out the controls {', '.join(left)}; add --only 'control/*' to keep them")
     return tuple(case for case in builder.cases.values() if case.id in needed), comparisons

@@ -79,7 +79,7 @@ def check_machine(
             _check_memory(case, memory_bytes)
             _check_time(case, cores)
     _check_disk(trained, folder)
-    for name in sorted({name for case in trained for name in _parts(case.params)}) if network else ():
+    for name in sorted({name for case in trained for name in corpora_of(case.params)}) if network else ():
         if name.startswith("hub:"):
             dataset = hub.parse(name)
             next(hub.read_documents(dataset, hub.revision(dataset)), None)
@@ -138,9 +138,8 @@ def _check_tasks(told: dict[str, Any], params: dict[str, Any]) -> None:
         )
 
 
-def _parts(params: dict[str, Any]) -> dict[str, float]:
-    """Return the corpora that a case reads, mixtures split into their parts, each with its largest share of the
-    text."""
+def corpora_of(params: dict[str, Any]) -> dict[str, float]:
+    """The corpora that a case reads, mixtures taken apart, each with the largest share of the text that it gives."""
     told = [params["corpus"]["name"], params["heldout"]["corpus"], *params["tokenizer"]["corpora"]]
     if (of := params["tasks"].get("corpus")) and params["tasks"]["source"] == "derived":
         told += [of.replace(PLACE, code) for code in params["tasks"].get("languages", ())]
@@ -161,7 +160,7 @@ def _is_file(name: str) -> bool:
 def _check_files(params: dict[str, Any]) -> None:
     """Read the corpora in files as the jobs do, and derive a few tasks from them."""
     train_bytes, heldout_bytes = params["corpus"]["train_bytes"], params["heldout"]["bytes"]
-    for name, share in _parts(params).items():
+    for name, share in corpora_of(params).items():
         if not _is_file(name):
             continue
         if share * (train_bytes + heldout_bytes) > READ_BYTES:
@@ -243,7 +242,7 @@ def _check_disk(trained: list[Case], folder: Path) -> None:
     text: dict[str, float] = {}  # corpora in files are not kept
     for params in (case.params for case in trained):
         kept = params["corpus"]["train_bytes"] + params["heldout"]["bytes"]
-        for name, share in _parts(params).items():
+        for name, share in corpora_of(params).items():
             text[name] = max(text.get(name, 0), 0 if _is_file(name) else share * kept)
     for place, needed, what in (
         (folder, models, "the trained models"),

@@ -10,8 +10,8 @@ from benchsuite.model import spec
 from benchsuite.planning import stages
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
-from benchsuite.suite import corpus_names
-from benchsuite.suite.schema import CORPUS, LANGUAGES, PLAIN, Quality, Recipe, Setting, Stability, has_tasks
+from benchsuite.suite import corpora
+from benchsuite.suite.schema import CORPUS, LANGUAGES, PLAIN, Quality, Recipe, Setting, Stability
 from benchsuite.timing import fake
 
 BYTES_PER_TOKEN = 4  # of a byte-level BPE with a small vocabulary, rounded up: no token is seen twice for want of text
@@ -22,7 +22,7 @@ def add(builder: Builder, quality: Quality, setting: Setting) -> None:
     """Every model of the part, on the first device, and what each is compared with."""
     builder.device = builder.machine.devices[0]
     base = _quality_case(builder, quality, "baseline/quality", setting, None)
-    shown = corpus_names.displayed([setting.baseline.corpus, *quality.variants.get(CORPUS, ())])
+    shown = corpora.displayed([setting.baseline.corpus, *quality.variants.get(CORPUS, ())])
     matchings = quality.matchings or (builder.suite.matching,)
     pairs = [(component, variant) for component, variants in quality.variants.items() for variant in variants]
     for matching in matchings:
@@ -98,11 +98,11 @@ def _add_languages(builder: Builder, quality: Quality, setting: Setting, base: C
     builder.compare("quality", case, base, about | {"matching": "in all languages at equal tokens"})
 
 
-def _home_tasks(builder: Builder) -> list[str]:
+def _home_tasks(builder: Builder) -> tuple[str, ...]:
     """Patterns of the tasks in the baseline's languages."""
     from benchsuite.pretrain.corpora import mixture
 
-    return [f"*_{code}" for code in mixture.parse(builder.suite.baseline.languages).codes]
+    return tuple(f"*_{code}" for code in mixture.parse(builder.suite.baseline.languages).codes)
 
 
 def _add_stability(builder: Builder, quality: Quality, stability: Stability, setting: Setting) -> None:
@@ -142,9 +142,9 @@ def _quality_case(
 ) -> Case:
     # Every model is evaluated on the baseline's text and tasks, whatever it read; where languages are compared, on
     # the tasks of all of them.
-    ours = corpus_names.in_languages(builder.suite.baseline.corpus, builder.suite.baseline.languages)
-    read = corpus_names.in_languages(setting.baseline.corpus, setting.baseline.languages)
-    spoken = corpus_names.spoken(builder.suite)
+    ours = corpora.in_languages(builder.suite.baseline.corpus, builder.suite.baseline.languages)
+    read = corpora.in_languages(setting.baseline.corpus, setting.baseline.languages)
+    spoken = corpora.spoken(builder.suite)
     vocabulary = quality.tokenizer.corpora or (builder.suite.baseline.corpus,)
     variants = {name: getattr(setting.baseline, name) for name in components.COMPONENTS}
     train, no_fused = setting.train, builder.unsupported_step("fused", variants)
@@ -161,7 +161,7 @@ def _quality_case(
     train_bytes = quality.train_bytes or _round_up(BYTES_PER_TOKEN * quality.train.tokens, 100_000)
     source = quality.tasks.source
     if source == "auto":
-        source = has_tasks(ours) or "derived"
+        source = corpora.has_tasks(ours) or "derived"
     sources = {name: builder.content_of(name) for name in (read, ours)}
     params = {
         "model": {**asdict(setting.model), **variants, "matching": matching or builder.suite.matching},
@@ -175,7 +175,7 @@ def _quality_case(
         "heldout": {"corpus": ours, "bytes": quality.heldout_bytes},
         "tokenizer": {
             "vocab": quality.tokenizer.vocab or setting.model.vocab,
-            "corpora": [corpus_names.equal_shares(name, spoken) for name in vocabulary],
+            "corpora": [corpora.equal_shares(name, spoken) for name in vocabulary],
             "train_bytes": quality.tokenizer.train_bytes or min(train_bytes, TOKENIZER_BYTES),
         },
         "tasks": {

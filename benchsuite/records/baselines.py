@@ -18,7 +18,7 @@ from benchsuite import files
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
 from benchsuite.records.case import KINDS
-from benchsuite.records.store import read_plan, read_records
+from benchsuite.records.load import load, read_manifest
 
 FOLDER = "baselines"
 VARIABLE = "BENCHSUITE_BASELINES"
@@ -98,9 +98,9 @@ def save(name: str, run: Path, *, replace: bool = False) -> Path:
     run is damaged or has measured no speed."""
     if not NAME.fullmatch(name) or name == CURRENT:
         raise UserError(f"{name!r} is no name of a baseline", hint="letters, digits, points, dashes")
-    plan = read_plan(run)
-    alone = {case.id for case in plan.cases if case.timed}
-    if not any(record.status == "ok" and record.case_id in alone for record in read_records(run)):
+    measured = load(run)
+    alone = {case.id for case in measured.manifest.cases if case.timed}
+    if not any(record.status == "ok" and record.case_id in alone for record in measured):
         raise UserError(f"{run} has measured no speed; there is nothing to compare with")
     target = folder() / name
     if target.exists() and not replace:
@@ -121,7 +121,7 @@ def promote(name: str) -> None:
 def check(run: Path, hardware: Mapping[str, Any]) -> list[str]:
     """What to know of a stored run before it is compared with what `hardware`, a fingerprint, measures now: its age,
     and what of the software is another. Raises UserError with exit code 4 where the machine is another one."""
-    manifest = read_plan(run)
+    manifest = read_manifest(run)
     then, now = manifest.hardware, hardware
     different = differences(then.identity, now["identity"])
     if different:

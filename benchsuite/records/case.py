@@ -1,7 +1,8 @@
-"""The words of a run: case, comparison, job, record, and the two ways in which a measurement says no.
+"""The words of a run: case, comparison, job, record, and the ways in which a measurement says no.
 
-A case is one thing to measure. Its id hashes what changes the answer and nothing else, so that the same id in two
-runs, on two machines or in two versions means the same measurement:
+These classes are the only definition of each: a plan makes them, the engine records them, and a run directory is read
+into them (`benchsuite.records.load`). A case is one thing to measure. Its id hashes what changes the answer and nothing
+else, so that the same id in two runs, on two machines or in two versions means the same measurement:
 
 >>> case_id("speed", {"variant": "swiglu"}) == case_id("speed", {"variant": "swiglu"})
 True
@@ -9,18 +10,26 @@ True
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, get_args
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic_core import CoreSchema
 
 from benchsuite import text
 from benchsuite.cache import digest
-from benchsuite.records.schema import SCHEMA_VERSION, Status
+from benchsuite.records.results import RESULT, QualityResult, SpeedResult, Stability, StabilityResult, checked
 
+# 1: before the monitor, the roofline and the parts of the saved memory; 2: before rounds
+SCHEMA_VERSION = 3
 MEASUREMENT_VERSION = 1  # raised when the same parameters begin to mean another measurement
 
-STATUSES: tuple[str, ...] = get_args(Status)
-SNAPSHOTS = "snapshots"  # of a job's folder: what a later attempt at the job finds again
+STATUSES = ("ok", "oom", "timeout", "error", "unsupported", "throttled", "unstable", "incorrect", "skipped")
+MEASURED = ("ok", "throttled", "unstable")  # the result is a measurement, if a flagged one
 FAILED = ("oom", "timeout", "error", "incorrect")  # a run with one of these exits with 5
+SNAPSHOTS = "snapshots"  # of a job's folder: what a later attempt at the job finds again
 
 
 class NotMeasured(Exception):  # noqa: N818 - a status of a record, not a mistake of the program
@@ -88,6 +97,20 @@ def case_id(kind: str, params: dict[str, Any]) -> str:
     return digest({"measurement_version": MEASUREMENT_VERSION, "kind": kind, "params": params}, 12)
 
 
+def _one_of(names: Collection[str]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"should be one of {', '.join(names)}")
+        return value
+
+    return check
+
+
+KindName = Annotated[str, AfterValidator(_one_of(KINDS)), WithJsonSchema({"enum": list(KINDS)})]
+ComparisonKind = Literal["speed", "implementation", "quality", "stability", "control"]
+Status = Annotated[str, AfterValidator(_one_of(STATUSES)), WithJsonSchema({"enum": list(STATUSES)})]
+
+
 @dataclass(frozen=True)
 class Case:
     """One thing to measure, `replicates` times: in as many processes (speed) or at as many seeds (quality).
@@ -97,39 +120,51 @@ class Case:
     """
 
     id: str
-    kind: str
+    kind: KindName
     label: str
-    params: dict[str, Any]
-    replicates: tuple[int, ...]
-    timeout_s: float
+    params: dict[str, Any] = field(default_factory=dict)
+    replicates: tuple[int, ...] = ()
+    timeout_s: float = 0.0
     group: str = ""
     estimate_s: float | None = None
     unsupported: str | None = None
 
+    @property
+    def timed(self) -> bool:
+        """Whether its figure is a time; the others are trained models."""
+        return KINDS[self.kind].alone
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "replicates": list(self.replicates)}
-
-    @classmethod
-    def from_json(cls, row: dict[str, Any]) -> Case:
-        return cls(**{**row, "replicates": tuple(row["replicates"])})
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`case` against `base_case`. `about` holds the other fields of the manifest's row, in its words."""
+    """`case` against `base_case`, both ids, and how a report names it."""
 
-    kind: str  # speed, implementation, quality, stability or control
+    kind: ComparisonKind
     case: str
     base_case: str
-    about: dict[str, Any]
+    component: str = ""
+    variant: str = ""
+    baseline: str = ""
+    matching: str | None = None
+    implementation: str | None = None
+    scope: str | None = None
+    direction: str | None = None
+    dtype: str | None = None
+    shape: str | None = None
+    source: str | None = None
+    tasks: Annotated[tuple[str, ...], Field(description="patterns of the tasks that it is about; none: all")] = ()
+    name: str = ""
+    expected: str = ""
+    description: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, **self.about, "case": self.case, "base_case": self.base_case}
-
-    @classmethod
-    def from_json(cls, row: dict[str, Any]) -> Comparison:
-        about = {key: value for key, value in row.items() if key not in ("kind", "case", "base_case")}
-        return cls(row["kind"], row["case"], row["base_case"], about)
+        """JSON-ready, without the fields that hold their default."""
+        row = {one.name: getattr(self, one.name) for one in fields(self)}
+        default = {one.name: one.default for one in fields(self)}
+        return {name: value for name, value in row.items() if default[name] is MISSING or value != default[name]}
 
 
 @dataclass(frozen=True)
@@ -154,21 +189,32 @@ class Job:
         return (self.case.id, self.replicate) if self.case else None
 
 
+class _ResultSchema:
+    """Give the result of a record, a dictionary, the JSON Schema of its typed views."""
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        # A result may hold fields that are not of its schema, so several of these may fit: `anyOf`, not `oneOf`.
+        return {"anyOf": [*handler(RESULT.core_schema)["oneOf"], {"type": "null"}]}
+
+
 @dataclass(frozen=True)
 class Record:
-    """One row of records.jsonl: what became of one case at one replicate. `started` is UTC in ISO 8601. Records of the
-    same `round` were measured together, in turns; None where each was alone. What a `reason` quotes of others is made
-    harmless."""
+    """One line of records.jsonl: what became of one case at one replicate.
 
-    case_id: str
-    replicate: int
-    status: str
-    reason: str | None
-    started: str
-    time_s: float
-    result: dict[str, Any] | None = None
-    round: int | None = None
-    schema_version: int = field(default=SCHEMA_VERSION)
+    `result` is what the worker returned, unknown fields included; `speed`, `quality` and `stability` are its typed
+    views. Records of the same `round` were measured together, in turns. What a `reason` quotes of others is made
+    harmless.
+    """
+
+    case_id: Annotated[str, Field(description="12 hex digits over all that changes the answer")]
+    replicate: Annotated[int, Field(ge=0, description="the process (speed) or the seed (quality)")]
+    status: Status
+    reason: str | None = None
+    started: Annotated[str, Field(description="UTC, ISO 8601")] = ""
+    time_s: Annotated[float, Field(description="of the whole process")] = 0.0
+    result: Annotated[dict[str, Any] | None, _ResultSchema()] = None
+    round: Annotated[int | None, Field(description="null where each process was alone")] = None
+    schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
         if self.reason is not None:
@@ -181,3 +227,25 @@ class Record:
     @property
     def key(self) -> tuple[str, int]:
         return self.case_id, self.replicate
+
+    @property
+    def speed(self) -> SpeedResult | None:
+        """What was measured of a speed case; None for other cases, and where nothing was measured."""
+        return self.measured if isinstance(self.measured, SpeedResult) else None
+
+    @property
+    def quality(self) -> QualityResult | None:
+        """What was measured of a trained model."""
+        return self.measured if isinstance(self.measured, QualityResult) else None
+
+    @property
+    def stability(self) -> Stability | None:
+        """What was measured of a training that was only watched."""
+        return self.measured.stability if isinstance(self.measured, StabilityResult) else None
+
+    @cached_property
+    def measured(self) -> SpeedResult | QualityResult | StabilityResult | None:
+        """The typed result where the status is one of `MEASURED`. Raises UserError where it is no result."""
+        if self.status not in MEASURED or self.result is None:
+            return None
+        return checked(RESULT, self.result, f"the result of case {self.case_id}, replicate {self.replicate}")

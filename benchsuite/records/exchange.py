@@ -7,37 +7,37 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
-from benchsuite import __version__
+from benchsuite import text
 from benchsuite.errors import UserError
 from benchsuite.limits import MOST_AMOUNT
-from benchsuite.records import schema
-from benchsuite.records.case import MEASUREMENT_VERSION, Case, Record, case_id
-from benchsuite.records.schema import SpeedResult, validated
-from benchsuite.records.store import read_plan, read_records
+from benchsuite.records.case import Case, Record, case_id
+from benchsuite.records.load import Run
+from benchsuite.records.results import checked
+from benchsuite.records.schema import new_manifest
 
 Row = dict[str, Any]
 MOST_BYTES = 2**30  # of a file that is imported
 MOST_DEPTH = 50  # of its parameters
 
 
-def rows(folders: Iterable[Path]) -> list[Row]:
-    """One row for each record, nested fields joined by dots: run, case, its parameters, status, and the result."""
+def rows(runs: Iterable[Run]) -> list[Row]:
+    """One row for each record, nested fields joined by dots: run, case, its parameters, status, and the result
+    (`Run.frame` names the columns)."""
     found = []
-    for folder in folders:
-        cases = {case.id: case for case in read_plan(folder).cases}
-        for record in read_records(folder):
-            case = cases.get(record.case_id)
-            row: Row = {"run": folder.resolve().name, "case_id": record.case_id, "label": case and case.label}
-            row |= {"kind": case and case.kind, "replicate": record.replicate, "status": record.status}
+    for run in runs:
+        cases = run.cases
+        for record in run:
+            case = cases[record.case_id]
+            row: Row = {"run": run.name, "case_id": case.id, "label": case.label, "kind": case.kind}
+            row |= {"replicate": record.replicate, "round": record.round, "status": record.status}
             row |= {"reason": record.reason, "started": record.started, "process_time_s": record.time_s}
-            row |= _flat(case.params if case else {}, "params.")
+            row |= _flat(case.params, "params.")
             found.append(row | _flat(record.result or {}, ""))
     return found
 
@@ -80,26 +80,26 @@ def _flat(value: dict[str, Any], prefix: str) -> Row:
 # ---- pytest-benchmark
 
 
-def to_pytest_benchmark(folder: Path) -> tuple[dict[str, Any], list[str]]:
+def to_pytest_benchmark(run: Run) -> tuple[dict[str, Any], list[str]]:
     """The speed cases of a run as pytest-benchmark writes them: the samples of all processes together, as its format
     knows no processes. Failed measurements have no samples and are left out, as there.
 
     Returns the document and the labels of the cases that are not in it, because no process measured them.
     """
-    manifest = read_plan(folder)
+    manifest = run.manifest
     cases = {case.id: case for case in manifest.cases if case.kind == "speed"}
     samples: dict[str, list[float]] = {}
     calls: dict[str, int] = {}
-    for record in read_records(folder):
-        if record.case_id in cases and record.status == "ok" and record.result:
-            result = validated(SpeedResult, record.result, f"{folder / 'records.jsonl'}: {cases[record.case_id].label}")
+    for identity, case in cases.items():
+        for record in run.records.get(identity, {}).values():
+            if record.status != "ok" or record.speed is None:
+                continue
+            result = record.speed
             if not all(0 < value < math.inf for value in result.samples_s):
-                raise UserError(
-                    f"{folder / 'records.jsonl'}: {cases[record.case_id].label}: samples_s holds what is no time"
-                )
+                raise UserError(f"{run.folder / 'records.jsonl'}: {case.label}: samples_s holds what is no time")
             if result.samples_s:
-                samples.setdefault(record.case_id, []).extend(result.samples_s)
-                calls[record.case_id] = result.calls_per_sample or 1
+                samples.setdefault(identity, []).extend(result.samples_s)
+                calls[identity] = result.calls_per_sample or 1
     machine = manifest.hardware.identity
     document = {
         "machine_info": {"cpu": {"brand_raw": machine.get("cpu")}, "system": machine.get("system")},
@@ -179,7 +179,8 @@ def from_pytest_benchmark(path: Path) -> tuple[dict[str, Any], list[Record]]:
     Parameters that JSON has no word for (NaN and the infinities, which pytest-benchmark writes all the same) become
     their names. Raises UserError where the file is not pytest-benchmark's, naming the key.
     """
-    document = schema.validated(_Document, _read(path), f"{path} is not what pytest-benchmark writes")
+    where = f"{path} is not what pytest-benchmark writes"
+    document = checked(TypeAdapter(_Document), text.tree(_read(path)), where)
     found = [_imported(benchmark, document.datetime or "") for benchmark in document.benchmarks]
     twice = [label for (_, label), n in Counter((case.id, case.label) for case, _ in found).items() if n > 1]
     if twice:
@@ -189,18 +190,14 @@ def from_pytest_benchmark(path: Path) -> tuple[dict[str, Any], list[Record]]:
     info = document.machine_info or {}
     cpu: dict[str, Any] = info["cpu"] if isinstance(info.get("cpu"), dict) else {}
     identity = {"cpu": cpu.get("brand_raw"), "system": info.get("system"), "architecture": info.get("machine")}
-    manifest = {
+    planned = {
         "suite": path.stem,
         "description": "Imported from pytest-benchmark",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": ["benchsuite", "import", path.name],
-        "benchsuite_version": __version__,
-        "measurement_version": MEASUREMENT_VERSION,
-        "hardware": {"identity": {key: _plain(value) for key, value in identity.items()}, "context": {}},
         "notes": ["One process measured all of it: nothing here says how another process would differ."],
         "cases": [case.to_json() for case, _ in found],
-        "comparisons": [],
     }
+    hardware = {"identity": {key: _plain(value) for key, value in identity.items()}, "context": {}}
+    manifest = new_manifest(planned, hardware, ["benchsuite", "import", path.name])
     return manifest, [record for _, record in found]
 
 

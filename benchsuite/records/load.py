@@ -1,8 +1,12 @@
-"""Reads a run directory: manifest.json and records.jsonl, checked, and forgiving only where a crash explains it.
+"""Read a run directory: the only reader of manifest.json and records.jsonl, whatever is done with the run then.
 
-Fields that this version does not know are ignored: runs may record more than the report shows.
-`benchsuite.records.schema` reads older versions and refuses newer ones, in which the known fields may mean something
-else.
+    run = load(Path("runs/quick"))
+    run.cases; run.records[case_id][replicate].speed; run.frame()
+
+The rule: files of older versions are read in today's words, of newer ones refused, in which known fields may mean
+something else. Unknown fields are ignored. The last line of records.jsonl may be torn by a crash: it is left out, and
+`warnings` says so; a run that is resumed repairs it. Any other line that is no record, and a second record of one case
+and replicate, are damage, which is refused.
 """
 
 from __future__ import annotations
@@ -10,119 +14,40 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from benchsuite import files, text
 from benchsuite.errors import UserError
 from benchsuite.records import schema
-from benchsuite.records.schema import Case, Manifest, SpeedResult, Status, validated
+from benchsuite.records.case import Case, Record
+from benchsuite.records.results import checked
+from benchsuite.records.schema import MANIFEST, RECORD, Manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NUMBER = re.compile(r"\d[\d.]*%?")
-
-MEASURED: frozenset[str] = frozenset({"ok", "throttled", "unstable"})  # the result is a measurement, if a flagged one
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class TaskScore(_File):
-    acc: float
-    n: int
-    random_acc: float | None = None
-    family: str | None = None
-    outcomes: str = Field(pattern="^[01]+$")
-
-
-class Stability(_File):
-    """How calmly a model learned, as `benchsuite.pretrain.stability` says it."""
-
-    steps: int
-    diverged_at: int | None = None
-    start: float | None = None
-    last: float | None = None
-    loss_spikes: float | None = None
-    norm_spikes: float | None = None
-    norm_median: float | None = None
-    norm_p99: float | None = None
-    norm_max: float | None = None
-    skipped: int = 0
-
-
-class Training(_File):
-    tokens: float | None = None
-    time_s: float | None = None
-    tokens_per_s: float | None = None
-    final_loss: float | None = None
-    curve: list[tuple[float, float]] = []
-    stability: Stability | None = None
-
-
-class ByPosition(_File):
-    edges: list[int]
-    bits: list[list[float]]
-    bytes: list[list[float]]
-
-
-class BitsPerByte(_File):
-    value: float | None = None
-    bits: list[float] = []
-    bytes: list[float] = []
-
-
-class QualityResult(_File):
-    train: Training = Training()
-    parameters: int | None = None
-    digests: dict[str, Any] = {}
-    bits_per_byte: BitsPerByte | None = None
-    by_position: ByPosition | None = None
-    tasks: dict[str, TaskScore] = {}
-
-
-class _Row(_File):
-    schema_version: int
-    case_id: str
-    replicate: int
-    status: Status
-    reason: str | None = None
-    started: str = ""
-    time_s: float = 0.0
-    result: dict[str, Any] | None = None
-    round: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """One (case, replicate). `speed`, `quality` or `stability` holds the result where the status is one of
-    `MEASURED`."""
-
-    case_id: str
-    replicate: int
-    status: str
-    reason: str | None
-    speed: SpeedResult | None = None
-    quality: QualityResult | None = None
-    stability: Stability | None = None
-    started: str = ""
-    time_s: float = 0.0  # of the whole process
-    round: int | None = None  # records of the same round took turns
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run directory as read. `records` are by case id, then by replicate."""
+    """A run directory as read. `records` are by case id, then by replicate; iteration gives all of them."""
 
     name: str
+    folder: Path
     manifest: Manifest
     records: dict[str, dict[int, Record]]
     warnings: tuple[str, ...]
 
+    def __iter__(self) -> Iterator[Record]:
+        return (record for replicates in self.records.values() for record in replicates.values())
+
     @property
     def cases(self) -> dict[str, Case]:
+        """The planned cases by id."""
         return {case.id: case for case in self.manifest.cases}
 
     def statuses(self) -> Counter[str]:
@@ -134,74 +59,123 @@ class Run:
                 counts[record.status if record else "missing"] += 1
         return counts
 
+    def frame(self) -> pd.DataFrame:
+        """Return the run as a pandas DataFrame with one row for each record.
 
-def load(folder: Path) -> Run:
-    """Reads the run in `folder`.
+        Columns: `run` (the name of the folder), `case_id`, `label`, `kind`, `replicate` (process or seed), `round`,
+        `status`, `reason`, `started` (UTC), `process_time_s`; `params.…`, the parameters of the case; and the fields of
+        the result (`benchsuite export --schema` describes them), nested ones joined by dots: `time_s`, `tokens_per_s`,
+        `monitor.steal_fraction`, `tasks.cloze.acc`. A cell is missing where a record does not have the field.
+        """
+        import pandas as pd
 
-    A torn last line of records.jsonl (a crash in mid-write) is left out and told in `warnings`; no records.jsonl is a
-    run that has not begun. Raises UserError where `folder` is no run directory, a file is broken or of a newer schema.
-    """
+        from benchsuite.records.exchange import rows
+
+        return pd.DataFrame(rows([self]))
+
+
+def load(folder: str | Path) -> Run:
+    """Read the run in `folder`. Raises UserError where it is no run directory, is damaged, or of a newer version."""
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    found, torn = read_records(folder)
+    warnings = ["The last line of records.jsonl is torn and was left out."] if torn else []
+    if not (folder / "records.jsonl").exists():
+        warnings.append("The run has no records yet.")
+    planned = {case.id for case in manifest.cases}
+    records: dict[str, dict[int, Record]] = {}
+    for record in found:
+        if record.case_id in planned:
+            records.setdefault(record.case_id, {})[record.replicate] = record
+    if foreign := sum(record.case_id not in planned for record in found):
+        warnings.append(f"{foreign} records of cases that are not in the manifest were left out.")
+    warnings += _disturbed(record for record in found if record.case_id in planned)
+    return Run(name=folder.resolve().name, folder=folder, manifest=manifest, records=records, warnings=tuple(warnings))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest of a run. Raises UserError where `folder` is no run, another version wrote it, or a field is
+    missing or of another type."""
+    return checked(MANIFEST, text.tree(manifest_json(folder)), str(folder / "manifest.json"))
+
+
+def manifest_json(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a run as JSON in this version's words, its fields unchecked and its texts exact. Raises
+    UserError where `folder` is no run or a newer version wrote it."""
     path = folder / "manifest.json"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
+    if not path.is_file():
         raise UserError(
             f"{folder} is not a run directory: it has no manifest.json",
             hint="give the directory that `benchsuite run` printed",
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}", hint="is it a run directory of benchsuite?") from error
-    content = schema.manifest(_json(text, str(path)), str(path))
-    manifest = validated(Manifest, content, str(path))
-    kinds = {case.id: case.kind for case in manifest.cases}
-    records, warnings = _records(folder / "records.jsonl", kinds)
-    warnings += _disturbed(records)
-    return Run(name=folder.resolve().name, manifest=manifest, records=records, warnings=tuple(warnings))
-
-
-def _records(path: Path, kinds: Mapping[str, str]) -> tuple[dict[str, dict[int, Record]], list[str]]:
-    records: dict[str, dict[int, Record]] = {}
-    warnings: list[str] = []
-    if not path.exists():
-        return records, ["The run has no records yet."]
+        )
     try:
-        lines = path.read_bytes().split(b"\n")
+        content = json.loads(_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a run's manifest: {error}") from error
+    return schema.manifest(content, str(path))
+
+
+def read_records(folder: Path) -> tuple[list[Record], bytes]:
+    """Return the records of a run in the order in which they were written, and the torn end of the file, empty where
+    there is none. Raises UserError for damage, and where a newer version wrote a record."""
+    path = folder / "records.jsonl"
+    if not path.exists():
+        return [], b""
+    records = []
+    *lines, last = _bytes(path).split(b"\n")  # a whole line ends in a newline, so the last piece is empty or torn
+    torn = last if last.strip() and not _is_row(last) else b""
+    for number, line in enumerate([*lines, b"" if torn else last], start=1):
+        if line.strip():
+            records.append(_record(line, f"{path}, line {number}"))
+    if twice := len(records) - len({record.key for record in records}):
+        raise UserError(
+            f"{path}: {twice} records are there twice", hint="the file was edited: keep one line for each replicate"
+        )
+    return records, torn
+
+
+def _record(line: bytes, where: str) -> Record:
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{where}: not a JSON record: {error}", hint="the file was damaged: restore it, or measure again"
+        ) from error
+    record = checked(RECORD, text.tree(schema.record(content, where)), where)
+    try:
+        _ = record.measured  # a damaged result is found now, not where it is shown
+    except UserError as error:
+        raise UserError(f"{where}: {error.message}", hint=error.hint) from error
+    return record
+
+
+def _is_row(line: bytes) -> bool:
+    """Whether a last line without its newline is whole all the same."""
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and "schema_version" in content
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return files.read(path)
     except OSError as error:
         raise UserError(
             f"{path} cannot be read: {error.strerror}", hint="check the permissions of the folder"
         ) from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        last = number == len(lines)  # a whole line ends in a newline, so the last piece is empty or torn
-        try:
-            content = _json(line.decode("utf-8"), where)
-        except (UnicodeDecodeError, UserError) as error:
-            if last:
-                warnings.append(f"The last line of records.jsonl (line {number}) is torn and was left out.")
-                continue
-            raise UserError(f"{where}: not a JSON record", hint="restore the file, or run again") from error
-        record = _record(validated(_Row, schema.record(content, where), where), kinds, where)
-        if record is None:
-            warnings.append(f"A record of a case that is not in the manifest was left out (line {number}).")
-            continue
-        replicates = records.setdefault(record.case_id, {})
-        if record.replicate in replicates:
-            warnings.append(f"Case {record.case_id} has two records of replicate {record.replicate}; the later counts.")
-        replicates[record.replicate] = record
-    return records, warnings
 
 
-def _disturbed(records: Mapping[str, Mapping[int, Record]]) -> list[str]:
+def _disturbed(records: Iterable[Record]) -> list[str]:
     """How many speed measurements other work or the host has got into, and how."""
-    speeds = [record.speed for replicates in records.values() for record in replicates.values() if record.speed]
-    texts = [text for speed in speeds for text in speed.monitor.disturbed]
+    speeds = [record.speed for record in records if record.speed]
+    texts = [sentence for speed in speeds for sentence in speed.monitor.disturbed]
     reasons = Counter(map(kind_of, texts))
     count = sum(bool(speed.monitor.disturbed) for speed in speeds)
     if not count:
         return []
-    worst = {kind_of(text): text for text in sorted(texts, key=figure)}
+    worst = {kind_of(sentence): sentence for sentence in sorted(texts, key=figure)}
     how = "; ".join(
         f"{worst[kind]} at worst ({n} times)" if n > 1 else f"{worst[kind]} (once)"
         for kind, n in reasons.most_common(3)
@@ -209,57 +183,12 @@ def _disturbed(records: Mapping[str, Mapping[int, Record]]) -> list[str]:
     return [f"{count} of {len(speeds)} speed measurements were disturbed, and are shown as measured: {how}."]
 
 
-def kind_of(text: str) -> str:
-    """A sentence about what disturbed, whatever its figure."""
-    return _NUMBER.sub("", text)
+def kind_of(sentence: str) -> str:
+    """Return a sentence about a disturbance without its figures."""
+    return _NUMBER.sub("", sentence)
 
 
-def figure(text: str) -> float:
-    """The first number of a sentence, 0 where there is none."""
-    found = _NUMBER.search(text)
+def figure(sentence: str) -> float:
+    """Return the first number of a sentence, 0 where there is none."""
+    found = _NUMBER.search(sentence)
     return float(found[0].rstrip("%.")) if found else 0.0
-
-
-def _record(row: _Row, kinds: Mapping[str, str], where: str) -> Record | None:
-    kind = kinds.get(row.case_id)
-    if kind is None:
-        return None
-    speed: SpeedResult | None = None
-    quality: QualityResult | None = None
-    stability: Stability | None = None
-    if row.result is not None and row.status in MEASURED:
-        model, told = of_kind(kind, row.result)
-        found = validated(model, told, where)
-        speed = found if isinstance(found, SpeedResult) else None
-        quality = found if isinstance(found, QualityResult) else None
-        stability = found if isinstance(found, Stability) else None
-    return Record(
-        case_id=row.case_id,
-        replicate=row.replicate,
-        status=row.status,
-        reason=row.reason,
-        speed=speed,
-        quality=quality,
-        stability=stability,
-        started=row.started,
-        time_s=row.time_s,
-        round=row.round,
-    )
-
-
-def of_kind(kind: str, result: dict[str, Any]) -> tuple[type[BaseModel], Any]:
-    """Return what the measured result of a case of this kind is read as, and the part of it that is read."""
-    match kind:
-        case "quality":
-            return QualityResult, result
-        case "stability":
-            return Stability, result.get("stability")
-        case _:
-            return SpeedResult, result
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: not JSON ({error})", hint="is it a run directory of benchsuite?") from error

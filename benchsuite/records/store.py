@@ -1,4 +1,4 @@
-"""A run's directory: the manifest, written once, and the records, one synced line each.
+"""Write a run directory: the manifest once, and the records, one synced line each. `benchsuite.records.load` reads it.
 
     store = Store.create(Path("runs/quick-1"), manifest)
     store.append(record)
@@ -22,20 +22,9 @@ from typing import Any
 from benchsuite import files, locks
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
-from benchsuite.records import schema
-from benchsuite.records.case import STATUSES, Record
-from benchsuite.records.schema import SCHEMA_VERSION
+from benchsuite.records.case import SCHEMA_VERSION, Record
+from benchsuite.records.load import manifest_json, read_records
 from benchsuite.text import plain
-
-NOTHING = type(None)
-FIELDS: dict[str, tuple[type, ...]] = {
-    "case_id": (str,),
-    "replicate": (int,),
-    "reason": (str, NOTHING),
-    "started": (str,),
-    "time_s": (int, float),
-    "result": (dict, NOTHING),
-}
 
 
 class Store:
@@ -52,8 +41,9 @@ class Store:
                 files.make(self.real)
             held.enter_context(locks.run_lock(self.real))
             if manifest is None:
-                manifest = read_manifest(self.real)
-                self.records, self.repaired = _read_records(self.real / "records.jsonl", repair=True)
+                manifest = manifest_json(self.real)
+                self.records, torn = read_records(self.real)
+                self.repaired = _repair(self.real / "records.jsonl", torn)
             else:
                 check_new(folder)  # again: another may have been quicker
                 with write_atomically(self.real / "manifest.json") as path:
@@ -80,7 +70,7 @@ class Store:
         Raises UserError where it is no run, where another version wrote it, where records are damaged, and where
         another process writes to it.
         """
-        read_manifest(folder)  # what is no run gets no lock
+        manifest_json(folder)  # what is no run gets no lock
         return cls(folder, None)
 
     def append(self, record: Record) -> None:
@@ -125,68 +115,19 @@ def check_new(folder: Path) -> None:
             raise UserError(f"{folder} is not empty", hint=hint)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a run. Raises UserError where `folder` is no run or another version wrote it."""
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise UserError(f"{folder} holds no run: there is no {path.name} in it")
-    try:
-        content = json.loads(files.read(path))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not a run's manifest: {error}") from error
-    return schema.manifest(content, str(path))
-
-
-def read_plan(folder: Path) -> schema.Manifest:
-    """The manifest of a run, checked. Raises UserError also where a field is missing or of another type."""
-    return schema.validated(schema.Manifest, read_manifest(folder), str(folder / "manifest.json"))
-
-
-def read_records(folder: Path) -> list[Record]:
-    """The records of a run, whether or not another process writes to it. Raises UserError for damage."""
-    try:
-        return _read_records(folder / "records.jsonl", repair=False)[0]
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
-
-
-def _read_records(path: Path, *, repair: bool) -> tuple[list[Record], str | None]:
-    """All whole records, and what was wrong with the last line. Raises UserError for damage before it."""
-    if not path.exists():
-        return [], None
-    data = files.read(path)
-    whole, _, tail = data.rpartition(b"\n")
-    records = [_record(path, line, number) for number, line in enumerate(whole.split(b"\n"), 1) if line or whole]
-    repaired = None
-    if tail:
-        try:
-            records.append(_record(path, tail, len(records) + 1))
-            end, repaired = data + b"\n", "the last record lacked its line end, which was added"
-        except UserError:
-            end = data[: len(data) - len(tail)]
-            repaired = f"the last record was torn ({len(tail)} bytes) and was removed; its case is measured again"
-        if repair:
-            with write_atomically(path) as temporary:
-                temporary.write_bytes(end)
-    twice = len(records) - len({record.key for record in records})
-    if twice:
-        raise UserError(f"{path}: {twice} records are there twice", hint="the file was edited; measure anew")
-    return records, repaired
-
-
-def _record(path: Path, line: bytes, number: int) -> Record:
-    try:
-        record = Record(**schema.record(json.loads(line), f"{path}:{number}"))
-        if record.status not in STATUSES:
-            raise ValueError(f"the status is {record.status!r}")
-        for key, kinds in FIELDS.items():
-            if not isinstance(getattr(record, key), kinds):
-                raise ValueError(f"{key} is {type(getattr(record, key)).__name__}")
-    except (ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{path}:{number} is not a record: {error}", hint="the file was damaged or edited") from error
-    return record
+def _repair(path: Path, torn: bytes) -> str | None:
+    """End the last line, or remove it where it is torn; return what was done."""
+    data = files.read(path) if path.exists() else b""
+    if torn:
+        end = data[: len(data) - len(torn)]
+        done = f"the last record was torn ({len(torn)} bytes) and was removed; its case is measured again"
+    elif data and not data.endswith(b"\n"):
+        end, done = data + b"\n", "the last record lacked its line end, which was added"
+    else:
+        return None
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(end)
+    return done
 
 
 @contextmanager

@@ -12,13 +12,14 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from benchsuite import format as fmt
-from benchsuite.errors import UserError
-from benchsuite.records.load import Record, Run
-from benchsuite.records.schema import Case
-from benchsuite.report.speed import timed
+from benchsuite.errors import UserError, did_you_mean
+from benchsuite.records.case import Case, Record
+from benchsuite.records.load import Run, load
+from benchsuite.stats.rounds import timed
 from benchsuite.stats.speed import MARGIN, SpeedComparison, compare_apart, compare_speed, paired_logs
 
 BY = ("run", "commit", "machine", "implementation")
@@ -62,12 +63,18 @@ class Comparison:
         return {"schema_version": 1, **asdict(self)}
 
 
-def compare(runs: Sequence[Run], by: str = "run", margin: float = MARGIN) -> Comparison:
-    """Compare runs case by case, or the implementations of one run.
+def compare(*given: Run | str | Path, by: str = "run", margin: float = MARGIN) -> Comparison:
+    """Compare finished runs, or run directories, case by case. Nothing is measured.
+
+    The columns are what `by` says: run, commit, machine, or the `implementation`s of one run. The first is what the
+    others are compared with. Differences in speed up to `margin`, a fraction, are called the same.
 
     Raises UserError with exit code 4 where the runs have no case in common or are of different machines (unless `by` is
     `machine`), and with 2 where there are too few or too many of them.
     """
+    if by not in BY:
+        raise UserError(f"--by {by!r} is unknown", hint=did_you_mean(by, list(BY)))
+    runs = [run if isinstance(run, Run) else load(run) for run in given]
     if by == "implementation":
         if len(runs) != 1:
             raise UserError("--by implementation compares within one run", hint="give one run directory")
@@ -110,8 +117,8 @@ def _implementations(run: Run, margin: float) -> Comparison:
         if len(found) < 2 or names[0] not in found:
             continue
         records = [run.records.get(found[name].id, {}) if name in found else {} for name in names]
-        base = timed(records[0])
-        compared = tuple(compare_speed(paired_logs(timed(one), base), margin=margin) for one in records[1:])
+        base = timed(records[0].values())
+        compared = tuple(compare_speed(paired_logs(timed(one.values()), base), margin=margin) for one in records[1:])
         label = found[names[0]].label.replace(f"/{names[0]}/", "/*/")
         rows.append(Row(label, tuple(map(_cell, records)), compared))
     if not rows:

@@ -30,7 +30,7 @@ COUNTED = {
 
 
 def document(outcome: Any, rule_of: Callable[[str], Any], rule: Any, about: Fields) -> Fields:
-    """The whole as JSON, its texts harmless; `outcome` is a benchsuite.gating.paired.Outcome, `rule` a
+    """The whole as JSON, its texts harmless; `outcome` is a benchsuite.gating.session.Outcome, `rule` a
     benchsuite.stats.decisions.Rule, `rule_of` gives each case's own."""
     known: Fields = about.get("calibration") or {"cases": {}, "rule": {}}
     calibrated = {

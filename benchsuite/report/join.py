@@ -14,16 +14,17 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from benchsuite import format
 from benchsuite.errors import UserError
-from benchsuite.records.load import Record, Run, load
-from benchsuite.records.schema import Comparison
+from benchsuite.records.case import Comparison, Record
+from benchsuite.records.load import Run, load
 from benchsuite.report import effort, quality, speed, trained
 from benchsuite.report.words import findings
-from benchsuite.suite.corpus_names import displayed
+from benchsuite.suite.corpora import displayed
 from benchsuite.text import plain
 
 Fields = dict[str, Any]
@@ -112,8 +113,7 @@ def _named_apart(runs: list[Run]) -> list[Run]:
     for index, run in enumerate(runs):
         seen[run.name] += 1
         if seen[run.name] > 1:
-            numbered = f"{run.name} ({seen[run.name]})"
-            runs[index] = Run(name=numbered, manifest=run.manifest, records=run.records, warnings=run.warnings)
+            runs[index] = replace(run, name=f"{run.name} ({seen[run.name]})")
     return runs
 
 
@@ -294,7 +294,7 @@ def _described(run: Run) -> Fields:
         "suite": manifest.suite,
         "description": manifest.description,
         "created": manifest.created,
-        "hardware": manifest.hardware.model_dump(),
+        "hardware": asdict(manifest.hardware),
         "notes": manifest.notes,
         "cases": dict(sorted(run.statuses().items())),
         "effort": spent.to_json() if spent else None,

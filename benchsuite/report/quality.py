@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from benchsuite.records.load import QualityResult, Run
-from benchsuite.records.schema import Comparison
+from benchsuite.records.case import Comparison
+from benchsuite.records.load import Run
+from benchsuite.records.results import QualityResult
 from benchsuite.report.speed import why_not
 from benchsuite.stats.intervals import holm, t_interval
 from benchsuite.stats.layout import Layout, disagreeing, fit

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchsuite.hardware.roofline import REACHED
-from benchsuite.records.load import MEASURED, Record, Run, figure, kind_of
-from benchsuite.records.schema import Comparison
-from benchsuite.stats.speed import MARGIN, SpeedComparison, Timed, compare_speed, paired_logs
+from benchsuite.records.case import MEASURED, Comparison, Record
+from benchsuite.records.load import Run, figure, kind_of
+from benchsuite.stats.rounds import by_round, timed
+from benchsuite.stats.speed import MARGIN, SpeedComparison, compare_speed, paired_logs
 
 Fields = dict[str, Any]
 ABOVE = "above the measured peak"
@@ -25,10 +26,10 @@ def speed_and_memory(run: Run, comparison: Comparison, margin: float = MARGIN) -
     `incomparable` and `reason` says why.
     """
     variant, baseline = run.records.get(comparison.case, {}), run.records.get(comparison.base_case, {})
-    result = compare_speed(paired_logs(timed(variant), timed(baseline)), margin=margin)
+    result = compare_speed(paired_logs(timed(variant.values()), timed(baseline.values())), margin=margin)
     rate = _rate_in_shared_rounds(baseline, variant)
-    flags = Counter(r.status for r in (*variant.values(), *baseline.values()) if r.status in MEASURED - {"ok"})
-    rounds = _by_round(variant).keys() & _by_round(baseline).keys()
+    flags = Counter(r.status for r in (*variant.values(), *baseline.values()) if r.speed and r.status != "ok")
+    rounds = by_round(variant.values()).keys() & by_round(baseline.values()).keys()
     disturbed = rounds & (_disturbed(variant) | _disturbed(baseline))
     spoilt = _spoilt(variant, baseline) if rounds and disturbed == rounds else None
     if spoilt is not None:
@@ -141,41 +142,19 @@ def _reason(run: Run, comparison: Comparison, result: SpeedComparison) -> str | 
     return found or "no replicate has a usable tokens/s on both sides"
 
 
-def timed(records: Mapping[int, Record]) -> list[Timed]:
-    """What the records have to say of time."""
-    return [
-        Timed(
-            round=number,
-            times_s=speed.samples_s if speed.stop == "turns" else [speed.time_s],
-            in_turns=speed.stop == "turns",
-            tokens=speed.tokens,
-        )
-        for number, record in _by_round(records).items()
-        if (speed := record.speed) is not None and speed.time_s is not None
-    ]
-
-
-def _by_round(records: Mapping[int, Record]) -> dict[int, Record]:
-    """The measured records by their round. Runs from before there were rounds pair replicates."""
-    found = {number if record.round is None else record.round: record for number, record in records.items()}
-    return {number: record for number, record in found.items() if _usable(record)}
-
-
-def _usable(record: Record) -> bool:
-    time_s = record.speed.time_s if record.speed is not None else None
-    return time_s is not None and math.isfinite(time_s) and time_s > 0
-
-
 def _rate_in_shared_rounds(records: Mapping[int, Record], others: Mapping[int, Record]) -> float | None:
     """Median tokens/s over the rounds that both have."""
-    shared = _by_round(records).keys() & _by_round(others).keys()
-    return _median({number: _by_round(records)[number] for number in shared}, "tokens_per_s")
+    mine = by_round(records.values())
+    shared = mine.keys() & by_round(others.values()).keys()
+    return _median({number: mine[number] for number in shared}, "tokens_per_s")
 
 
 def _disturbed(records: Mapping[int, Record]) -> set[int]:
     """The rounds that other work, or the host, got into."""
     return {
-        r for r, record in _by_round(records).items() if record.speed is not None and record.speed.monitor.disturbed
+        number
+        for number, record in by_round(records.values()).items()
+        if record.speed is not None and record.speed.monitor.disturbed
     }
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from benchsuite.records.load import QualityResult, Run, Stability
-from benchsuite.records.schema import Case, Comparison
+from benchsuite.records.case import Case, Comparison
+from benchsuite.records.load import Run
+from benchsuite.records.results import QualityResult, Stability
 from benchsuite.stats.intervals import t_interval
 
 Fields = dict[str, Any]

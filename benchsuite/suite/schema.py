@@ -2,94 +2,46 @@
 
 The dataclasses here are the schema: pydantic checks a file's values against their types
 (`benchsuite.suite.source`), and `benchsuite.suite.check` finds what types cannot show. A suite says nothing
-about a machine; a plan does.
+about a machine; a plan does. The schema is one long module because it is one page to its readers.
 """
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 import re
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from benchsuite.errors import did_you_mean
-from benchsuite.limits import (
-    LEAST_RATE,
-    MOST_AMOUNT,
-    MOST_DOCUMENTS,
-    MOST_ENTRIES,
-    MOST_RATE,
-    MOST_REPLICATES,
-    MOST_S,
-    MOST_SEED,
-    MOST_SIZE,
-    MOST_TEXT,
-    MOST_THREADS,
+from benchsuite.limits import MOST_ENTRIES, MOST_RATE, MOST_TEXT, MOST_THREADS
+from benchsuite.suite.values import (
+    Amount,
+    AmountOrNone,
+    Documents,
+    Fraction,
+    Label,
+    Multiple,
+    Name,
+    Names,
+    Precision,
+    Rate,
+    Replicates,
+    Seconds,
+    Seed,
+    Size,
 )
-from benchsuite.pretrain.names import FACTS, PLACE
-from benchsuite.suite import yaml_tree
 
 # The axes of comparison that are not parts of the model: what is read, and in which languages.
 CORPUS = "corpus"
 LANGUAGES = "languages"
-WORLD = ("web_raw", "web_filtered", "curated")  # corpora of the generated world, which has tasks of its own
-DERIVED_HELDOUT_BYTES = 150_000  # of prose give each derived task a few hundred documents
-INSTALLED = ("installed", "installed-raw", "installed-filtered")
 PLAIN = "cd-flm"  # the baseline among recipes: a causal decoder, full language modelling
-MULTIPLE = r"^(0*[1-9]\d*(\.\d+)?|\d*\.\d*[1-9]\d*)x$"  # above zero
-SUFFIXES = {"k": 10**3, "M": 10**6, "G": 10**9}
-
-
-def as_count(value: Any) -> Any:
-    """`200k`, `1.5M`, `2G` as numbers; anything else as it is.
-
-    >>> as_count("200k"), as_count("1.5M"), as_count(7)
-    (200000, 1500000, 7)
-    """
-    if isinstance(value, str) and value[-1:] in SUFFIXES:
-        try:
-            number = float(value[:-1]) * SUFFIXES[value[-1]]
-        except ValueError:
-            return value
-        return int(number) if number.is_integer() else number
-    return value
-
-
-def as_names(value: Any) -> Any:
-    """One name or a list of names, as a tuple."""
-    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 def as_shape(value: Any) -> Any:
     """`model` as a shape that takes everything from the model."""
     return Shape() if value == "model" else value
-
-
-def as_multiple(value: Any) -> Any:
-    """A multiple of the recipe's, such as `0.1x`, as it is. Raises ValueError for anything else."""
-    if not (isinstance(value, str) and re.fullmatch(MULTIPLE, value)):
-        raise ValueError("should match NUMBERx above zero, such as 0.1x")
-    return value
-
-
-Name = Annotated[str, Field(min_length=1, max_length=MOST_TEXT)]
-Label = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=50)]
-Multiple = Annotated[str, BeforeValidator(as_multiple), Field(pattern=MULTIPLE, max_length=20)]
-Size = Annotated[int, BeforeValidator(as_count), Field(ge=1, le=MOST_SIZE)]
-Replicates = Annotated[int, BeforeValidator(as_count), Field(ge=1, le=MOST_REPLICATES)]
-Documents = Annotated[int, BeforeValidator(as_count), Field(ge=1, le=MOST_DOCUMENTS)]
-Amount = Annotated[int, BeforeValidator(as_count), Field(ge=1, le=MOST_AMOUNT)]
-AmountOrNone = Annotated[int, BeforeValidator(as_count), Field(ge=0, le=MOST_AMOUNT)]
-Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(as_names), Field(min_length=1, max_length=MOST_ENTRIES)]
-Seconds = Annotated[float, Field(gt=0, le=MOST_S)]
-Rate = Annotated[float, Field(ge=LEAST_RATE, le=MOST_RATE)]
-Precision = Literal["float32", "bfloat16", "float16"]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section:
@@ -364,77 +316,3 @@ class Suite(Section):
         if self.quality is None:
             raise ValueError(f"the suite {self.name} has no quality part")
         return Setting(model=self.model, baseline=self.baseline, train=self.quality.train)
-
-    def with_corpora(self, given: tuple[str, ...]) -> tuple[Suite, tuple[str, ...]]:
-        """This suite on other text: the first of `given` is the baseline's, the others are its variants.
-
-        Returns the suite and what there is to say about the change.
-        """
-        if self.quality is None or not given:
-            return self, ()
-        notes: list[str] = []
-        first, rest = given[0], given[1:]
-        if given == INSTALLED[:1]:
-            rest = INSTALLED[1:]
-            notes.append(f"the corpus variants of {first!r} are {' and '.join(rest)}")
-        elif not rest and CORPUS in self.quality.variants:
-            notes.append(f"one corpus is given ({first}), so corpora are not compared; repeat --corpus to compare them")
-        variants = {key: value for key, value in self.quality.variants.items() if key != CORPUS}
-        if PLACE not in first and LANGUAGES in variants:
-            del variants[LANGUAGES]
-            notes.append(f"languages are not compared: the name of the corpus has no {PLACE}")
-        if rest:
-            variants[CORPUS] = tuple(rest)
-        own = has_tasks(first)
-        tasks, recipes = self.quality.tasks, self.quality.recipes
-        if own != "world":
-            names = tasks.names
-            if names and (own == "facts" or of_world(names)):
-                notes.append(
-                    f"the tasks that the suite picks are not of this corpus; all {own or 'derived'} tasks are used"
-                )
-                names = None
-            tasks = replace(tasks, source="auto", names=names)
-            recipes = {
-                name: recipe for name, recipe in recipes.items() if not any(of_world(s.tasks) for s in recipe.stages)
-            }
-            recipes = {name: recipe for name, recipe in recipes.items() if recipe.against in (None, *recipes)}
-            if len(recipes) < len(self.quality.recipes):
-                notes.append("trainings on the generated world's tasks are left out")
-        tokenizer = replace(self.quality.tokenizer, corpora=None if PLACE in first else (first,))
-        heldout = self.quality.heldout_bytes
-        if own is None and heldout < DERIVED_HELDOUT_BYTES:
-            heldout = DERIVED_HELDOUT_BYTES
-            notes.append(f"{heldout // 1000} kB of {first} are held out: tasks are made from them")
-        quality = replace(self.quality, variants=variants, recipes=recipes, tasks=tasks, tokenizer=tokenizer)
-        quality = replace(quality, heldout_bytes=heldout)
-        return replace(self, baseline=replace(self.baseline, corpus=first), quality=quality), tuple(notes)
-
-
-def has_tasks(corpus: str) -> Literal["world", "facts"] | None:
-    """Whose tasks ask what a corpus, or a mixture of such, tells; None where they are derived from held-out text."""
-    if corpus in WORLD:
-        return "world"
-    return "facts" if corpus.rpartition(":")[2].startswith(FACTS) else None
-
-
-def of_world(tasks: tuple[str, ...] | None) -> bool:
-    """Whether these are tasks of the generated world, which other text does not have."""
-    return any(not name.startswith("derived_") for name in tasks or ())
-
-
-def packaged_files() -> dict[str, Path]:
-    """The files of the suites that come with benchsuite, by name."""
-    folder = Path(str(importlib.resources.files("benchsuite.suites")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def scales() -> dict[str, Path]:
-    """The files of the scales that come with benchsuite, by name."""
-    folder = Path(str(importlib.resources.files("benchsuite.suites"))) / "scales"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def packaged() -> dict[str, str]:
-    """The suites that come with benchsuite and what each says of itself."""
-    return {name: str(yaml_tree.load(path).value.get("description", "")) for name, path in packaged_files().items()}

@@ -8,6 +8,7 @@ Whatever is wrong, the message names the file, the line, the key and what was ex
 from __future__ import annotations
 
 import dataclasses
+import importlib.resources
 import json
 import types
 import typing
@@ -22,7 +23,7 @@ from benchsuite.errors import UserError, did_you_mean
 from benchsuite.pretrain.names import path_of
 from benchsuite.suite import yaml_tree
 from benchsuite.suite.check import problems, without_effect
-from benchsuite.suite.schema import Suite, packaged_files, scales
+from benchsuite.suite.schema import Suite
 from benchsuite.suite.yaml_tree import KeyPath, Place, Tree
 
 # Keys that say which files are read. An override comes after that.
@@ -44,6 +45,23 @@ def find(suite: str, beside: Path | None = None) -> Path:
     if path.suffix not in (".yaml", ".yml") and not path.exists():
         raise UserError(f"there is no suite {suite!r}", hint=did_you_mean(suite, list(packaged_files())))
     return path
+
+
+def packaged_files() -> dict[str, Path]:
+    """The files of the suites that come with benchsuite, by name."""
+    folder = Path(str(importlib.resources.files("benchsuite.suites")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def scales() -> dict[str, Path]:
+    """The files of the scales that come with benchsuite, by name."""
+    folder = Path(str(importlib.resources.files("benchsuite.suites"))) / "scales"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def packaged() -> dict[str, str]:
+    """The suites that come with benchsuite and what each says of itself."""
+    return {name: str(yaml_tree.load(path).value.get("description", "")) for name, path in packaged_files().items()}
 
 
 def read(suite: str, *, sets: Sequence[str] = (), scale: str | None = None) -> Suite:

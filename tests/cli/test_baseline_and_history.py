@@ -188,7 +188,7 @@ def test_another_machine_and_other_parameters_are_not_compared(project: Project)
     ("words", "code", "said"),
     [
         (["baseline", "save", "../x", "first"], 2, "is no name"),
-        (["baseline", "save", "v1", "nothing"], 2, "holds no run"),
+        (["baseline", "save", "v1", "nothing"], 2, "not a run directory"),
         (["baseline", "promote", "nothing"], 4, "no baseline 'nothing'"),
         (["baseline", "show"], 4, "no baseline is promoted"),
         (["gate", "paper.yaml", "--device=fake", "--base=baseline:nothing"], 4, "no baseline 'nothing'"),

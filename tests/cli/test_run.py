@@ -28,12 +28,12 @@ from support.processes import (
 )
 from typer.testing import CliRunner
 
+import benchsuite
 from benchsuite.cli import run as run_command
+from benchsuite.engine import session
 from benchsuite.errors import UserError
-from benchsuite.planning.plan import Machine, Plan, resolve
 from benchsuite.records import schema
-from benchsuite.records.schema import SCHEMA_VERSION
-from benchsuite.suite.source import read
+from benchsuite.records.case import SCHEMA_VERSION
 
 pytestmark = pytest.mark.slow
 
@@ -228,34 +228,34 @@ def test_a_second_run_waits_for_the_first_or_refuses(tmp_path: Path, suite: Path
 
 
 def test_resume_continues_only_the_same_run(suite: Path) -> None:
-    machine = Machine.here()
-    resolved = resolve(read(str(suite)), machine)
-    manifest = json.loads(json.dumps(run_command._manifest(resolved)))
-    manifest["schema_version"] = schema.SCHEMA_VERSION
+    resolved = benchsuite.plan(suite)
+    manifest = json.loads(json.dumps(session.manifest(resolved)))
+    manifest["schema_version"] = SCHEMA_VERSION
 
-    def again(content: dict[str, Any], suite: str | None, overrides: list[str]) -> Plan:
-        return run_command._again(schema.Manifest.model_validate(content), machine, suite, overrides)
+    def again(content: dict[str, Any], suite: str | None) -> benchsuite.Plan:
+        return session.planned_again(schema.MANIFEST.validate_python(content), suite)
 
-    assert again(manifest, None, []) == resolved
-    assert again(manifest, str(suite), []) == resolved
+    assert again(manifest, None) == resolved
+    assert again(manifest, str(suite)) == resolved
 
-    def refused(change: dict[str, Any], suite: str | None = None, overrides: tuple[str, ...] = ()) -> str:
+    def refused(change: dict[str, Any], suite: str | None = None) -> str:
         with pytest.raises(UserError) as error:
-            again({**manifest, **change}, suite, list(overrides))
+            again({**manifest, **change}, suite)
         return error.value.message
 
     cases = [{**case, "id": "0" * 12} if n == 0 else case for n, case in enumerate(manifest["cases"])]
     assert "other cases" in refused({"cases": cases})
     hardware = {"identity": {**manifest["hardware"]["identity"], "cpu": "an abacus"}}
     assert "an abacus" in refused({"hardware": hardware})
-    assert "--seeds" in refused({}, overrides=("--seeds",))
+    with pytest.raises(UserError, match="so --seeds cannot change it"):
+        run_command.command(resume=suite.parent, seeds=3)
     assert "of the suite 'other'" in refused({"suite": "other"}, suite=str(suite))
 
 
 def test_resume_refuses_what_is_no_run_or_has_another_schema(tmp_path: Path, environment: dict[str, str]) -> None:
     code, _, err = run(environment, "run", "--resume", tmp_path)
     assert code == 2
-    assert "holds no run" in err
+    assert "is not a run directory" in err
     (tmp_path / "manifest.json").write_text('{"schema_version": 99}')
     code, _, err = run(environment, "run", "--resume", tmp_path)
     assert code == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchsuite import cuda_ext
-from benchsuite.engine import forkserver, workers
+from benchsuite.engine import fork_workers, forkserver, workers
 from benchsuite.errors import UserError
 
 pytestmark = [pytest.mark.usefixtures("fake_kinds"), pytest.mark.slow]
@@ -25,7 +25,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_import_that_starts_a_thread_is_refused(module: Path) -> None:
     module.write_text("import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n")
     with pytest.raises(Exception, match="started threads"):
-        workers.ForkWorkers(("preloaded",)).warm()
+        fork_workers.ForkWorkers(("preloaded",)).warm()
 
 
 def test_an_import_that_initialises_cuda_is_refused(module: Path) -> None:
@@ -33,7 +33,7 @@ def test_an_import_that_initialises_cuda_is_refused(module: Path) -> None:
     fake += "torch.cuda = types.SimpleNamespace(is_initialized=lambda: True)\n"
     module.write_text(fake)
     with pytest.raises(Exception, match="initialised CUDA"):
-        workers.ForkWorkers(("preloaded",)).warm()
+        fork_workers.ForkWorkers(("preloaded",)).warm()
 
 
 KILLED = """
@@ -49,7 +49,7 @@ if len(mark.read_text()) <= {times}:
 
 def test_a_server_that_is_killed_while_it_starts_is_started_once_more(module: Path, tmp_path: Path) -> None:
     module.write_text(KILLED.format(mark=str(tmp_path / "starts"), times=1))
-    place = workers.ForkWorkers(("preloaded",))
+    place = fork_workers.ForkWorkers(("preloaded",))
     place.warm()
     place.close()
     assert (tmp_path / "starts").read_text() == "xx"
@@ -58,7 +58,7 @@ def test_a_server_that_is_killed_while_it_starts_is_started_once_more(module: Pa
 def test_a_server_that_is_always_killed_says_by_what(module: Path, tmp_path: Path) -> None:
     module.write_text(KILLED.format(mark=str(tmp_path / "starts"), times=9))
     with pytest.raises(UserError, match="ended by SIGKILL twice while it started") as error:
-        workers.ForkWorkers(("preloaded",)).warm()
+        fork_workers.ForkWorkers(("preloaded",)).warm()
     assert error.value.exit_code == 5  # nothing is wrong with what the user gave
     assert "memory" in error.value.hint
 
@@ -66,7 +66,7 @@ def test_a_server_that_is_always_killed_says_by_what(module: Path, tmp_path: Pat
 def test_a_server_that_ends_without_a_word_says_how(module: Path) -> None:
     module.write_text("import os\nos._exit(3)\n")
     with pytest.raises(UserError, match="ended with exit status 3 while it started, and said nothing"):
-        workers.ForkWorkers(("preloaded",)).warm()
+        fork_workers.ForkWorkers(("preloaded",)).warm()
 
 
 def test_this_process_has_only_harmless_threads_or_names_them() -> None:
@@ -78,7 +78,7 @@ def test_the_server_pins_threads_and_hashes(module: Path, tmp_path: Path) -> Non
         "import json, os\nfrom pathlib import Path\n"
         f"Path({str(tmp_path / 'seen')!r}).write_text(json.dumps(dict(os.environ)))\n"
     )
-    place = workers.ForkWorkers(("preloaded",))
+    place = fork_workers.ForkWorkers(("preloaded",))
     place.warm()
     place.close()
     seen = (tmp_path / "seen").read_text()
@@ -96,7 +96,7 @@ def test_the_server_ends_with_its_parent(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
         try:
-            place = workers.ForkWorkers(("support.run_fakes",))
+            place = fork_workers.ForkWorkers(("support.run_fakes",))
             place.warm()
             (tmp_path / "pid").write_text(str(place.pid))
             time.sleep(60)
@@ -118,7 +118,7 @@ def test_the_server_ends_with_its_parent(tmp_path: Path) -> None:
 def test_a_function_is_called_once_for_all_children(module: Path, tmp_path: Path) -> None:
     seen = tmp_path / "called"
     module.write_text(f"def ready():\n    open({str(seen)!r}, 'a').write('x')\n")
-    place = workers.ForkWorkers(("preloaded:ready",))
+    place = fork_workers.ForkWorkers(("preloaded:ready",))
     place.warm()
     place.close()
     assert seen.read_text() == "x"
@@ -126,12 +126,12 @@ def test_a_function_is_called_once_for_all_children(module: Path, tmp_path: Path
 
 def test_the_compiler_and_the_kernels_can_be_preloaded() -> None:
     cuda_ext.prepare()  # a server does not wait for a build, and another test may be building
-    place = workers.ForkWorkers(("benchsuite.measure.speed:import_compiler", "benchsuite.cuda_ext:load"))
+    place = fork_workers.ForkWorkers(("benchsuite.measure.speed:import_compiler", "benchsuite.cuda_ext:load"))
     place.warm()
     place.close()
 
 
 def test_real_measurements_can_be_preloaded() -> None:
-    place = workers.ForkWorkers(("benchsuite.measure.speed",))
+    place = fork_workers.ForkWorkers(("benchsuite.measure.speed",))
     place.warm()
     place.close()

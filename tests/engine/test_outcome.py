@@ -98,6 +98,8 @@ def test_only_the_end_of_a_long_log_is_kept(tmp_path: Path) -> None:
         b'{"status": ["ok"], "reason": null, "result": {}}',
         b'{"status": "error", "reason": {"a": 1}, "result": null}',
         b'{"status": "ok", "reason": null, "result": [1]}',
+        b'{"status": "ok", "reason": null, "result": {"time_s": "fast"}}',
+        b'{"status": "ok", "reason": null, "result": {"tasks": {"cloze": 3}}}',
     ],
 )
 def test_a_result_that_a_job_wrote_itself_is_an_error(tmp_path: Path, written: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchsuite.engine import rings, sampling, workers
+from benchsuite.engine import fork_workers, rings
 from benchsuite.engine.processes import Observer, Processes
 from benchsuite.engine.rings import Edge, pack
 from benchsuite.engine.rounds import Resolution
@@ -27,12 +27,12 @@ def case(name: str, group: str = "g", replicates: int = 3, **params: Any) -> Cas
 
 
 def against(base: Case, *cases: Case) -> list[Comparison]:
-    return [Comparison("speed", one.id, base.id, {}) for one in cases]
+    return [Comparison("speed", one.id, base.id) for one in cases]
 
 
 def run(folder: Path, cases: Iterable[Case], comparisons: Iterable[Comparison] = (), **options: Any) -> list[Record]:
     store = Store.open(folder) if (folder / "manifest.json").exists() else Store.create(folder, {})
-    place: Callable[[], Any] = lambda: workers.ForkWorkers(("support.run_fakes",))  # noqa: E731
+    place: Callable[[], Any] = lambda: fork_workers.ForkWorkers(("support.run_fakes",))  # noqa: E731
     try:
         Scheduler(cases, store, place, Observer(), comparisons=comparisons, **options).run()
     finally:
@@ -223,19 +223,9 @@ def test_all_devices_work_at_the_same_time(tmp_path: Path) -> None:
     assert all(len(ids) == 2 for ids in by_round(records).values())
 
 
-def test_timed_reads_what_rounds_say() -> None:
-    result = {"time_s": 2.0, "samples_s": [1.0, 3.0], "stop": "turns", "tokens": 8}
-    good = Record("a", 0, "ok", None, "", 0.0, result, round=4)
-    [found] = sampling.timed(
-        [good, Record("a", 1, "error", "x", "", 0.0, None, round=5), Record("a", 2, "ok", None, "", 0.0, result)]
-    )
-    assert (found.round, found.times_s, found.in_turns, found.tokens) == (4, [1.0, 3.0], True, 8)
-
-
-@pytest.mark.slow
 def test_the_json_of_a_job_says_where_its_turns_are(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "run", {})
-    place = workers.ForkWorkers(("support.run_fakes",))
+    place = fork_workers.ForkWorkers(("support.run_fakes",))
     processes = Processes(store, place, Observer())
     seen: list[dict[str, Any]] = []
     start = place.start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchsuite.cli.run import _seconds
+from benchsuite.cli.options import seconds
 from benchsuite.engine.rounds import Rounds
 from benchsuite.errors import UserError
 
@@ -38,7 +38,7 @@ def test_without_a_budget_all_rounds_run() -> None:
 
 
 def test_words_of_time() -> None:
-    assert [_seconds(text) for text in ("90s", "10m", "1.5h", "2 H")] == [90, 600, 5400, 7200]
+    assert [seconds(text) for text in ("90s", "10m", "1.5h", "2 H")] == [90, 600, 5400, 7200]
     for text in ("10", "m", "0m", "-1m", "10 days"):
         with pytest.raises(UserError, match="should be a time"):
-            _seconds(text)
+            seconds(text)

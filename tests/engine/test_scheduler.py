@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchsuite.engine import processes, scheduler, workers
+from benchsuite.engine import fork_workers, processes, scheduler, workers
 from benchsuite.engine.job_order import together_order
 from benchsuite.engine.scheduler import Scheduler
 from benchsuite.errors import Interrupted, UserError
@@ -66,7 +66,7 @@ def run(
     store = Store.open(folder) if (folder / "manifest.json").exists() else Store.create(folder, {})
 
     def place() -> Any:
-        return workers.ColdWorkers() if cold else workers.ForkWorkers(("support.run_fakes",))
+        return workers.ColdWorkers() if cold else fork_workers.ForkWorkers(("support.run_fakes",))
 
     try:
         Scheduler(cases, store, place, watcher, stop=stop, **options).run()
@@ -226,7 +226,7 @@ def test_a_dead_fork_server_is_started_once_more(tmp_path: Path) -> None:
 def test_a_server_that_cannot_import_says_why(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "run", {})
     with pytest.raises(UserError, match="No module named 'no_such_module'"):
-        Scheduler([make_case()], store, lambda: workers.ForkWorkers(("no_such_module",)), Quiet()).run()
+        Scheduler([make_case()], store, lambda: fork_workers.ForkWorkers(("no_such_module",)), Quiet()).run()
 
 
 def test_what_failed_once_is_not_repeated(tmp_path: Path) -> None:

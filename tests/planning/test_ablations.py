@@ -16,8 +16,7 @@ from benchsuite.planning import stages, training_budget
 from benchsuite.planning.plan import Machine, Plan, resolve
 from benchsuite.pretrain.ranks import Ranks
 from benchsuite.pretrain.step import TrainConfig
-from benchsuite.suite.schema import packaged, scales
-from benchsuite.suite.source import read
+from benchsuite.suite.source import packaged, read, scales
 
 ABLATIONS = [name for name in packaged() if name.startswith("ablation-")]
 WIDTHS = {"nano": 96, "125m": 768, "350m": 1024, "760m": 1536, "1b3": 2048}
@@ -80,7 +79,7 @@ def test_widths_are_matched_in_both_ways() -> None:
     labels = {case.label for case in found.cases}
     assert {"activation/swiglu/quality", "activation/swiglu/iso-width/quality"} <= labels
     assert "activation/relu2/iso-width/quality" not in labels, "it is the same model as at equal parameters"
-    matchings = {c.about["matching"] for c in found.comparisons if c.kind == "quality"}
+    matchings = {c.matching for c in found.comparisons if c.kind == "quality"}
     assert matchings == {"iso-parameter", "iso-width"}
 
 

@@ -12,7 +12,7 @@ from benchsuite.errors import UserError
 from benchsuite.measure import quality
 from benchsuite.planning.plan import Machine, Plan, resolve
 from benchsuite.pretrain.corpora import mixture
-from benchsuite.suite.corpus_names import content, located, spoken
+from benchsuite.suite.corpora import content, located, spoken
 from benchsuite.suite.source import read, validate
 from benchsuite.suite.yaml_tree import parse
 
@@ -54,14 +54,14 @@ def test_english_is_compared_at_equal_tokens_and_at_equal_tokens_of_english(plan
     assert base["train"]["tokens"] == eleven["train"]["tokens"]
     assert alone["train"]["tokens"] == round(share * eleven["train"]["tokens"])
     ids = {c.label: c.id for c in plan.cases}
-    about = [(c.about["matching"], c.base_case, c.about.get("tasks")) for c in plan.comparisons if c.kind == "quality"]
+    about = [(c.matching, c.base_case, c.tasks) for c in plan.comparisons if c.kind == "quality"]
     assert about == [
-        ("in English at equal tokens", ids["baseline/quality"], ["*_en"]),
-        ("in English at equal tokens of English", ids["languages/en/tokens-of-eleven/quality"], ["*_en"]),
-        ("in all languages at equal tokens", ids["baseline/quality"], None),
+        ("in English at equal tokens", ids["baseline/quality"], ("*_en",)),
+        ("in English at equal tokens of English", ids["languages/en/tokens-of-eleven/quality"], ("*_en",)),
+        ("in all languages at equal tokens", ids["baseline/quality"], ()),
     ]
     assert all(c.case == ids["languages/eleven/quality"] for c in plan.comparisons if c.kind == "quality")
-    assert [c.about["tasks"] for c in plan.comparisons if c.kind == "control"] == [["*_en"], ["*_en"]]
+    assert [c.tasks for c in plan.comparisons if c.kind == "control"] == [("*_en",), ("*_en",)]
     assert any("en 22.2%" in note for note in plan.notes)
 
 
@@ -120,7 +120,7 @@ def test_another_corpus_leaves_languages_out_unless_it_has_a_place_for_them() ->
     suite = read("ablation-languages")
     plan = resolve(suite, MACHINE, corpora=("curated",))
     assert any("languages are not compared" in note for note in plan.notes)
-    assert not [c for c in plan.comparisons if c.about.get("component") == "languages"]
+    assert not [c for c in plan.comparisons if c.component == "languages"]
     kept = resolve(suite, MACHINE, corpora=("hub:a/b:{language}",))
     assert case(kept, "baseline/quality")["corpus"]["name"] == "hub:a/b:en"
     assert spoken(kept.suite) == mixture.GROUPS["eleven"]

@@ -13,7 +13,8 @@ import pytest
 
 from benchsuite.errors import UserError
 from benchsuite.planning.plan import Machine, Plan, resolve
-from benchsuite.records.case import Case, Comparison
+from benchsuite.records.case import SCHEMA_VERSION, Case
+from benchsuite.records.schema import MANIFEST
 from benchsuite.suite.schema import Suite
 from benchsuite.suite.source import from_json, validate
 from benchsuite.suite.yaml_tree import parse
@@ -71,7 +72,7 @@ def test_cases_are_named_and_unique(plan: Plan) -> None:
 def test_the_unchanged_step_is_one_case_for_all_components(plan: Plan) -> None:
     by_label = {case.label: case for case in plan.cases}
     base = by_label["baseline/eager/step"]
-    steps = [comparison for comparison in plan.comparisons if comparison.about.get("scope") == "step"]
+    steps = [comparison for comparison in plan.comparisons if comparison.scope == "step"]
     assert {comparison.base_case for comparison in steps} == {base.id}
     assert len(steps) == 3
     assert by_label["position/none/eager/step"].group == base.group
@@ -99,10 +100,9 @@ def test_comparisons_are_the_manifest_s(plan: Plan) -> None:
 
 def test_manifest_rows_are_read_back(plan: Plan) -> None:
     document = json.loads(json.dumps(plan.to_json()))
-    assert tuple(map(Case.from_json, document["cases"])) == plan.cases
-    assert tuple(map(Comparison.from_json, document["comparisons"])) == plan.comparisons
-    again = resolve(from_json(document["resolved_suite"]), MACHINE)
-    assert again == plan
+    read = MANIFEST.validate_python({"schema_version": SCHEMA_VERSION, **document})
+    assert (read.cases, read.comparisons) == (plan.cases, plan.comparisons)
+    assert resolve(from_json(document["resolved_suite"]), MACHINE) == plan
 
 
 def test_what_changes_the_answer_changes_the_identity_and_nothing_else(suite: Suite, plan: Plan) -> None:
@@ -190,8 +190,8 @@ def test_a_comparison_of_files_shows_short_names(suite: Suite, tmp_path: Path) -
     for book in books:
         book.write_text("text")
     plan = resolve(suite, MACHINE, corpora=[str(book) for book in books])
-    corpus = next(comparison.about for comparison in plan.comparisons if comparison.about.get("component") == "corpus")
-    assert (corpus["variant"], corpus["baseline"]) == ("b.txt", "a.txt")
+    corpus = next(comparison for comparison in plan.comparisons if comparison.component == "corpus")
+    assert (corpus.variant, corpus.baseline) == ("b.txt", "a.txt")
     assert "corpus/b.txt/quality" in labels(plan)
 
 
@@ -213,11 +213,7 @@ def test_implementations_of_a_variant_are_compared_with_the_first() -> None:
     case = "{component: position, variants: [alibi], implementations: [eager, sdpa, fused], shape: {batch: 1}}"
     plan = resolve(small(case), MACHINE)
     label = {case.id: case.label.split("/")[1:3] for case in plan.cases}
-    rows = [
-        (*label[c.case], *label[c.base_case], c.about["baseline"])
-        for c in plan.comparisons
-        if c.kind == "implementation"
-    ]
+    rows = [(*label[c.case], *label[c.base_case], c.baseline) for c in plan.comparisons if c.kind == "implementation"]
     assert rows == [
         (variant, implementation, variant, "eager", "eager")
         for implementation in ("sdpa", "fused")
@@ -232,7 +228,7 @@ def test_shapes_are_named_in_labels_and_comparisons_but_not_in_cases() -> None:
     assert [case.label for case in plan.cases][:2] == [
         f"activation/{variant}/eager/layer/fwd+bwd/wide" for variant in ("gelu", "swiglu")
     ]
-    assert [c.about.get("shape") for c in plan.comparisons] == ["wide", None]
+    assert [c.shape for c in plan.comparisons] == ["wide", None]
     unnamed = small("{component: activation, variants: [swiglu], shape: {batch: 1, width: 16}}")
     assert resolve(unnamed, MACHINE).cases[0].id == plan.cases[0].id
 
@@ -275,7 +271,7 @@ def test_iso_width_can_be_asked_for_by_one_entry() -> None:
     case = "{component: activation, variants: [swiglu], shape: {batch: 1}, matching: iso-width}"
     plan = resolve(small(case), MACHINE)
     assert {case.params["matching"] for case in plan.cases} == {"iso-width"}
-    assert plan.comparisons[0].about["matching"] == "iso-width"
+    assert plan.comparisons[0].matching == "iso-width"
 
 
 def test_shape_and_shapes_exclude_each_other() -> None:

@@ -58,8 +58,8 @@ def test_stages_are_told_by_what_they_change() -> None:
         "    a: {stages: [{}, {architecture: prefix, objective: span-corruption, tokens: 0.5x, lr: 0.5x}]}\n"
         "    b: {stages: [{}, {objective: multitask, tokens: 0.25x, tasks: [reading]}], against: a}\n"
     )
-    about = {c.about["variant"]: c for c in found.comparisons}
-    assert [(c.about["component"], c.about["baseline"]) for c in about.values()] == [
+    about = {c.variant: c for c in found.comparisons}
+    assert [(c.component, c.baseline) for c in about.values()] == [
         ("adaptation", PLAIN),
         ("multitask", "a"),
     ]

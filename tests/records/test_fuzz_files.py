@@ -17,7 +17,7 @@ from benchsuite.errors import UserError
 from benchsuite.records import baselines, exchange
 from benchsuite.records.case import Case, Record, case_id
 from benchsuite.records.load import load
-from benchsuite.records.store import Store, read_plan, read_records
+from benchsuite.records.store import Store
 
 PARAMS = {"component": "activation", "variant": "gelu", "shape": {"batch": 1}}
 CASE = Case(case_id("speed", PARAMS), "speed", "activation/gelu", PARAMS, (0, 1), 60.0)
@@ -54,13 +54,12 @@ def torn(data: st.DataObject, text: str) -> bytes:
 def read_all(folder: Path) -> None:
     """Every reader of a run's directory, each for itself."""
     readers: list[Callable[[], object]] = [
-        lambda: load(folder),
-        lambda: read_plan(folder),
-        lambda: read_records(folder),
-        lambda: exchange.to_pytest_benchmark(folder),
+        lambda: load(folder).frame(),
+        lambda: Store.open(folder).close(),
+        lambda: exchange.to_pytest_benchmark(load(folder)),
         lambda: baselines.check(folder, {"identity": {"cpu": "x"}, "context": {"python": "3", "kernel": "6"}}),
-        lambda: exchange.write_table(exchange.rows([folder]), folder / "table.csv", "csv"),
-        lambda: exchange.write_table(exchange.rows([folder]), folder / "table.parquet", "parquet"),
+        lambda: exchange.write_table(exchange.rows([load(folder)]), folder / "table.csv", "csv"),
+        lambda: exchange.write_table(exchange.rows([load(folder)]), folder / "table.parquet", "parquet"),
     ]
     for read in readers:
         with refused_at_most(4):  # another machine's baseline
@@ -96,8 +95,7 @@ def attack_an_import(data: st.DataObject, folder: Path) -> None:
     for record in records:
         store.append(record)
     store.close()
-    load(run)  # what was taken can be read
-    assert exchange.rows([run])
+    assert exchange.rows([load(run)])
 
 
 @pytest.mark.slow
@@ -140,6 +138,6 @@ def test_parameters_that_json_cannot_say_are_imported(tmp_path: Path) -> None:
 def test_deep_json_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     path.write_text("[" * 100_000)
-    for read in (exchange.from_pytest_benchmark, lambda path: read_plan(path.parent), lambda path: load(path.parent)):
+    for read in (exchange.from_pytest_benchmark, lambda path: load(path.parent)):
         with pytest.raises(UserError):
             read(path)

@@ -1,9 +1,19 @@
+import contextlib
 import json
+from pathlib import Path
 
 import pytest
 
+from benchsuite import compare
+from benchsuite.cli import export
 from benchsuite.errors import UserError
+from benchsuite.gating import history
+from benchsuite.records import baselines
 from benchsuite.records.load import load
+from benchsuite.records.store import Store
+from benchsuite.report import join
+
+PUBLISHED = sorted(path.parent for path in (Path(__file__).parents[2] / "reports").rglob("records.jsonl"))
 
 
 def test_a_run_is_read_whole(quick):
@@ -84,14 +94,73 @@ def test_no_records_file_is_a_run_that_has_not_begun(small):
     assert run.warnings == ("The run has no records yet.",)
 
 
-def test_doubled_and_foreign_records_are_told(small):
+def doubled(lines):
+    return [*lines, lines[0]]
+
+
+def foreign(lines):
+    return [*lines, json.dumps({**json.loads(lines[0]), "case_id": "f" * 12})]
+
+
+def newer(lines):
+    return [*lines[:-1], json.dumps({**json.loads(lines[-1]), "schema_version": 99})]
+
+
+def broken(lines):
+    return [lines[0][:-9], *lines[1:]]
+
+
+def wrong(lines):
+    return [json.dumps({**json.loads(lines[0]), "status": "fine"}), *lines[1:]]
+
+
+READERS = {
+    "report": lambda run: join([run]),
+    "export": lambda run: export.command([run], csv=run / "table.csv"),
+    "history": lambda run: history.read([run]),
+    "baseline": lambda run: baselines.save("name", run),
+    "compare": lambda run: compare(run, run),
+    "resume": lambda run: Store.open(run).close(),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [(doubled, "there twice"), (newer, "newer"), (broken, "line 1"), (wrong, "line 1: status"), (foreign, None)],
+)
+def test_all_readers_take_and_refuse_the_same(small, tmp_path, monkeypatch, reader, damage, said):
+    monkeypatch.chdir(tmp_path)
     path = small / "records.jsonl"
-    first = path.read_text().splitlines()[0]
-    foreign = json.dumps({**json.loads(first), "case_id": "f" * 12})
-    path.write_text(path.read_text() + first + "\n" + foreign + "\n")
+    path.write_text("\n".join(damage(path.read_text().splitlines())) + "\n")
+    with pytest.raises(UserError, match=said) if said else contextlib.nullcontext():
+        READERS[reader](small)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_all_readers_do_without_a_torn_last_line(small, tmp_path, monkeypatch, reader):
+    monkeypatch.chdir(tmp_path)
+    path = small / "records.jsonl"
+    path.write_bytes(path.read_bytes()[:-40])
+    READERS[reader](small)
+
+
+def test_a_record_of_a_case_that_nobody_planned_is_left_out_and_told(small):
+    path = small / "records.jsonl"
+    path.write_text("\n".join(foreign(path.read_text().splitlines())) + "\n")
     run = load(small)
-    assert any("two records" in text for text in run.warnings)
-    assert any("not in the manifest" in text for text in run.warnings)
+    assert "f" * 12 not in run.records
+    assert run.warnings == ("1 records of cases that are not in the manifest were left out.",)
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
+def test_published_runs_can_be_read(folder):
+    run = load(folder)
+    assert run.statuses()["missing"] == 0
+    measured = [record for record in run if record.measured]
+    assert len(measured) > len(run.cases) / 2
+    kinds = {"speed": "speed", "quality": "quality", "stability": "stability"}
+    assert all(getattr(record, kinds[run.cases[record.case_id].kind]) is not None for record in measured)
 
 
 def test_fields_of_later_versions_are_ignored(small, edit):

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchsuite.errors import UserError
-from benchsuite.records.case import Record
-from benchsuite.records.schema import SCHEMA_VERSION
-from benchsuite.records.store import Store, read_plan, read_records
+from benchsuite.records.case import SCHEMA_VERSION, Record
+from benchsuite.records.load import load, read_records
+from benchsuite.records.store import Store
 
 
 def record(replicate: int = 0, status: str = "ok") -> Record:
@@ -81,7 +81,7 @@ def test_damage_before_the_last_line_is_not_mended_in_silence(tmp_path: Path) ->
     path = filled(tmp_path / "run", 3)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b"{}\n" + lines[2])
-    with pytest.raises(UserError, match=r"records.jsonl:2"):
+    with pytest.raises(UserError, match=r"records.jsonl, line 2"):
         Store.open(tmp_path / "run")
 
 
@@ -154,9 +154,9 @@ def test_text_that_is_no_utf8_ends_nothing_and_is_read_again(tmp_path: Path) -> 
     store.close()
     plain = "caf\\xe9.py::test[\\ud800\\u202e]"
     assert plain in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
-    (record,) = read_records(tmp_path / "run")
-    assert record.reason == f"\\x00{plain}"
-    (planned,) = read_plan(tmp_path / "run").cases
+    run = load(tmp_path / "run")
+    assert run.records["c"][0].reason == f"\\x00{plain}"
+    (planned,) = run.manifest.cases
     assert planned.label == plain
     assert Store.open(tmp_path / "run").manifest["cases"][0]["params"]["test"] == label, "what runs is named exactly"
 
@@ -165,7 +165,7 @@ START = """
 import sys
 from pathlib import Path
 from benchsuite.errors import UserError
-from benchsuite.records.store import Store, read_records
+from benchsuite.records.store import Store
 sys.stdin.readline()
 try:
     store = Store.create(Path(sys.argv[1]), {"suite": sys.argv[2]})

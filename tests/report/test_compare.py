@@ -25,7 +25,7 @@ def faster(rows):
 
 
 def test_equal_runs_are_never_called_different(two):
-    found = benchsuite.compare([benchsuite.load(run) for run in two])
+    found = benchsuite.compare(*two)
     assert found.columns == ("a", "b")
     ratios = [one.ratio for row in found.rows for one in row.comparisons if one.ratio is not None]
     assert len(ratios) > 10
@@ -36,7 +36,7 @@ def test_equal_runs_are_never_called_different(two):
 
 def test_a_faster_run_says_so_in_each_row(two, edit):
     edit(two[1], records=faster)
-    found = benchsuite.compare([benchsuite.load(run) for run in two])
+    found = benchsuite.compare(*two)
     measured = [row for row in found.rows if row.comparisons[0].ratio is not None]
     assert {row.comparisons[0].verdict for row in measured} == {"faster"}
     assert all(row.comparisons[0].low < 2 < row.comparisons[0].high for row in measured) or len(measured) > 20
@@ -48,7 +48,7 @@ def test_a_faster_run_says_so_in_each_row(two, edit):
 
 def test_three_runs_are_compared_with_the_first(two):
     a, b = (benchsuite.load(run) for run in two)
-    found = benchsuite.compare([a, b, a])
+    found = benchsuite.compare(a, b, a)
     assert found.columns == ("a", "b", "a (3)")
     assert all(len(row.cells) == 3 and len(row.comparisons) == 2 for row in found.rows)
 
@@ -60,9 +60,9 @@ def test_another_machine_is_refused_unless_that_is_the_question(two, edit):
     edit(two[1], manifest=other)
     runs = [benchsuite.load(run) for run in two]
     with pytest.raises(UserError, match="another machine than a: cpu differ") as caught:
-        benchsuite.compare(runs)
+        benchsuite.compare(*runs)
     assert caught.value.exit_code == 4
-    assert benchsuite.compare(runs, by="machine").columns[1] == "another"
+    assert benchsuite.compare(*runs, by="machine").columns[1] == "another"
 
 
 def test_runs_without_a_common_case_are_refused(two, edit):
@@ -74,19 +74,19 @@ def test_runs_without_a_common_case_are_refused(two, edit):
     edit(two[1], records=lambda rows: rows)
     (two[1] / "records.jsonl").write_text("")
     with pytest.raises(UserError, match="no speed case in common") as caught:
-        benchsuite.compare([benchsuite.load(run) for run in two])
+        benchsuite.compare(*two)
     assert caught.value.exit_code == 4
 
 
 def test_implementations_of_one_run_are_columns(two):
-    found = benchsuite.compare([benchsuite.load(two[0])], by="implementation")
+    found = benchsuite.compare(two[0], by="implementation")
     assert len(found.columns) > 1
     assert found.columns[0] == "eager"
     assert all("eager" not in row.label.split("/") for row in found.rows)
     with pytest.raises(UserError, match="within one run"):
-        benchsuite.compare([benchsuite.load(run) for run in two], by="implementation")
+        benchsuite.compare(*two, by="implementation")
     with pytest.raises(UserError, match="nothing to be compared with"):
-        benchsuite.compare([benchsuite.load(two[0])])
+        benchsuite.compare(two[0])
 
 
 def test_the_command_prints_one_json_document(two, capsys):

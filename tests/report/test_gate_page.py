@@ -14,8 +14,8 @@ from rich.console import Console
 from support.hostile import HOSTILE_TEXT, LINKED, rendered
 
 from benchsuite.cli.output import progress
-from benchsuite.gating.paired import Finding, Outcome, _memory
-from benchsuite.gating.paired import verdict as verdict_of
+from benchsuite.gating.paired import Finding, Paired, _memory
+from benchsuite.records.results import SpeedResult
 from benchsuite.report import gate_page as page
 from benchsuite.stats.decisions import Decision, Rule
 from benchsuite.text import line
@@ -25,7 +25,7 @@ ABOUT = {"suite": "tests", "base": "main", "head": ".", "run": "out", "notes": [
 
 def document(verdict: str, decisions: dict[str, str], findings: list[Finding], **about: Any) -> dict[str, Any]:
     found = {case: Decision(verdict=told, ratio=1.1, low=1.0, high=1.2, pairs=8) for case, told in decisions.items()}
-    outcome = Outcome(
+    outcome = Paired(
         logs={},
         decisions=found,
         findings=tuple(findings),
@@ -43,8 +43,8 @@ MEMORY = Finding(case="b", kind="memory", text="more", regression=True)
 def test_one_finding_is_enough_for_a_regression(finding: Finding) -> None:
     same = Decision(verdict="same", ratio=1.0, low=0.99, high=1.01, pairs=8)
     for findings, verdict in (((), "fine"), ((finding,), "regression")):
-        outcome = Outcome(logs={}, decisions={"b": same}, findings=findings, times_s={}, pairs=8)
-        assert verdict_of(outcome) == verdict
+        outcome = Paired(logs={}, decisions={"b": same}, findings=findings, times_s={}, pairs=8)
+        assert outcome.verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,9 @@ def test_the_summary_counts_what_stands_behind_the_verdict(
 
 
 def test_more_memory_is_told_in_mib_and_as_a_ratio() -> None:
-    base, head = (SimpleNamespace(results=lambda label, n=n: [{"peak_bytes": n}]) for n in (10 * 2**20, 25 * 2**20))
+    base, head = (
+        SimpleNamespace(results=lambda label, n=n: [SpeedResult(peak_bytes=n)]) for n in (10 * 2**20, 25 * 2**20)
+    )
     (finding,) = _memory(base, head, "a", Rule())  # type: ignore[arg-type]
     assert finding.text == "peak memory grew to 2.50x, from 10.0 MiB to 25.0 MiB"
 

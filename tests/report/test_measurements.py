@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchsuite.records.schema import Distance, Monitored, SpeedResult
+from benchsuite.records.results import Distance, Monitored, SpeedResult
 from benchsuite.report import speed, view
 
 ABOVE = {"reason": "above the measured peak of L2", "level": "L2"}

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchsuite import components
-from benchsuite.suite.schema import Baseline, Suite, Train, as_count
+from benchsuite.suite.corpora import on
+from benchsuite.suite.schema import Baseline, Suite, Train
 from benchsuite.suite.source import validate
+from benchsuite.suite.values import as_count
 from benchsuite.suite.yaml_tree import parse
 
 TEXT = b"""
@@ -44,7 +46,7 @@ def test_counts_have_suffixes(text: object, value: object) -> None:
 
 
 def test_a_corpus_given_takes_the_place_of_the_baseline_s(suite: Suite) -> None:
-    changed, notes = suite.with_corpora(("web_raw", "curated"))
+    changed, notes = on(suite, ("web_raw", "curated"))
     assert changed.quality is not None
     assert changed.baseline.corpus == "web_raw"
     assert changed.quality.tokenizer.corpora == ("web_raw",)
@@ -54,7 +56,7 @@ def test_a_corpus_given_takes_the_place_of_the_baseline_s(suite: Suite) -> None:
 
 
 def test_installed_brings_its_own_variants(suite: Suite) -> None:
-    changed, notes = suite.with_corpora(("installed",))
+    changed, notes = on(suite, ("installed",))
     assert changed.quality is not None
     assert changed.quality.variants["corpus"] == ("installed-raw", "installed-filtered")
     assert changed.quality.tasks.names is None, "the world's tasks do not fit other text"
@@ -63,7 +65,7 @@ def test_installed_brings_its_own_variants(suite: Suite) -> None:
 
 
 def test_one_file_drops_the_comparison_of_corpora_and_says_so(suite: Suite, tmp_path: Path) -> None:
-    changed, notes = suite.with_corpora((str(tmp_path / "book.txt"),))
+    changed, notes = on(suite, (str(tmp_path / "book.txt"),))
     assert changed.quality is not None
     assert changed.quality.variants == {"position": ("none",)}
     assert "corpora are not compared" in notes[0]

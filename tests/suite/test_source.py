@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from benchsuite.errors import UserError
 from benchsuite.planning import plan
 from benchsuite.suite import yaml_tree
-from benchsuite.suite.schema import packaged
-from benchsuite.suite.source import find, from_json, read, validate
+from benchsuite.suite.source import find, from_json, packaged, read, validate
 
 GOOD = """\
 name: small

@@ -1,6 +1,4 @@
-"""Fixtures of runs that are made up, to read, to spoil and to report."""
-
-from __future__ import annotations
+"""Fixtures: made-up runs to read and to change."""
 
 import json
 from pathlib import Path

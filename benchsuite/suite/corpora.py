@@ -1,4 +1,4 @@
-"""The names of corpora as a plan uses them: found again from anywhere, short in tables, told apart by their content."""
+"""The corpora of a suite: other ones in their place, names that are found again from anywhere, and their content."""
 
 from __future__ import annotations
 
@@ -7,11 +7,74 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 from benchsuite.cache import digest
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.pretrain.names import FACTS, MIX, PLACE, path_of
-from benchsuite.suite.schema import CORPUS, INSTALLED, LANGUAGES, Suite
+from benchsuite.suite.schema import CORPUS, LANGUAGES, Suite
+
+WORLD = ("web_raw", "web_filtered", "curated")  # corpora of the generated world, which has tasks of its own
+DERIVED_HELDOUT_BYTES = 150_000  # of prose give each derived task a few hundred documents
+INSTALLED = ("installed", "installed-raw", "installed-filtered")
+
+
+def on(suite: Suite, given: tuple[str, ...]) -> tuple[Suite, tuple[str, ...]]:
+    """Return `suite` on other text: the first of `given` is the baseline's, the others are its variants.
+
+    Also return what there is to say about the change.
+    """
+    if suite.quality is None or not given:
+        return suite, ()
+    notes: list[str] = []
+    first, rest = given[0], given[1:]
+    if given == INSTALLED[:1]:
+        rest = INSTALLED[1:]
+        notes.append(f"the corpus variants of {first!r} are {' and '.join(rest)}")
+    elif not rest and CORPUS in suite.quality.variants:
+        notes.append(f"one corpus is given ({first}), so corpora are not compared; repeat --corpus to compare them")
+    variants = {key: value for key, value in suite.quality.variants.items() if key != CORPUS}
+    if PLACE not in first and LANGUAGES in variants:
+        del variants[LANGUAGES]
+        notes.append(f"languages are not compared: the name of the corpus has no {PLACE}")
+    if rest:
+        variants[CORPUS] = tuple(rest)
+    own = has_tasks(first)
+    tasks, recipes = suite.quality.tasks, suite.quality.recipes
+    if own != "world":
+        names = tasks.names
+        if names and (own == "facts" or of_world(names)):
+            notes.append(
+                f"the tasks that the suite picks are not of this corpus; all {own or 'derived'} tasks are used"
+            )
+            names = None
+        tasks = replace(tasks, source="auto", names=names)
+        recipes = {
+            name: recipe for name, recipe in recipes.items() if not any(of_world(s.tasks) for s in recipe.stages)
+        }
+        recipes = {name: recipe for name, recipe in recipes.items() if recipe.against in (None, *recipes)}
+        if len(recipes) < len(suite.quality.recipes):
+            notes.append("trainings on the generated world's tasks are left out")
+    tokenizer = replace(suite.quality.tokenizer, corpora=None if PLACE in first else (first,))
+    heldout = suite.quality.heldout_bytes
+    if own is None and heldout < DERIVED_HELDOUT_BYTES:
+        heldout = DERIVED_HELDOUT_BYTES
+        notes.append(f"{heldout // 1000} kB of {first} are held out: tasks are made from them")
+    quality = replace(suite.quality, variants=variants, recipes=recipes, tasks=tasks, tokenizer=tokenizer)
+    quality = replace(quality, heldout_bytes=heldout)
+    return replace(suite, baseline=replace(suite.baseline, corpus=first), quality=quality), tuple(notes)
+
+
+def has_tasks(corpus: str) -> Literal["world", "facts"] | None:
+    """Whose tasks ask what a corpus, or a mixture of such, tells; None where they are derived from held-out text."""
+    if corpus in WORLD:
+        return "world"
+    return "facts" if corpus.rpartition(":")[2].startswith(FACTS) else None
+
+
+def of_world(tasks: tuple[str, ...] | None) -> bool:
+    """Whether these are tasks of the generated world, which other text does not have."""
+    return any(not name.startswith("derived_") for name in tasks or ())
 
 
 def located(suite: Suite) -> Suite:

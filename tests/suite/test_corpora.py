@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchsuite.errors import UserError
-from benchsuite.suite.corpus_names import content, displayed, located
+from benchsuite.suite.corpora import content, displayed, located
 from benchsuite.suite.schema import Suite
 from benchsuite.suite.source import validate
 from benchsuite.suite.yaml_tree import parse

@@ -1,0 +1,47 @@
+"""Values of options as people write them: 4G, 10m, 2%."""
+
+from __future__ import annotations
+
+import re
+
+from benchsuite.errors import UserError
+from benchsuite.limits import MOST_S
+
+LEAST_MEMORY = 64 * 2**20  # Python alone takes as much
+MOST_MEMORY = 2**50
+
+
+def bytes_(text: str) -> int:
+    """`4G`, `512M` or a number as bytes, with binary prefixes. Raises UserError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    if match is None or float(match[1]) == 0:
+        raise UserError(f"--memory-limit {text}: should be a number of bytes", hint="for instance --memory-limit 4G")
+    value = float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")
+    if not LEAST_MEMORY <= value <= MOST_MEMORY:
+        raise UserError(
+            f"--memory-limit {text}: a job takes from {LEAST_MEMORY // 2**20} MiB to {MOST_MEMORY // 2**40} TiB",
+            hint="for instance --memory-limit 4G",
+        )
+    return int(value)
+
+
+def seconds(text: str) -> float:
+    """`90s`, `10m` or `2h` as seconds. Raises UserError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip(), re.IGNORECASE)
+    if match is None or float(match[1]) == 0:
+        raise UserError(f"--budget {text}: should be a time", hint="for instance --budget 10m, 90s or 2h")
+    value = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2].lower()]
+    if value > MOST_S:
+        raise UserError(f"--budget {text}: should be at most {MOST_S / 3600:.0f} h")
+    return value
+
+
+def fraction(option: str, text: str) -> float:
+    """`2%` or `0.02` as 0.02. Raises UserError."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise UserError(f"{option} {text}: should be a share, as 2%")
+    return value
