@@ -28,8 +28,8 @@ PREPARE_S = 15.0
 
 def guess(kind: str, params: dict[str, Any]) -> float:
     """Seconds that one replicate may take, from its parameters alone."""
-    if kind == "speed":
-        compiled = params.get("implementation") == "compile"
+    if kind in ("speed", "operator", "peer"):
+        compiled = str(params.get("implementation")).endswith("compile")
         compile_s = COMPILE_S * (2 if params.get("scope") == "step" else 1) if compiled else 0.0
         return PROCESS_S + CHECK_S + 3.0 * float(params.get("sample_s", 1.0)) + compile_s
     if "train" not in params or "model" not in params:

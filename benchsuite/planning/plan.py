@@ -4,7 +4,8 @@ why.
 Nothing is measured and torch is not imported. The parameters of a case hold all that changes its answer:
 
 * speed: component, variant, implementation, scope, direction, shape {batch, seq, width, heads, layers, vocab, and for
-  steps the `variants` of all components}, dtype, device, mode, threads, matching, sample_s;
+  steps the `variants` of all components}, dtype, device, mode, threads, matching, sample_s; operators, their checks
+  (which have several `shapes`) and peers have those of these that mean something to them;
 * quality, stability: model (the fields of ModelSpec), train (those of TrainConfig), corpus, heldout, tokenizer, tasks,
   init_offset, device, longest, and where the training is another than full language modelling with a causal decoder,
   its stages (`benchsuite.planning.stages`). The seed is the replicate.
@@ -19,10 +20,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchsuite.errors import UserError, did_you_mean
-from benchsuite.planning import cost, quality_cases, speed_cases
+from benchsuite.planning import cost, operator_cases, peer_cases, quality_cases, speed_cases
 from benchsuite.planning.cases import Builder
 from benchsuite.planning.machine import Machine
-from benchsuite.records.case import Case, Comparison
+from benchsuite.records.case import KINDS, Case, Comparison
 from benchsuite.suite import corpus_names
 from benchsuite.suite.schema import Suite
 from benchsuite.timing import accelerator
@@ -45,10 +46,10 @@ class Plan:
         todo = [case for case in self.cases if case.unsupported is None]
         speeds: dict[str, float] = {"": 0.0}  # by device, for these work at the same time
         for case in todo:
-            if case.kind == "speed":
+            if KINDS[case.kind].alone:
                 name = case.params["device"]
                 speeds[name] = speeds.get(name, 0.0) + (case.estimate_s or 0) * len(case.replicates)
-        quality = [case.estimate_s or 0 for case in todo if case.kind != "speed" for _ in case.replicates]
+        quality = [case.estimate_s or 0 for case in todo if not KINDS[case.kind].alone for _ in case.replicates]
         return max(speeds.values()) + (cost.PREPARE_S + cost.makespan(quality, jobs) if quality else 0)
 
     def to_json(self) -> dict[str, Any]:
@@ -96,6 +97,8 @@ def resolve(
     builder = Builder(suite, machine, notes=list(notes))
     if suite.speed is not None:
         speed_cases.add(builder, suite.speed)
+        operator_cases.add(builder, suite.speed)
+        peer_cases.add(builder, suite.speed)
     if suite.quality is not None:
         quality_cases.add(builder, suite.quality, suite.setting())
     cases, comparisons = _filtered(builder, tuple(only))

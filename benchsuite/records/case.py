@@ -73,6 +73,9 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "speed": Kind("benchsuite.measure.speed:measure", None, alone=True, seeded=False),
+    "operator": Kind("benchsuite.measure.operators:measure", None, alone=True, seeded=False),
+    "check": Kind("benchsuite.measure.operators:check", None, alone=True, seeded=False),
+    "peer": Kind("benchsuite.measure.peers:measure", None, alone=True, seeded=False),
     "test": Kind("benchsuite.measure.pytest_cases:measure", None, alone=True, seeded=False),
     "quality": Kind(
         "benchsuite.measure.quality:train_and_evaluate", "benchsuite.measure.quality:prepare", alone=False, seeded=True

@@ -8,7 +8,7 @@ the names: _s seconds, _bytes, _j joules, _w watts, _c degrees Celsius. What is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,6 +18,7 @@ from benchsuite.errors import UserError
 # 1: before the monitor, the roofline and the parts of the saved memory; 2: before rounds
 SCHEMA_VERSION = 3
 
+Timed = Literal["speed", "operator", "peer", "test"]  # kinds of cases whose figure is a time
 Status = Literal["ok", "oom", "timeout", "error", "unsupported", "throttled", "unstable", "incorrect", "skipped"]
 
 
@@ -40,7 +41,7 @@ class Case(_Part):
     """A case of a manifest, as `benchsuite.records.case.Case` writes it."""
 
     id: str
-    kind: Literal["speed", "test", "quality", "stability"]
+    kind: Timed | Literal["check", "quality", "stability"]
     label: str
     params: dict[str, Any] = {}
     replicates: list[int] = []
@@ -51,8 +52,8 @@ class Case(_Part):
 
     @property
     def timed(self) -> bool:
-        """Whether its figure is a time; the others are trained models."""
-        return self.kind in ("speed", "test")
+        """Whether its figure is a time; the others are trained models, and operators that are checked untimed."""
+        return self.kind in get_args(Timed)
 
 
 class Comparison(_Part):
