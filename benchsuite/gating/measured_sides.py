@@ -14,7 +14,8 @@ from benchsuite.engine.rings import Member
 from benchsuite.engine.scheduler import MEMORY_FRACTION, available_memory
 from benchsuite.engine.workers import Workers
 from benchsuite.errors import Interrupted
-from benchsuite.records.case import KINDS, MEASUREMENT_VERSION, Case, Record
+from benchsuite.records.case import MEASUREMENT_VERSION, Case, Record
+from benchsuite.records.schema import TIMED
 from benchsuite.records.store import Store
 from benchsuite.stats.speed import log_ratio
 from benchsuite.timing import fake
@@ -117,7 +118,7 @@ def manifest(plan: Mapping[str, Any], pairs: int, side: str, hardware: Mapping[s
 def speed_cases(plan: Mapping[str, Any], pairs: int) -> dict[str, Case]:
     """The cases of a plan that have a speed, by label. A gate trains no models."""
     found = [Case.from_json({**case, "replicates": range(pairs)}) for case in plan["cases"]]
-    return {case.label: case for case in found if KINDS[case.kind].alone}
+    return {case.label: case for case in found if case.kind in TIMED}
 
 
 def side_by_side(base: Side, head: MeasuredSide, label: str, pair: int) -> tuple[Record, Record]:

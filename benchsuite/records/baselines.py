@@ -17,7 +17,7 @@ from typing import Any
 from benchsuite import files
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
-from benchsuite.records.case import KINDS
+from benchsuite.records.schema import TIMED
 from benchsuite.records.store import read_plan, read_records
 
 FOLDER = "baselines"
@@ -62,7 +62,7 @@ def narrow(base: dict[str, Any], head: dict[str, Any], name: str) -> list[str]:
     if base["suite"] == head["suite"]:
         return []
     theirs, ours = (
-        {case["label"]: case["id"] for case in plan["cases"] if KINDS[case["kind"]].alone} for plan in (base, head)
+        {case["label"]: case["id"] for case in plan["cases"] if case["kind"] in TIMED} for plan in (base, head)
     )
     tests = {case["label"] for case in head["cases"] if case["kind"] == "test"}  # named by file and function
     common = {label for label in theirs if label in ours and (label in tests or theirs[label] == ours[label])}

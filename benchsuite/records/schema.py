@@ -18,7 +18,8 @@ from benchsuite.errors import UserError
 # 1: before the monitor, the roofline and the parts of the saved memory; 2: before rounds
 SCHEMA_VERSION = 3
 
-Timed = Literal["speed", "operator", "peer", "test"]  # kinds of cases whose figure is a time
+Timed = Literal["speed", "operator", "peer", "test"]
+TIMED: tuple[str, ...] = get_args(Timed)  # the kinds of cases whose figure is a time
 Status = Literal["ok", "oom", "timeout", "error", "unsupported", "throttled", "unstable", "incorrect", "skipped"]
 
 
@@ -53,7 +54,7 @@ class Case(_Part):
     @property
     def timed(self) -> bool:
         """Whether its figure is a time; the others are trained models, and operators that are checked untimed."""
-        return self.kind in get_args(Timed)
+        return self.kind in TIMED
 
 
 class Comparison(_Part):
