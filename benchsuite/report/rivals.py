@@ -229,6 +229,20 @@ def tables(run: Run) -> list[tuple[str, str, list[list[str]]]]:
     return [part for part in found if len(part[2]) > 1]
 
 
+def not_compared(run: Run) -> list[str]:
+    """Return why pairs have no ratio, each reason once with the first pair and their number; what this machine cannot
+    run is left to the report of the run."""
+    found: dict[str, list[str]] = {}
+    for row in rows(run):
+        for rival in row.rivals:
+            if rival.ratio is None and rival.reason and not rival.reason.startswith("baseline: unsupported"):
+                found.setdefault(rival.reason, []).append(f"{row.name}/{row.shape} beside {rival.name}")
+    return [
+        f"not compared: {pairs[0]}{f' and {len(pairs) - 1} more' if pairs[1:] else ''}: {reason}"
+        for reason, pairs in found.items()
+    ]
+
+
 def headline(run: Run) -> str:
     """Return what was checked, in a sentence; empty where nothing was."""
     total, passed = checks(run)
@@ -244,6 +258,7 @@ def document(run: Run) -> dict[str, Any]:
         "checks": total,
         "passed": passed,
         "wrong": wrong(run),
+        "not_compared": not_compared(run),
         "summary": [asdict(summary) for summary in summaries(run)],
         "rows": [asdict(row) for row in rows(run)],
     }
@@ -254,7 +269,7 @@ def markdown(run: Run) -> str:
     machine = run.manifest.hardware.identity
     parts = [f"# {run.manifest.suite}", f"`{shlex.join(run.manifest.command)}`", headline(run)]
     parts.append(f"On {machine.get('cpu')}, torch {machine.get('torch')}, device {run.manifest.device}.")
-    parts += [f"* {text.markdown(one)}" for one in wrong(run)]
+    parts += [f"* {text.markdown(one)}" for one in (*wrong(run), *not_compared(run))]
     for title, sentence, table in tables(run):
         parts += [f"## {title}", sentence, as_markdown(table)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -273,7 +288,7 @@ def show(run: Run, console: Any) -> None:
 
     from benchsuite import terminal
 
-    for sentence in (headline(run), *wrong(run)):
+    for sentence in filter(None, (headline(run), *wrong(run), *not_compared(run))):
         console.print(sentence, markup=False)
     for title, sentence, (head, *lines) in tables(run):
         table = Table(*head, box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")

@@ -116,6 +116,17 @@ def test_a_rival_that_cannot_run_is_left_out_and_says_why(made: Made) -> None:
     assert "liger-kernel is not installed" in (row.rivals[2].reason or "")
     assert rivals.shapes_table(run, "fwd+bwd")[0][2:4] == ["eager", "compile"]
     assert rivals.wrong(run) == []
+    assert rivals.not_compared(run) == []
+
+
+def test_where_every_round_was_disturbed_the_page_says_so_once(made: Made) -> None:
+    shape(made, "1x1", [1.0] * 3, [4.0] * 3, [2.0] * 3)
+    for row in made.records:
+        row["result"]["monitor"] = {"disturbed": ["other processes used 1.5 of our cores"]}
+    page = rivals.markdown(made.load())
+    reason = "every round was disturbed: other processes used 1.5 of our cores at worst"
+    assert f"* not compared: gelu/1x1 beside eager and 1 more: {reason}" in page
+    assert "## Summary" not in page
 
 
 def test_peers_are_pairs_with_verdicts(made: Made) -> None:
