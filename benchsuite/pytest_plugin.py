@@ -173,12 +173,16 @@ class Speed:
             flops=None,
             bytes_moved=None,
         )
+
+        def build() -> Subject:
+            return subject
+
         try:
             if asked is not None:
-                measured = speed.measure(params, first=asked.first, turns=asked.turns, subject=subject)
+                measured = speed.measure(params, first=asked.first, turns=asked.turns, build=build)
                 asked.result = {**measured, "given": given}
                 return asked.result
-            result = speed.once(params, subject) if once else {**speed.measure(params, subject=subject), "given": given}
+            result = speed.once(params, build) if once else {**speed.measure(params, build=build), "given": given}
         except NotMeasured as error:
             if asked is not None:
                 asked.raised = error

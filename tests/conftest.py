@@ -50,5 +50,5 @@ def fake_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", path)
     for name, kind in case.KINDS.items():
         prepare = kind.prepare and "support.run_fakes:prepare"
-        function = "measure" if name == "speed" else "train_and_evaluate"
+        function = "measure" if kind.alone else "train_and_evaluate"
         monkeypatch.setitem(case.KINDS, name, replace(kind, measure=f"support.run_fakes:{function}", prepare=prepare))

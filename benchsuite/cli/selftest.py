@@ -1,56 +1,56 @@
-"""`benchsuite selftest`: every operator checked against float64, then timed beside its rivals."""
+"""`benchsuite selftest`: the suite `operators`, each checked against float64 and timed beside its rivals."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from benchsuite.cli import exit_codes
-from benchsuite.cli import output as output_
-
 
 def command(
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    quick: Annotated[bool, typer.Option("--quick", help="A few shapes only: under a minute.")] = False,
-    check_only: Annotated[bool, typer.Option("--check-only", help="Check, time nothing.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, or cuda or another that `benchsuite run` takes.")] = "cpu",
+    quick: Annotated[bool, typer.Option("--quick", help="One shape of each operator, three rounds.")] = False,
+    check_only: Annotated[bool, typer.Option("--check-only", help="Check the operators; time nothing.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Operators by glob pattern: swiglu, 'attention*'.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for selftest.json and .md.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The run's directory; default: runs/operators-TIME.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
 ) -> None:
-    """Check every custom operator against float64, and time it beside eager, torch.compile and torch's own.
+    """Check every custom operator against float64, and time it beside eager, torch.compile and other people's kernels.
 
-    Some minutes on two CPU cores. Exit code 5 if an operator is wrong; a wrong operator is not timed.
+    Measures the suite `operators` as `benchsuite run operators` does, about 15 minutes on two CPU cores, and prints its
+    tables. On CUDA the checks then run under compute-sanitizer, where it is installed. Exit codes: 0 fine, 2 usage, 5
+    an operator is wrong or failed, 130 interrupted.
     """
-    from benchsuite import terminal
-    from benchsuite.errors import UserError
-    from benchsuite.measure import selftest
-    from benchsuite.report import selftest_page as page
+    import os
+    import sys
+    from dataclasses import replace
 
-    if device not in ("cpu", "cuda"):
-        raise UserError(f"unknown device {device!r}", hint="choose from: cpu, cuda")
-    document: dict[str, Any] = {}
-    interrupted = False
-    with output_.progress() as say:
-        try:
-            chosen = tuple(only or ())
-            for now in selftest.run(device, quick=quick, only=chosen, check_only=check_only, say=say):
-                document = now
-        except KeyboardInterrupt:
-            interrupted = True
-    words = ["benchsuite", "selftest", "--device", device]
-    words += ["--quick"] * quick + ["--check-only"] * check_only + [part for p in only or () for part in ("--only", p)]
-    document = {"command": words, "interrupted": interrupted, **document}
-    if output is not None:
-        output_.write(output, "selftest", document, page.markdown(document))
-    if json_:
-        print(json.dumps(document, indent=1))
-    else:
-        page.show(document, terminal.console())
-    if interrupted:
-        raise typer.Exit(exit_codes.INTERRUPTED)
-    dirty = any(said.startswith("exit code") for said in document.get("sanitizer", {}).values())
-    if dirty or any(row["status"] != "ok" for row in document["checks"]):
-        raise typer.Exit(exit_codes.FAILED)
+    from benchsuite.cli import exit_codes, rivals
+    from benchsuite.errors import UserError
+    from benchsuite.measure import sanitizers
+    from benchsuite.planning import plan
+    from benchsuite.suite import source
+
+    machine = plan.Machine.here(device)
+    if machine.no_kernels is not None:
+        raise UserError(f"there are no operators to test: {machine.no_kernels}", hint="benchsuite doctor says more")
+    suite = source.read("operators")
+    assert suite.speed is not None
+    speed = suite.speed
+    if check_only:
+        speed = replace(speed, operators=())
+    elif quick:
+        both_ways = (entry for entry in speed.operators if entry.direction == "fwd+bwd")
+        entries = tuple(replace(entry, shapes=entry.shapes[:1]) for entry in both_ways)
+        speed = replace(speed, operators=entries, rounds=3, most_rounds=3)
+    resolved = plan.resolve(replace(suite, speed=speed), machine, only=only or [])
+    code = rivals.run(resolved, output, rivals.Shown(json_, markdown))
+    if code != exit_codes.INTERRUPTED and device.startswith("cuda") and sanitizers.SANITIZED not in os.environ:
+        found = sanitizers.run(only or ())
+        print("\n".join(f"{tool}: {words}" for tool, words in found.items()), file=sys.stderr)
+        code = exit_codes.FAILED if sanitizers.dirty(found) else code
+    raise typer.Exit(code)

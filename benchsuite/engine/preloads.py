@@ -16,7 +16,7 @@ def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
     kinds = {case.kind for case in cases}
     used = set().union(*(_implementations(case.params) for case in cases if case.unsupported is None))
     wanted = list(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
-    if "speed" in kinds:
+    if kinds & {"speed", "operator", "check", "peer"}:
         wanted.append("benchsuite.measure.subjects:normals")
     if any(case.params.get("scope") == "step" for case in cases):
         wanted.append("torch._dynamo")  # torch's optimizers import it with their first step
@@ -24,7 +24,9 @@ def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
         wanted.append("benchsuite.model.bridge")
     if "test" in kinds:
         wanted.append("benchsuite.measure.pytest_cases:import_plugins")
-    if "compile" in used:
+    if any(case.params.get("scope") == "evaluate" for case in cases):
+        wanted.append("lm_eval.models.huggingface")
+    if any(name.endswith("compile") for name in used):
         wanted.append("benchsuite.measure.speed:import_compiler")
     if "fused" in used:
         wanted.append(KERNELS)

@@ -97,11 +97,12 @@ class Sampling:
         return not any(case is not None and case.id in self._closed for case in edge)
 
     def _alive(self) -> list[Edge]:
-        """The edges that are open, and the other cases that have not failed, each by itself."""
+        """The cases that nothing is compared with, such as checks, each by itself, and then the edges that are open."""
         alive = {case.id for case in self.cases.values() if case.id not in self._closed}
         edges = [edge for edge in self.edges if self._is_open(edge)]
         compared = {case.id for edge in edges for case in edge if case is not None}
-        return edges + [(self.cases[one], None) for one in self.cases if one in alive - compared]
+        alone: list[Edge] = [(self.cases[one], None) for one in self.cases if one in alive - compared]
+        return alone + edges
 
     def _open(self) -> list[Edge]:
         """The edges of the next round; none where all is resolved or the time is spent."""

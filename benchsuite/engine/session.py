@@ -90,6 +90,11 @@ def run(
     ranks = options.get("ranks", 1)
     planned = plan(suite, device=device, only=only, sets=sets, seeds=seeds, corpora=corpora, scale=scale, ranks=ranks)
     folder = Path(out) if out is not None else Path("runs") / f"{planned.suite.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    return measure(planned, folder, **options)
+
+
+def measure(planned: Plan, folder: Path, **options: Unpack[Options]) -> Run:
+    """Measure a plan into the new directory `folder`, and return what was recorded. Raises as `run` does."""
     check_new(folder)
     return _measured(planned, planned.cases, folder, options, new=True)
 

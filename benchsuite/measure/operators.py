@@ -1,12 +1,14 @@
-"""The operators that `benchsuite selftest` checks and times: ours, the eager formula, and torch's own fused peers.
+"""Our operators and their rivals as subjects: the cases of the kinds `operator` (timed) and `check` (checked only).
 
-`bytes_moved` is the least that memory has to carry for forward and backward: each input, result and gradient once.
+`benchsuite.components.operators` has their names. Every operator is a function of tensors; its formula, `eager`, gives
+the reference when it is computed in float64.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,263 +16,294 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchsuite import cuda_ext
+from benchsuite.components import other_kernels
+from benchsuite.components.operators import HEAD_DIM, shape_name
 from benchsuite.components.position_modules import Rotary, Shape, alibi_slopes, rotate
 from benchsuite.cuda_ext.activation import act, glu
 from benchsuite.cuda_ext.attention import attention_qkv
 from benchsuite.cuda_ext.cross_entropy import linear_cross_entropy
 from benchsuite.cuda_ext.norm import embedding, embedding_layer_norm, layer_norm
-from benchsuite.cuda_ext.rotary import rotary, rotary_
+from benchsuite.cuda_ext.rotary import rotary
 from benchsuite.cuda_ext.softmax import alibi_softmax
+from benchsuite.measure import accuracy, references, speed
+from benchsuite.measure.subjects import DTYPES, Subject, normal
+from benchsuite.model import peer_kernels
 from benchsuite.model.folded import folded_attention
+from benchsuite.records.case import Incorrect
+from benchsuite.records.results import SpeedResult
 
-HEADS, HEAD_DIM = 8, 64
+PART = 2**20  # numbers of an input that the reference takes at a time, so that they stay in a cache
+Sizes = dict[str, int]
+Call = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator at one shape. `inputs` draws its tensors in a type, on a device; `ours`, `eager` and the `peers`
-    take them and return a tensor or several. A peer computes the same, except
-    where its name says `plain` (no position at all).
+    """One operator at one shape.
 
-    `preallocated` is our forward pass into memory that exists: (call, bytes moved) from the inputs; None where there is
-    no such form. `compiled` says whether torch.compile of the eager formula is a fair rival.
+    `inputs` are its tensors; those of floating point have gradients. `ours`, the formula `eager` and the `rivals` take
+    them and return a tensor or several. `numbers` is the least that memory has to carry forward and backward: each
+    input, result and gradient once; `flops` are those of its matrix products. The first dimension of the inputs at the
+    indices `rows` is one of independent rows, which the result has too, or is their mean.
     """
 
-    family: str
-    shape: str
-    inputs: Callable[[torch.dtype, str], list[Tensor]]
-    ours: Callable[..., Any]
-    eager: Callable[..., Any]
-    bytes_moved: int
-    flops: int = 0
-    peers: dict[str, Callable[..., Tensor]] = field(default_factory=dict)
-    preallocated: Callable[[list[Tensor]], tuple[Callable[[], object], int]] | None = None
-    compiled: bool = True
-
-    @property
-    def name(self) -> str:
-        return f"{self.family}/{self.shape}"
+    inputs: Sequence[Tensor]
+    ours: Call
+    eager: Call
+    numbers: tuple[int, int]
+    flops: tuple[int, int] = (0, 0)
+    rivals: dict[str, Call] = field(default_factory=dict)
+    rows: tuple[int, ...] = ()
 
 
-def for_timing(quick: bool = False) -> Iterator[Operator]:
-    """The shapes of the speed table; a few of them for `quick`. Sized for two CPU cores."""
-    rows = (512,) if quick else (512, 2048, 8192)
-    for n in rows:
-        for columns in (1376,) if quick else (344, 1376, 5456):
-            yield activation("gelu", n, columns)
-            yield gated("swiglu", n, columns)
-            yield gated("geglu", n, columns)
-        for columns in (768,) if quick else (128, 768, 2048):
-            yield norm(n, columns)
-        for columns, vocab in ((128, 2048),) if quick else ((128, 2048), (768, 8192), (2048, 8192)):
-            yield lookup(n, columns, vocab)
-            yield lookup_and_norm(n, columns, vocab)
-    for T in (256,) if quick else (256, 512, 1024, 2048):
-        yield turned(max(1, 4096 // T), T)
-        yield attended(max(1, 4096 // T), T)
-    for T in (256,) if quick else (256, 512, 1024):
-        yield softmax(max(1, 2048 // T), T)
-    for n, columns, vocab in ((512, 384, 2048),) if quick else ((512, 384, 2048), (2048, 768, 50257)):
-        yield cross_entropy(n, columns, vocab)
+def measure(params: dict[str, Any], *, first: bool = True, turns: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Measure an operator case as `benchsuite.measure.speed.measure` does."""
+    return speed.measure(params, first=first, turns=turns, build=functools.partial(subject, params))
 
 
-def for_checking() -> Iterator[Operator]:
-    """Small, odd and uneven shapes of every operator."""
-    for n, columns in ((1, 1), (7, 33), (40, 130)):
-        for kind in ("gelu", "gelu_erf", "relu", "relu2", "silu"):
-            yield activation(kind, n, columns)
-        for kind in ("swiglu", "geglu", "reglu"):
-            yield gated(kind, n, columns)
-        yield norm(n, columns + 1)
-        yield lookup(n, columns + 1, 11)
-        yield lookup_and_norm(n, columns + 1, 11)
-        yield cross_entropy(n, columns, 77)
-    for B, T in ((1, 1), (2, 37), (1, 130)):
-        yield turned(B, T)
-        yield softmax(B, T)
-        for scheme in ("none", "alibi", "rotary"):
-            yield attended(B, T, scheme)
+def check(params: dict[str, Any], *, first: bool = True, turns: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Check our operator at all `shapes` of a check case; the result holds the largest errors. Takes no turns. Raises
+    Incorrect for the first shape that is wrong."""
+    torch.set_num_threads(1)
+    errors: list[accuracy.Errors] = []
+    for shape in params["shapes"]:
+        one = {**params, "shape": shape}
+        try:
+            errors.append(speed.once(one, functools.partial(subject, one))["error"])
+        except Incorrect as error:
+            raise Incorrect(f"{shape_name(params['variant'], shape)}: {error.reason}", error.result) from error
+    known = {way: [x for one in errors if (x := one[way]) is not None] for way in errors[0]}
+    return SpeedResult(error={way: max(each, default=None) for way, each in known.items()}).model_dump()
 
 
-def _draw(*shapes: tuple[int, ...]) -> Callable[[torch.dtype, str], list[Tensor]]:
-    return lambda dtype, device: [torch.randn(shape, dtype=dtype, device=device) for shape in shapes]
+def subject(params: dict[str, Any]) -> Subject:
+    """Return what a case of an operator times: forward, or forward and backward, with fixed random inputs."""
+    torch.manual_seed(0)
+    cuda_ext.load()
+    backward, implementation = params["direction"] == "fwd+bwd", params["implementation"]
+    operator = FACTORIES[params["variant"]](params["shape"], DTYPES[params["dtype"]], params["device"])
+    inputs = [x.requires_grad_(backward and x.is_floating_point()) for x in operator.inputs]
+    run = _call(operator, implementation)
+    leaves = [x for x in inputs if x.requires_grad]
+    grads: list[Tensor] = []  # of the results, drawn with the first call
+    last: list[Tensor] = []
 
+    def clear() -> None:
+        last.clear()
+        for leaf in leaves:
+            leaf.grad = None
 
-def activation(kind: str, rows: int, columns: int) -> Operator:
-    formulas: dict[str, Callable[[Tensor], Tensor]] = {
-        "gelu": lambda x: F.gelu(x, approximate="tanh"),
-        "gelu_erf": F.gelu,
-        "relu": F.relu,
-        "relu2": lambda x: F.relu(x).square(),
-        "silu": F.silu,
-    }
+    def call() -> None:
+        clear()
+        if not backward:
+            with torch.no_grad():
+                last.extend(_several(run(*inputs)))
+            return
+        results = _several(run(*inputs))
+        if not grads:
+            grads.extend(normal(*y.shape).to(y) for y in results)
+        torch.autograd.backward(results, grads)
+        last.extend(y.detach() for y in results)
 
-    def preallocated(inputs: list[Tensor]) -> tuple[Callable[[], object], int]:
-        x, out = inputs[0].detach(), torch.zeros_like(inputs[0])
-        return lambda: torch.ops.benchsuite.act_out(x, None, kind, out), 2 * x.nbytes
+    def reference() -> list[Tensor]:
+        compute = functools.partial(_exact, operator, inputs, grads if backward else None, params["dtype"])
+        # What arithmetic takes long for is kept; what memory takes long for would take as long to read.
+        return references.kept(params, inputs, compute, subject) if any(operator.flops) else compute()
 
-    return Operator(
-        kind,
-        f"{rows}x{columns}",
-        _draw((rows, columns)),
-        lambda x: act(x, kind),
-        formulas[kind],
-        bytes_moved=4 * 5 * rows * columns,
-        preallocated=preallocated,
+    size = inputs[0].element_size()
+    return Subject(
+        call=call,
+        results=lambda: [*last, *(leaf.grad for leaf in leaves if leaf.grad is not None)],
+        reference=reference,
+        held=inputs,
+        clear=clear,
+        tokens=None,
+        flops=sum(operator.flops) if backward else operator.flops[0],
+        bytes_moved=size * (sum(operator.numbers) if backward else operator.numbers[0]),
     )
 
 
-def gated(kind: str, rows: int, columns: int) -> Operator:
-    gates = {"swiglu": F.silu, "geglu": lambda x: F.gelu(x, approximate="tanh"), "reglu": F.relu}
+def _call(operator: Operator, implementation: str) -> Call:
+    if implementation == "compile":
+        return torch.compile(operator.eager, dynamic=False)
+    return {"fused": operator.ours, "eager": operator.eager, **operator.rivals}[implementation]
+
+
+def _several(result: Any) -> list[Tensor]:
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+def _exact(operator: Operator, inputs: Sequence[Tensor], grads: list[Tensor] | None, dtype: str) -> list[Tensor]:
+    """The formula in float64, results and then gradients, computed in parts of independent rows so that little memory
+    is needed; kept in float32 unless the tensors are of float64 themselves."""
+    kept = torch.float64 if dtype == "float64" else torch.float32
+    exact = [x.detach().double() if x.is_floating_point() else x for x in inputs]
+    rows = inputs[0].shape[0] if operator.rows else 1
+    step = max(1, min(rows, PART * rows // max(1, inputs[0].numel()))) if operator.rows else 1
+    shared = [x.requires_grad_(grads is not None and x.is_floating_point()) for x in exact]
+    results: list[list[Tensor]] = []
+    gradients: dict[int, list[Tensor]] = {index: [] for index in operator.rows}
+    for start in range(0, rows, step):
+        part = list(shared)
+        for index in operator.rows:
+            x = shared[index].detach()[start : start + step]
+            part[index] = x.requires_grad_(grads is not None and x.is_floating_point())
+        found = _several(operator.eager(*part))
+        mean = found[0].dim() == 0
+        if mean:
+            found = [y * (min(step, rows - start) / rows) for y in found]
+        if grads is not None:
+            of_part = grads if mean or not operator.rows else [g[start : start + step] for g in grads]
+            torch.autograd.backward(found, [g.double() for g in of_part])
+        results.append([y.detach().to(kept) for y in found])
+        for index in operator.rows:
+            if (grad := part[index].grad) is not None:
+                gradients[index].append(grad.to(kept))
+    whole = [sum(ys) if ys[0].dim() == 0 else torch.cat(ys) for ys in zip(*results, strict=True)]
+    for index, x in enumerate(shared):
+        if gradients.get(index):
+            whole.append(torch.cat(gradients[index]))
+        elif x.grad is not None:
+            whole.append(x.grad.to(kept))
+    return whole
+
+
+def _draw(dtype: torch.dtype, device: str, *shapes: tuple[int, ...]) -> list[Tensor]:
+    return [normal(*shape).to(device, dtype) for shape in shapes]
+
+
+_ACTIVATIONS: dict[str, Call] = {
+    "gelu": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_erf": F.gelu,
+    "relu": F.relu,
+    "relu2": lambda x: F.relu(x).square(),
+    "silu": F.silu,
+}
+_GATES: dict[str, Call] = {"swiglu": F.silu, "geglu": _ACTIVATIONS["gelu"], "reglu": F.relu}
+
+
+def _activation(kind: str, sizes: Sizes, dtype: torch.dtype, device: str) -> Operator:
+    rows, columns = sizes["batch"] * sizes["seq"], sizes["width"]
+    n = rows * columns
+    inputs = _draw(dtype, device, (rows, columns))
+    return Operator(inputs, lambda x: act(x, kind), _ACTIVATIONS[kind], (2 * n, 3 * n), rows=(0,))
+
+
+def _gated(kind: str, sizes: Sizes, dtype: torch.dtype, device: str) -> Operator:
+    rows, columns = sizes["batch"] * sizes["seq"], sizes["width"]
 
     def eager(x: Tensor) -> Tensor:
         gate, up = x.chunk(2, dim=-1)
-        return gates[kind](gate) * up
+        return _GATES[kind](gate) * up
 
-    def preallocated(inputs: list[Tensor]) -> tuple[Callable[[], object], int]:
-        x = inputs[0].detach()
-        out = torch.zeros(rows, columns, dtype=x.dtype)
-        return lambda: torch.ops.benchsuite.glu_out(x, None, kind, out), x.nbytes + out.nbytes
+    def liger(x: Tensor) -> Tensor:
+        return peer_kernels.gated(kind)(*(half.contiguous() for half in x.chunk(2, dim=-1)))
 
+    n = rows * columns
+    inputs = _draw(dtype, device, (rows, 2 * columns))
+    return Operator(inputs, lambda x: glu(x, kind), eager, (3 * n, 5 * n), rivals={"liger": liger}, rows=(0,))
+
+
+def _norm(sizes: Sizes, dtype: torch.dtype, device: str) -> Operator:
+    rows, columns = sizes["batch"] * sizes["seq"], sizes["width"]
+    n = rows * columns
     return Operator(
-        kind,
-        f"{rows}x{columns}",
-        _draw((rows, 2 * columns)),
-        lambda x: glu(x, kind),
-        eager,
-        bytes_moved=4 * 8 * rows * columns,
-        preallocated=preallocated,
-    )
-
-
-def norm(rows: int, columns: int) -> Operator:
-    def preallocated(inputs: list[Tensor]) -> tuple[Callable[[], object], int]:
-        x, w, b = (t.detach() for t in inputs)
-        out, mean, rstd = torch.zeros_like(x), torch.zeros(rows), torch.zeros(rows)
-        return lambda: torch.ops.benchsuite.layer_norm_out(x, w, b, 1e-5, out, mean, rstd), 2 * x.nbytes
-
-    return Operator(
-        "layer_norm",
-        f"{rows}x{columns}",
-        _draw((rows, columns), (columns,), (columns,)),
+        _draw(dtype, device, (rows, columns), (columns,), (columns,)),
         lambda x, w, b: layer_norm(x, w, b),
         lambda x, w, b: F.layer_norm(x, (columns,), w, b),
-        bytes_moved=4 * 5 * rows * columns,
-        preallocated=preallocated,
+        (2 * n, 3 * n),
+        rows=(0,),
     )
 
 
-def _tokens(rows: int, vocab: int) -> Tensor:
-    length = min(rows, 256)
-    return torch.randint(vocab, (rows // length, length), generator=torch.Generator().manual_seed(0))
+def _tokens(sizes: Sizes, device: str) -> Tensor:
+    return torch.randint(sizes["vocab"], (sizes["batch"], sizes["seq"])).to(device)
 
 
-def lookup(rows: int, columns: int, vocab: int) -> Operator:
-    tokens = _tokens(rows, vocab)
+def _embedding(sizes: Sizes, dtype: torch.dtype, device: str) -> Operator:
+    tokens, columns, vocab = _tokens(sizes, device), sizes["width"], sizes["vocab"]
+    n = columns * tokens.numel()
     return Operator(
-        "embedding",
-        f"{rows}x{columns}, vocabulary {vocab}",
-        _draw((vocab, columns)),
-        lambda table: embedding(tokens.to(table.device), table),
-        lambda table: F.embedding(tokens.to(table.device), table),
-        bytes_moved=4 * columns * (3 * tokens.numel() + vocab),
+        _draw(dtype, device, (vocab, columns)),
+        lambda table: embedding(tokens, table),
+        lambda table: F.embedding(tokens, table),
+        (2 * n, n + columns * vocab),
     )
 
 
-def lookup_and_norm(rows: int, columns: int, vocab: int) -> Operator:
-    tokens = _tokens(rows, vocab)
-    length = tokens.shape[1]
-    places = torch.arange(length)
+def _embedding_norm(sizes: Sizes, dtype: torch.dtype, device: str) -> Operator:
+    tokens, columns, vocab = _tokens(sizes, device), sizes["width"], sizes["vocab"]
+    positions = torch.arange(sizes["seq"], device=device)
+    n = columns * tokens.numel()
 
     def eager(table: Tensor, position_table: Tensor, w: Tensor, b: Tensor) -> Tensor:
-        x = F.embedding(tokens.to(w.device), table) + F.embedding(places.to(w.device), position_table)
-        return F.layer_norm(x, (columns,), w, b)
+        return F.layer_norm(F.embedding(tokens, table) + F.embedding(positions, position_table), (columns,), w, b)
 
     def ours(table: Tensor, position_table: Tensor, w: Tensor, b: Tensor) -> Tensor:
-        at, where = tokens.to(w.device), places.to(w.device)
-        return embedding_layer_norm(at, table, w, b, positions=where, position_table=position_table)
+        return embedding_layer_norm(tokens, table, w, b, positions=positions, position_table=position_table)
 
-    return Operator(
-        "embedding_layer_norm",
-        f"{rows}x{columns}, vocabulary {vocab}",
-        _draw((vocab, columns), (length, columns), (columns,), (columns,)),
-        ours,
-        eager,
-        bytes_moved=4 * columns * (6 * tokens.numel() + vocab),
-    )
+    inputs = _draw(dtype, device, (vocab, columns), (sizes["seq"], columns), (columns,), (columns,))
+    return Operator(inputs, ours, eager, (2 * n, 4 * n + columns * vocab))
 
 
-def _angles(T: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def _angles(T: int, heads: int, like: Tensor) -> tuple[Tensor, Tensor]:
     positions = torch.arange(T, device=like.device)
-    cos, sin = Rotary(Shape(HEADS * HEAD_DIM, HEADS, T)).rotation(positions)
+    cos, sin = Rotary(Shape(heads * HEAD_DIM, heads, T)).rotation(positions)
     return cos.to(like.dtype), sin.to(like.dtype)
 
 
-def turned(B: int, T: int) -> Operator:
-    def heads(*qk: Tensor) -> tuple[Tensor, ...]:
+def _rotary(sizes: Sizes, dtype: torch.dtype, device: str) -> Operator:
+    B, T, H = sizes["batch"], sizes["seq"], sizes["heads"]
+
+    def by_head(*qk: Tensor) -> tuple[Tensor, ...]:
         return tuple(x.transpose(1, 2) for x in qk)
 
     def eager(q: Tensor, k: Tensor) -> tuple[Tensor, ...]:
-        angles = _angles(T, q)
-        return tuple(rotate(x, *angles) for x in heads(q, k))
+        angles = _angles(T, H, q)
+        return tuple(rotate(x, *angles) for x in by_head(q, k))
 
     def ours(q: Tensor, k: Tensor) -> tuple[Tensor, ...]:
-        q, k = heads(q, k)
+        q, k = by_head(q, k)
         return rotary(q, k, torch.arange(T, device=q.device))
 
-    def preallocated(inputs: list[Tensor]) -> tuple[Callable[[], object], int]:
-        q, k = heads(*(x.detach().clone() for x in inputs))
-        return lambda: rotary_(q, k, torch.arange(T, device=q.device)), 2 * (q.nbytes + k.nbytes)
-
-    shape = (B, T, HEADS, HEAD_DIM)
-    bytes_moved = 4 * 8 * math.prod(shape)
-    return Operator(
-        "rotary", f"{B}x{T}", _draw(shape, shape), ours, eager, bytes_moved=bytes_moved, preallocated=preallocated
-    )
+    shape = (B, T, H, HEAD_DIM)
+    n = math.prod(shape)
+    return Operator(_draw(dtype, device, shape, shape), ours, eager, (4 * n, 4 * n), rows=(0, 1))
 
 
 def _bias(T: int, slopes: Tensor) -> Tensor:
-    places = torch.arange(T)
+    """ALiBi's bias (H, T, T) with the causal mask."""
+    places = torch.arange(T, device=slopes.device)
     bias = slopes[:, None, None] * (places - places[:, None])
-    return bias.masked_fill(torch.ones(T, T, dtype=torch.bool).triu(1), -math.inf)
+    return bias.masked_fill(torch.ones(T, T, dtype=torch.bool, device=slopes.device).triu(1), -math.inf)
 
 
-def softmax(B: int, T: int) -> Operator:
-    slopes = alibi_slopes(HEADS)
+def _softmax(sizes: Sizes, dtype: torch.dtype, device: str) -> Operator:
+    B, T, H = sizes["batch"], sizes["seq"], sizes["heads"]
+    slopes = alibi_slopes(H).to(device)
     bias, scale = _bias(T, slopes), HEAD_DIM**-0.5
-    shape = (B, HEADS, T, T)
-
-    def preallocated(inputs: list[Tensor]) -> tuple[Callable[[], object], int]:
-        s, out = inputs[0].detach(), torch.zeros_like(inputs[0])
-        call = torch.ops.benchsuite.alibi_softmax_out
-        return lambda: call(s, slopes, scale, True, out), s.nbytes // 2 + out.nbytes
-
+    n = B * H * T * T
     return Operator(
-        "alibi_softmax",
-        f"{B}x{T}",
-        _draw(shape),
-        lambda s: alibi_softmax(s, slopes.to(s.device), scale),
+        _draw(dtype, device, (B, H, T, T)),
+        lambda s: alibi_softmax(s, slopes, scale),
         lambda s: (s * scale + bias.to(s)).softmax(-1),
-        # Half of what is read is behind the mask.
-        bytes_moved=4 * B * HEADS * T * T * 4,
-        preallocated=preallocated,
+        (3 * n // 2, 5 * n // 2),  # half of what is read is behind the mask
+        rows=(0,),
     )
 
 
-def attended(B: int, T: int, scheme: str = "alibi") -> Operator:
-    slopes = alibi_slopes(HEADS)
-    schemes: dict[str, dict[str, Any]] = {
-        "none": {},
-        "alibi": {"slopes": slopes},
-        "rotary": {"rotary_base": Rotary.BASE},
-    }
-    inside = schemes[scheme]
-    bias = _bias(T, slopes if scheme == "alibi" else torch.zeros(HEADS))
+def _attention(scheme: str, sizes: Sizes, dtype: torch.dtype, device: str) -> Operator:
+    B, T, H = sizes["batch"], sizes["seq"], sizes["heads"]
+    slopes = alibi_slopes(H).to(device)
+    schemes: dict[str, dict[str, Any]] = {"alibi": {"slopes": slopes}, "rotary": {"rotary_base": Rotary.BASE}}
+    inside = schemes.get(scheme, {})
+    bias = _bias(T, slopes if scheme == "alibi" else torch.zeros_like(slopes))
 
     def heads(qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         if scheme == "rotary":
-            angles = _angles(T, qkv)
+            angles = _angles(T, H, qkv)
             q, k = rotate(q, *angles), rotate(k, *angles)
         return q, k, v
 
@@ -281,44 +314,59 @@ def attended(B: int, T: int, scheme: str = "alibi") -> Operator:
         q, k, v = heads(qkv)
         return merged((q * HEAD_DIM**-0.5 @ k.transpose(-1, -2) + bias.to(qkv)).softmax(-1) @ v)
 
-    def masked(qkv: Tensor) -> Tensor:
-        return merged(F.scaled_dot_product_attention(*heads(qkv), attn_mask=bias.to(qkv).expand(B, -1, -1, -1)))
+    def sdpa(qkv: Tensor) -> Tensor:
+        if scheme != "alibi":
+            return merged(F.scaled_dot_product_attention(*heads(qkv), is_causal=True))
+        mask = bias.to(qkv).expand(qkv.shape[0], -1, -1, -1)
+        return merged(F.scaled_dot_product_attention(*heads(qkv), attn_mask=mask))
 
-    def ours(qkv: Tensor) -> Tensor:
-        here: dict[str, Any] = {k: v.to(qkv.device) if isinstance(v, Tensor) else v for k, v in inside.items()}
-        return attention_qkv(qkv, **here)
+    def other(name: str) -> Call:
+        with_slopes = {"slopes": slopes} if scheme == "alibi" else {}
+        return lambda qkv: merged(peer_kernels.attention(name)(*heads(qkv), **with_slopes))
 
-    peers: dict[str, Callable[..., Tensor]] = {"sdpa and mask": masked}
-    if scheme == "alibi":
-        peers["folded"] = lambda qkv: merged(folded_attention(*heads(qkv), slopes.to(qkv.device)))
-    peers["sdpa plain"] = lambda qkv: merged(F.scaled_dot_product_attention(*heads(qkv), is_causal=True))
-    elements = B * T * HEADS * HEAD_DIM
+    rivals: dict[str, Call] = {"sdpa": sdpa, **{name: other(name) for name in other_kernels.ATTENTION}}
+    rivals["folded"] = lambda qkv: merged(folded_attention(*heads(qkv), slopes))
+    n = B * T * H * HEAD_DIM
+    product = 2 * B * H * T * (T + 1) // 2 * HEAD_DIM  # half of it is masked
     return Operator(
-        "attention" if scheme == "none" else f"attention, {scheme}",
-        f"{B}x{T}",
-        _draw((B, T, 3, HEADS, HEAD_DIM)),
-        ours,
+        _draw(dtype, device, (B, T, 3, H, HEAD_DIM)),
+        lambda qkv: attention_qkv(qkv, **inside),
         eager,
-        bytes_moved=4 * 12 * elements,
-        flops=7 * 2 * B * HEADS * T * (T + 1) // 2 * HEAD_DIM,  # 2 products forward, 5 backward, half of each masked
-        peers=peers,
-        compiled=False,
+        (4 * n, 8 * n),
+        (2 * product, 5 * product),
+        rivals,
+        rows=(0,),
     )
 
 
-def cross_entropy(rows: int, columns: int, vocab: int) -> Operator:
-    generator = torch.Generator().manual_seed(0)
-    targets = torch.randint(vocab, (rows,), generator=generator)
+def _cross_entropy(sizes: Sizes, dtype: torch.dtype, device: str) -> Operator:
+    rows, columns, vocab = sizes["batch"] * sizes["seq"], sizes["width"], sizes["vocab"]
+    x, weight = _draw(dtype, device, (rows, columns), (vocab, columns))
+    n, product = columns * (rows + vocab), 2 * rows * columns * vocab
+
+    def eager(x: Tensor, w: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy((x @ w.t()).to(torch.promote_types(x.dtype, torch.float32)), targets)
+
     return Operator(
-        "linear_cross_entropy",
-        f"{rows}x{columns}, vocabulary {vocab}",
-        lambda dtype, device: [
-            torch.randn(rows, columns, dtype=dtype, device=device),
-            torch.randn(vocab, columns, dtype=dtype, device=device) * columns**-0.5,
-        ],
-        lambda x, w: linear_cross_entropy(x, w, targets.to(x.device)),
-        lambda x, w: F.cross_entropy((x @ w.t()).to(torch.promote_types(x.dtype, torch.float32)), targets.to(x.device)),
-        bytes_moved=4 * 3 * columns * (rows + vocab),
-        flops=3 * 2 * rows * columns * vocab,
-        compiled=False,
+        [x, weight * columns**-0.5, torch.randint(vocab, (rows,)).to(device)],
+        linear_cross_entropy,
+        eager,
+        (n, 2 * n),
+        (product, 2 * product),
+        rows=(0, 2),
     )
+
+
+FACTORIES: dict[str, Callable[[Sizes, torch.dtype, str], Operator]] = {
+    **{kind: functools.partial(_activation, kind) for kind in _ACTIVATIONS},
+    **{kind: functools.partial(_gated, kind) for kind in _GATES},
+    "layer_norm": _norm,
+    "embedding": _embedding,
+    "embedding_layer_norm": _embedding_norm,
+    "rotary": _rotary,
+    "attention": functools.partial(_attention, ""),
+    "attention, alibi": functools.partial(_attention, "alibi"),
+    "attention, rotary": functools.partial(_attention, "rotary"),
+    "alibi_softmax": _softmax,
+    "linear_cross_entropy": _cross_entropy,
+}

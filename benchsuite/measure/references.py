@@ -31,10 +31,12 @@ KEPT_BYTES = 4 * 2**30  # together; those that were not used for longest go firs
 _ELSEWHERE = ("implementation", "mode", "threads", "sample_s", "device")
 
 
-def kept(params: dict[str, Any], inputs: Iterable[Tensor], compute: Callable[[], list[Tensor]]) -> list[Tensor]:
-    """`compute()`, or what it gave earlier. Kept in float32, except for cases in float64: six digits more than their
-    limits ask for."""
-    path = cache_dir("references") / f"{_key(params, [_some(tensor) for tensor in inputs])}.safetensors"
+def kept(
+    params: dict[str, Any], inputs: Iterable[Tensor], compute: Callable[[], list[Tensor]], formula: Callable[..., Any]
+) -> list[Tensor]:
+    """Return `compute()`, or what it gave earlier with the same source of `formula`. Kept in float32, except for cases
+    in float64: some digits more than their limits ask for."""
+    path = cache_dir("references") / f"{_key(params, [_some(tensor) for tensor in inputs], formula)}.safetensors"
     with contextlib.suppress(OSError, SafetensorError):
         found = load_file(path)
         path.touch()
@@ -51,9 +53,9 @@ def kept(params: dict[str, Any], inputs: Iterable[Tensor], compute: Callable[[],
     return tensors
 
 
-def _key(params: dict[str, Any], inputs: list[Any]) -> str:
+def _key(params: dict[str, Any], inputs: list[Any], formula: Callable[..., Any]) -> str:
     same = {key: value for key, value in params.items() if key not in _ELSEWHERE}
-    return digest([same, inputs, torch.__version__, _sources(params)], 24)
+    return digest([same, inputs, torch.__version__, _sources(formula)], 24)
 
 
 def _some(tensor: Tensor) -> list[Any]:
@@ -63,14 +65,13 @@ def _some(tensor: Tensor) -> list[Any]:
     return [list(tensor.shape), flat[:: max(1, len(flat) // SAMPLE)].tolist()]
 
 
-def _sources(params: dict[str, Any]) -> str:
-    """A hash of the code that draws the inputs and that the formula may run: the model, the components, the subjects,
-    and the file of a plug-in's variant."""
-    build = components.get(params["component"], params["variant"]).build
+def _sources(formula: Callable[..., Any]) -> str:
+    """A hash of the code that draws the inputs and that `formula` may run: the model, the components, the subjects,
+    and its own file, such as that of a plug-in's variant."""
     files = [path for package in (components, model) for path in Path(inspect.getfile(package)).parent.glob("*.py")]
     files.append(Path(__file__).with_name("subjects.py"))
     with contextlib.suppress(TypeError):  # built in, without a file
-        files.append(Path(inspect.getfile(build)))
+        files.append(Path(inspect.getfile(formula)))
     found = hashlib.sha256()
     for path in sorted(set(files)):
         found.update(path.read_bytes())

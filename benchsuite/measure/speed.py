@@ -8,11 +8,12 @@ itself down is taken again, and raises `Throttled` if it stays so.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
-import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch
 from benchsuite.errors import UserError
 from benchsuite.hardware import measured, roofline
 from benchsuite.hardware.fingerprint import cpu_flags
-from benchsuite.measure import subjects
+from benchsuite.measure import accuracy, subjects
 from benchsuite.records.case import Incorrect, Throttled, Unsupported
 from benchsuite.records.results import SpeedResult
 from benchsuite.timing import accelerator, fake
@@ -31,9 +32,6 @@ from benchsuite.timing.monitor import Monitor, energy_pass, energy_per_token
 from benchsuite.timing.sampler import TURNS_WARMUP_S, SamplerConfig, Samples, sample
 from benchsuite.timing.turns import Turns
 
-# Largest error against float64, relative to the largest value of the tensor. float32 sums of a few thousand terms err
-# by about 1e-6 of it; 16-bit types by their 8 (bfloat16) or 11 (float16) bits of mantissa and a small factor.
-LIMITS = {"float64": 1e-12, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
 # What torch.compile imports at its first use: two seconds in every process that is not forked from one that has them.
 COMPILER = (
     "torch._dynamo",
@@ -44,7 +42,6 @@ COMPILER = (
     "torch.distributed.tensor.experimental._attention",
 )
 ACCELERATOR_BLOCK_S = 0.005
-PART = 2**20  # numbers compared at a time
 COOL_DOWN_S = (2.0, 10.0)  # pauses before a throttled measurement is taken again; after the last it stays throttled
 
 
@@ -53,12 +50,12 @@ def measure(
     *,
     first: bool = True,
     turns: dict[str, Any] | None = None,
-    subject: subjects.Subject | None = None,
+    build: Callable[[], subjects.Subject] | None = None,
 ) -> dict[str, Any]:
     """Measures the speed case `params` and returns its result as the brief of `records.jsonl` gives it. Only the
     `first` process of a case measures memory, which is the same in all. `turns` is the turnstile at which other
-    processes wait too, as the arguments of `benchsuite.timing.turns.Turns`; `subject` what to time instead of what
-    `params` build.
+    processes wait too, as the arguments of `benchsuite.timing.turns.Turns`; `build` makes the subject of another kind
+    of case than `speed`.
 
     Times are seconds per call, memory bytes, rates per second; what is unknown is None. Raises Unsupported where this
     machine cannot run the case, Incorrect where the output is wrong or the figure impossible, Throttled where the
@@ -66,9 +63,9 @@ def measure(
     """
     at = Turns(**turns) if turns else None
     phases = _Phases(at)
-    device = fake.script(params) if fake.is_fake(params["device"]) else _Device(params, subject)
+    device = _device(params, build)
     clock = device.clock()
-    compiled = params["implementation"] == "compile"
+    compiled = params["implementation"].endswith("compile")
     # Processes that wait for one another build side by side, on a core each; what is compiled depends on the threads.
     torch.set_num_threads(1 if at and not compiled else params["threads"])
     subject = device.subject()
@@ -98,7 +95,7 @@ def measure(
     phases.end("timing")
     if at:
         torch.set_num_threads(1)  # all check side by side
-    error = _check(subject.results(), subject.reference and subject.reference(), params["dtype"])
+    error = accuracy.check(subject.results(), subject.reference and subject.reference(), params["dtype"])
     phases.end("check")
 
     energy = energy_per_token(seen, clock.mode, samples.calls, subject.tokens)
@@ -129,7 +126,7 @@ def measure(
         "energy_per_token_j": energy,
         **(memory.to_json() if memory else {}),
         "error": error,
-        "compile_s": phases.seconds["first_call"] if params["implementation"] == "compile" else None,
+        "compile_s": phases.seconds["first_call"] if compiled else None,
         "phases_s": {name: round(seconds, 4) for name, seconds in phases.seconds.items()},
         "warmup_s": samples.warmup_s,
         "warmup_stable": samples.warmup_stable,
@@ -147,11 +144,13 @@ def measure(
     return result
 
 
-def once(params: dict[str, Any], subject: subjects.Subject) -> dict[str, Any]:
-    """Calls once, untimed, and checks what came out: a result of which `error` alone is known. Raises as `measure`."""
-    _Device(params, subject).clock()
+def once(params: dict[str, Any], build: Callable[[], subjects.Subject] | None = None) -> dict[str, Any]:
+    """Call once, untimed, and check what came out: a result of which `error` alone is known. Raises as `measure`."""
+    device = _device(params, build)
+    device.clock()
+    subject = device.subject()
     subject.call()
-    error = _check(subject.results(), subject.reference and subject.reference(), params["dtype"])
+    error = accuracy.check(subject.results(), subject.reference and subject.reference(), params["dtype"])
     return SpeedResult(tokens=subject.tokens, error=error).model_dump()
 
 
@@ -186,12 +185,16 @@ class _Phases:
         self._last = now
 
 
+def _device(params: dict[str, Any], build: Callable[[], subjects.Subject] | None) -> _Device | fake.Script:
+    return fake.script(params) if fake.is_fake(params["device"]) else _Device(params, build)
+
+
 class _Device:
     """The device of a case, as torch has it; `fake.Script` stands in for it."""
 
-    def __init__(self, params: dict[str, Any], subject: subjects.Subject | None) -> None:
+    def __init__(self, params: dict[str, Any], build: Callable[[], subjects.Subject] | None) -> None:
         self._params = params
-        self._subject = subject
+        self._build = build or functools.partial(subjects.build, params)
         self._name: str = params["device"]
 
     def clock(self) -> Clock:
@@ -205,7 +208,7 @@ class _Device:
             raise Unsupported(error.message) from error
 
     def subject(self) -> subjects.Subject:
-        return self._subject or subjects.build(self._params)
+        return self._build()
 
     def monitor(self, *, shared: int) -> Monitor:
         return Monitor(self._name, shared=shared)
@@ -265,61 +268,6 @@ def _impossible(
     if params["device"] == "cpu":
         return roofline.impossible_cpu(time_s, flops, params["threads"], cpu_flags(), params["dtype"])
     return roofline.impossible(distance, cold=params["mode"] == "event-cold") if distance else None
-
-
-def _check(got: list[torch.Tensor], want: list[torch.Tensor] | None, dtype: str) -> dict[str, float | None]:
-    """Errors of result (forward) and gradients (backward) against float64; raises Incorrect beyond the limit. Without a
-    reference (None) it is known only that NaN is wrong."""
-    if want is None:
-        if any(x.isnan().any() for x in got):
-            raise Incorrect("the output holds NaN")
-        want = got = []
-    if len(got) != len(want):
-        raise Incorrect(f"{len(got)} tensors came out, the reference has {len(want)}", {})
-    if not want:
-        return {"forward": None, "backward": None, "limit": None}
-    errors = [_relative_error(mine, exact) for mine, exact in zip(got, want, strict=True)]
-    error = {"forward": errors[0], "backward": _worst(errors[1:]) if errors[1:] else None, "limit": LIMITS[dtype]}
-    worst = _worst(errors)
-    if math.isnan(worst):
-        raise Incorrect(_why_no_number(got, want), {"error": error})
-    if worst > LIMITS[dtype]:
-        reason = f"the error against float64 is {worst:.2g}; the limit of {dtype} is {LIMITS[dtype]:.0e}"
-        raise Incorrect(reason, {"error": error})
-    return error
-
-
-def _worst(errors: list[float]) -> float:
-    """The largest; NaN, which Python's `max` passes over, is larger than all."""
-    return max(errors, key=lambda error: math.inf if math.isnan(error) else error)
-
-
-def _why_no_number(got: list[torch.Tensor], want: list[torch.Tensor]) -> str:
-    """Why no error can be told of tensors."""
-    for name, tensors in (("output", got), ("reference", want)):
-        if any(x.isnan().any() for x in tensors):
-            return f"the {name} holds NaN"
-    return "the output and the reference are infinite, so that no error can be told"
-
-
-def _relative_error(got: torch.Tensor, want: torch.Tensor) -> float:
-    """The largest deviation over the largest reference value."""
-    if got.shape != want.shape:
-        return float("inf")
-    if want.numel() == 0:
-        return 0.0
-    largest = deviation = want.new_zeros(())
-    # In parts that stay in a cache; a NaN anywhere makes the result NaN.
-    for mine, exact in zip(got.reshape(-1).split(PART), want.reshape(-1).split(PART), strict=True):
-        largest = torch.maximum(largest, _largest(exact))
-        deviation = torch.maximum(deviation, _largest(mine.to(exact.dtype) - exact))
-    return float(deviation / largest.clamp(min=torch.finfo(want.dtype).tiny))
-
-
-def _largest(x: torch.Tensor) -> torch.Tensor:
-    """Of the absolute values; aminmax takes a fifth of the time of a norm."""
-    low, high = torch.aminmax(x)
-    return torch.maximum(-low, high)
 
 
 def _compiled_graphs() -> int:

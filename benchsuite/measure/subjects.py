@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from benchsuite import components
 from benchsuite.measure import references
-from benchsuite.measure.peer_models import PEERS, loss_function, step_function
 from benchsuite.model import flops
 from benchsuite.model.gpt import GPT, Attention, FeedForward, attention_inputs
 from benchsuite.model.spec import ModelSpec
@@ -89,8 +89,6 @@ def build(params: dict[str, Any]) -> Subject:
         **{**shape.get("variants", {}), component: variant},
         matching=params["matching"],
     )
-    if params["implementation"] in PEERS:
-        return _peer_step(spec, params)
     if params["scope"] == "step":
         return _step(spec, params)
     return _layer(spec, params)
@@ -101,6 +99,7 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     # A compiled layer is the compiled formula.
     implementation = "eager" if params["implementation"] == "compile" else params["implementation"]
     module = _module(spec, params["component"], implementation)
+    formula = components.get(params["component"], params["variant"]).build
     match params["component"]:
         case "activation":
             work = flops.ffn_flops(spec, batch * spec.seq)
@@ -113,10 +112,10 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
         x = torch.randint(spec.vocab, (batch, spec.seq), device=device)
         _draw_weights(module, x)
     else:
-        x = _normal(batch, spec.seq, spec.width, coarse=True).to(device, dtype).requires_grad_(backward)
+        x = normal(batch, spec.seq, spec.width, coarse=True).to(device, dtype).requires_grad_(backward)
         _draw_weights(module)
     module = module.to(device, dtype)
-    grad = _normal(batch, spec.seq, spec.width).to(device, dtype)
+    grad = normal(batch, spec.seq, spec.width).to(device, dtype)
     run = torch.compile(module, dynamic=False) if params["implementation"] == "compile" else module
     leaves = [*module.parameters(), *([x] if x.requires_grad else [])]
 
@@ -161,7 +160,7 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     return Subject(
         call=call,
         results=results,
-        reference=lambda: references.kept(params, [x, grad, *module.parameters()], in_float64),
+        reference=lambda: references.kept(params, [x, grad, *module.parameters()], in_float64, formula),
         held=[x, grad, *module.parameters(), *module.buffers()],
         clear=clear,
         tokens=batch * spec.seq,
@@ -208,13 +207,13 @@ def _draw_weights(module: nn.Module, tokens: Tensor | None = None) -> None:
         if tokens is not None and "embedding" in name and parameter.dim() > 1:
             used = tokens.unique().cpu()
             parameter.data = torch.zeros(parameter.shape)
-            parameter.data[used] = _normal(len(used), parameter.shape[1], coarse=True)
+            parameter.data[used] = normal(len(used), parameter.shape[1], coarse=True)
             continue
         fan_in = parameter.shape[-1] if parameter.dim() > 1 and "embedding" not in name else 1
-        parameter.data = _normal(*parameter.shape, deviation=fan_in**-0.5, coarse=True)
+        parameter.data = normal(*parameter.shape, deviation=fan_in**-0.5, coarse=True)
 
 
-def _normal(*shape: int, deviation: float = 1.0, coarse: bool = False) -> Tensor:
+def normal(*shape: int, deviation: float = 1.0, coarse: bool = False) -> Tensor:
     """Normal numbers around 0, from one million of them that are taken again and again: to draw a large model's takes
     longer than to time it. Their number is a prime, so no two rows are alike.
 
@@ -252,6 +251,7 @@ def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     started_from = copy.deepcopy(model.state_dict())
     optimizer = adamw(model.parameters(), config)
     objective = Objective(model)
+    formula = components.get(params["component"], params["variant"]).build
     if implementation == "compile":
         model.loss = torch.compile(model.loss, dynamic=False)  # type: ignore[method-assign]
 
@@ -283,34 +283,9 @@ def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     return Subject(
         call=call,
         results=results,
-        reference=lambda: references.kept(params, [tokens, *started_from.values()], in_float64),
+        reference=lambda: references.kept(params, [tokens, *started_from.values()], in_float64, formula),
         held=held,
         clear=clear,
-        tokens=batch * spec.seq,
-        flops=flops.step_flops(spec, batch, spec.seq),
-        bytes_moved=None,
-    )
-
-
-def _peer_step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
-    """A peer's training step; its loss at the first weights is checked against ours in float64."""
-    batch, device = params["shape"]["batch"], params["device"]
-    ours = GPT(spec, "eager").to(device)
-    tokens = torch.randint(spec.vocab, (batch, spec.seq + 1), device=device)
-    model, loss = loss_function(params["implementation"], ours)
-    started_from = copy.deepcopy(model.state_dict())
-    step = step_function(model.to(device), loss, TrainConfig(tokens=1, lr=1e-4))
-
-    def results() -> list[Tensor]:
-        model.load_state_dict(started_from)
-        return [loss(tokens).detach()]
-
-    return Subject(
-        call=lambda: step(tokens),
-        results=results,
-        reference=lambda: [copy.deepcopy(ours).double().loss(tokens[:, :-1], tokens[:, 1:]).detach()],
-        held=[tokens, *model.parameters(), *model.buffers()],
-        clear=lambda: model.zero_grad(set_to_none=True),
         tokens=batch * spec.seq,
         flops=flops.step_flops(spec, batch, spec.seq),
         bytes_moved=None,

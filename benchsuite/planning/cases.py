@@ -83,7 +83,7 @@ class Builder:
         known = components.get(component, variant).implementations
         if implementation not in known:
             return f"{component} {variant} has no implementation {implementation!r}, only {', '.join(known)}"
-        return self._unsupported_here(implementation, dtype)
+        return self.unsupported_here(implementation, dtype)
 
     def unsupported_step(self, implementation: str, variants: dict[str, str], dtype: str = "float32") -> str | None:
         parts = [components.get(*item) for item in variants.items()]
@@ -91,9 +91,10 @@ class Builder:
         if len(lacking) == len(parts) or (implementation == "fused" and lacking):
             named = ", ".join(f"{part.component} {part.name}" for part in lacking)
             return f"{named}: there is no implementation {implementation!r}"
-        return self._unsupported_here(implementation, dtype)
+        return self.unsupported_here(implementation, dtype)
 
-    def _unsupported_here(self, implementation: str, dtype: str) -> str | None:
+    def unsupported_here(self, implementation: str, dtype: str) -> str | None:
+        """Why an implementation cannot run on this machine, whatever it computes; None where it can."""
         if implementation == "compile" and self.machine.compiler is None:
             return "torch.compile needs a C++ compiler and there is none here (c++, g++ or clang++)"
         if implementation == "fused":

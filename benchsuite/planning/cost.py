@@ -26,6 +26,7 @@ BUILD_S = {"layer": 0.1, "step": 0.4}  # and what is checked against float64
 # What a call usually takes of `guess_call`: medians of the records of reports/quick, nano and micro, which are within a
 # fifth of these but for the embedding norm, whose memory is seldom fresh.
 USUAL, USUAL_STEP, USUAL_EMBEDDING = 0.6, 1.1, 0.02
+CALL_S = 0.02  # of an operator, or of a peer's step
 COMPILE_S = 0.5  # after the first process the code generator's caches answer
 COMPILE_FIRST_S = 20.0
 HAND_ON_S = 0.004  # a turn: the threads of one process have come to rest, and another is awake
@@ -37,7 +38,9 @@ PREPARE_S = 15.0
 def guess(kind: str, params: dict[str, Any]) -> float:
     """Seconds that one replicate may take, from its parameters alone; of a speed case its share of the ring's round."""
     if kind == "speed":
-        return _guess_member(params)
+        return _guess_member(params, _usual(params) * guess_call(params) if "shape" in params else 0.0)
+    if kind in ("operator", "peer"):
+        return _guess_member(params, CALL_S)
     if "train" not in params or "model" not in params:
         return PROCESS_S
     model, parts = params["model"], params.get("stages") or [{}]
@@ -48,14 +51,13 @@ def guess(kind: str, params: dict[str, Any]) -> float:
     return PROCESS_S + tokens * (6 * weights + attention) / TRAIN_FLOP_PER_S + EVALUATION_S * limit / 300
 
 
-def _guess_member(params: dict[str, Any]) -> float:
+def _guess_member(params: dict[str, Any], call_s: float) -> float:
     """Seconds that one process adds to the round of its ring (`benchsuite.engine.rings`): its build and check beside
     those of the others, then by itself the first call, the warm-up and its turns (`benchsuite.timing.sampler`)."""
-    call_s = _usual(params) * guess_call(params) if "shape" in params else 0.0
     cores = params.get("threads", 1) if params.get("device", "cpu") == "cpu" else 1
     sample_s, config = float(params.get("sample_s", 1.0)), SamplerConfig()
     beside_s = PROCESS_S + BUILD_S.get(params.get("scope", ""), 0.0) + 2 * call_s
-    beside_s += COMPILE_S if params.get("implementation") == "compile" else 0.0
+    beside_s += COMPILE_S if str(params.get("implementation")).endswith("compile") else 0.0
     block_s = max(config.block_s, call_s)
     warmup_s = min(2 * config.window * block_s, min(sample_s, TURNS_WARMUP_S) + block_s)
     turn_s = max(TURN_S, block_s) if call_s >= REFILL_S else call_s + max(TURN_S, FEWEST_BLOCKS * block_s)
@@ -73,7 +75,7 @@ def _usual(params: dict[str, Any]) -> float:
 def guess_first(params: dict[str, Any]) -> float:
     """Seconds that the first process of a speed case takes beyond those of later ones: what is compiled is kept."""
     cores = params.get("threads", 1) if params.get("device", "cpu") == "cpu" else 1
-    return COMPILE_FIRST_S / cores if params.get("implementation") == "compile" else 0.0
+    return COMPILE_FIRST_S / cores if str(params.get("implementation")).endswith("compile") else 0.0
 
 
 # FLOP/s and bytes/s (of freshly allocated memory) of one CPU core, and of a GPU in the size of an A100: enough to tell

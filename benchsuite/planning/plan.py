@@ -4,7 +4,8 @@ why.
 Nothing is measured and torch is not imported. The parameters of a case hold all that changes its answer:
 
 * speed: component, variant, implementation, scope, direction, shape {batch, seq, width, heads, layers, vocab, and for
-  steps the `variants` of all components}, dtype, device, mode, threads, matching, sample_s;
+  steps the `variants` of all components}, dtype, device, mode, threads, matching, sample_s; operators, their checks
+  (which have several `shapes`) and peers have those of these that mean something to them;
 * quality, stability: model (the fields of ModelSpec), train (those of TrainConfig), corpus, heldout, tokenizer, tasks,
   init_offset, device, longest, and where the training is another than full language modelling with a causal decoder,
   its stages (`benchsuite.planning.stages`). The seed is the replicate.
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchsuite.errors import UserError, did_you_mean
-from benchsuite.planning import quality_cases, speed_cases
+from benchsuite.planning import operator_cases, peer_cases, quality_cases, speed_cases
 from benchsuite.planning.cases import Builder
 from benchsuite.planning.machine import Machine
 from benchsuite.records.case import Case, Comparison
@@ -114,6 +115,8 @@ def resolve(
     builder = Builder(suite, machine, notes=list(notes))
     if suite.speed is not None:
         speed_cases.add(builder, suite.speed)
+        operator_cases.add(builder, suite.speed)
+        peer_cases.add(builder, suite.speed)
     if suite.quality is not None:
         quality_cases.add(builder, suite.quality, suite.setting())
     cases, comparisons = _filtered(builder, tuple(only))

@@ -35,19 +35,19 @@ def _add_group(builder: Builder, speed: Speed, entry: SpeedCase, component: str)
     first, *others = entry.implementations
     group = None
     for implementation in entry.implementations:
-        base = _speed_case(builder, speed, entry, implementation, component, baseline, group)
+        base = speed_case(builder, speed, entry, implementation, component, baseline, group)
         group = group or base
         for variant in _variants(builder, entry, component):
             if variant == baseline:
                 builder.notes.append(f"{component} {variant} is the baseline and is not compared with itself")
                 continue
-            case = _speed_case(builder, speed, entry, implementation, component, variant, group)
+            case = speed_case(builder, speed, entry, implementation, component, variant, group)
             about = _about(entry, component, variant, implementation, case)
             builder.compare("speed", case, base, about | {"baseline": baseline})
     for implementation in others:
         for variant in (baseline, *_variants(builder, entry, component)):
-            base = _speed_case(builder, speed, entry, first, component, variant, group)
-            case = _speed_case(builder, speed, entry, implementation, component, variant, group)
+            base = speed_case(builder, speed, entry, first, component, variant, group)
+            case = speed_case(builder, speed, entry, implementation, component, variant, group)
             if entry.scope == "step" or implementation in components.get(component, variant).implementations:
                 about = _about(entry, component, variant, implementation, case)
                 builder.compare("implementation", case, base, about | {"baseline": first})
@@ -74,7 +74,7 @@ def _variants(builder: Builder, entry: SpeedCase, component: str) -> tuple[str, 
     return entry.variants
 
 
-def _speed_case(
+def speed_case(
     builder: Builder,
     speed: Speed,
     entry: SpeedCase,
@@ -111,8 +111,8 @@ def _speed_case(
         "shape": shape,
         "dtype": entry.dtype,
         "device": builder.device,
-        "mode": speed.mode or _mode(builder, entry.scope),
-        "threads": speed.threads or _threads(builder, entry),
+        "mode": mode(builder, speed, entry.scope),
+        "threads": 1 if _trained(builder, entry) and not speed.threads else threads(builder, speed),
         "matching": entry.matching or builder.suite.matching,
         "sample_s": speed.sample_s,
     }
@@ -121,16 +121,21 @@ def _speed_case(
     return builder.add("speed", label, params, range(speed.rounds), speed.timeout_s, unsupported, group)
 
 
-def _threads(builder: Builder, entry: SpeedCase) -> int:
-    """The steps of the quality part's models run as these train on a CPU, where each training has one thread; all else
-    has its share of the cores."""
-    trained = entry.scope == "step" and entry.variants == ("macro",) and builder.device == "cpu"
-    return 1 if trained else max(1, builder.machine.cores // len(builder.machine.devices))
+def _trained(builder: Builder, entry: SpeedCase) -> bool:
+    """Whether these are steps of the quality part's models, which on a CPU train on one thread each."""
+    return entry.scope == "step" and entry.variants == ("macro",) and builder.device == "cpu"
 
 
-def _mode(builder: Builder, scope: str) -> str:
-    """A step takes what the host waits for; a layer is timed as the device can best."""
-    return "wall" if scope == "step" else accelerator.modes(builder.device.partition(":")[0])[0]
+def mode(builder: Builder, speed: Speed, scope: str) -> str:
+    """How time is taken: as the suite says, or from the clock on the wall for what the host waits for, such as a step,
+    and for the rest as the device can best."""
+    device = accelerator.modes(builder.device.partition(":")[0])[0]
+    return speed.mode or ("wall" if scope in ("step", "evaluate") else device)
+
+
+def threads(builder: Builder, speed: Speed) -> int:
+    """Threads of each process: as the suite says, or all cores, shared by the devices."""
+    return speed.threads or max(1, builder.machine.cores // len(builder.machine.devices))
 
 
 def _too_long(params: dict[str, Any], limit_s: float) -> str | None:

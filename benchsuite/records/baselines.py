@@ -62,7 +62,7 @@ def narrow(base: dict[str, Any], head: dict[str, Any], name: str) -> list[str]:
     if base["suite"] == head["suite"]:
         return []
     theirs, ours = (
-        {case["label"]: case["id"] for case in plan["cases"] if KINDS[case["kind"]].alone} for plan in (base, head)
+        {case["label"]: case["id"] for case in plan["cases"] if KINDS[case["kind"]].timed} for plan in (base, head)
     )
     tests = {case["label"] for case in head["cases"] if case["kind"] == "test"}  # named by file and function
     common = {label for label in theirs if label in ours and (label in tests or theirs[label] == ours[label])}

@@ -67,13 +67,14 @@ class Kind:
 
     A kind that runs `alone` has the machine to itself, and what failed once is not repeated; jobs of the other kinds
     run side by side. `seeded` functions are called with the parameters, seed, workdir and progress, the others with the
-    parameters and whether they are the `first` process of their case.
+    parameters and whether they are the `first` process of their case. The figure of a `timed` kind is a time.
     """
 
     measure: str
     prepare: str | None
     alone: bool
     seeded: bool
+    timed: bool = False
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -81,8 +82,11 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "speed": Kind("benchsuite.measure.speed:measure", None, alone=True, seeded=False),
-    "test": Kind("benchsuite.measure.pytest_cases:measure", None, alone=True, seeded=False),
+    "speed": Kind("benchsuite.measure.speed:measure", None, alone=True, seeded=False, timed=True),
+    "operator": Kind("benchsuite.measure.operators:measure", None, alone=True, seeded=False, timed=True),
+    "check": Kind("benchsuite.measure.operators:check", None, alone=True, seeded=False),
+    "peer": Kind("benchsuite.measure.peers:measure", None, alone=True, seeded=False, timed=True),
+    "test": Kind("benchsuite.measure.pytest_cases:measure", None, alone=True, seeded=False, timed=True),
     "quality": Kind(
         "benchsuite.measure.quality:train_and_evaluate", "benchsuite.measure.quality:prepare", alone=False, seeded=True
     ),
@@ -131,8 +135,8 @@ class Case:
 
     @property
     def timed(self) -> bool:
-        """Whether its figure is a time; the others are trained models."""
-        return KINDS[self.kind].alone
+        """Whether its figure is a time; the others are trained models, and operators that are checked untimed."""
+        return KINDS[self.kind].timed
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "replicates": list(self.replicates)}

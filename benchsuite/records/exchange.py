@@ -87,7 +87,7 @@ def to_pytest_benchmark(run: Run) -> tuple[dict[str, Any], list[str]]:
     Returns the document and the labels of the cases that are not in it, because no process measured them.
     """
     manifest = run.manifest
-    cases = {case.id: case for case in manifest.cases if case.kind == "speed"}
+    cases = {case.id: case for case in manifest.cases if case.timed}
     samples: dict[str, list[float]] = {}
     calls: dict[str, int] = {}
     for identity, case in cases.items():

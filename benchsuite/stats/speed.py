@@ -156,6 +156,33 @@ def compare_speed(logs: Sequence[float], *, margin: float = MARGIN) -> SpeedComp
     )
 
 
+def mean_ratio(several: Sequence[Sequence[float]], *, margin: float = MARGIN) -> SpeedComparison:
+    """Compare two ways over several cases, such as shapes: the geometric mean of their ratios, each case alike.
+
+    `several` holds the log-ratios of the rounds of each case. The interval is Student's for the mean of the cases'
+    means, whose rounds are independent, with Satterthwaite's degrees of freedom, widened as in `stopped_interval`.
+    There is none where a case has fewer than `FEWEST_ROUNDS`. It holds for these cases, not for others. `rounds` is
+    the fewest of a case. Verdicts as in `compare_speed`.
+    """
+    counts = [len(logs) for logs in several]
+    if not counts or 0 in counts:
+        return SpeedComparison(ratio=None, low=None, high=None, verdict="incomparable", rounds=0)
+    estimate = float(np.mean([np.mean(logs) for logs in several]))
+    if min(counts) < FEWEST_ROUNDS:
+        return SpeedComparison(ratio=math.exp(estimate), low=None, high=None, verdict="unclear", rounds=min(counts))
+    variances = [float(np.var(logs, ddof=1)) / len(logs) / len(several) ** 2 for logs in several]
+    freedom = sum(v * v / (n - 1) for v, n in zip(variances, counts, strict=True))
+    half = 0.0
+    if freedom > 0:
+        found = student(0.0, math.sqrt(sum(variances)), sum(variances) ** 2 / freedom)
+        assert found.high is not None
+        half = STOPPING * found.high
+    ratio, ends = math.exp(estimate), (_exp(estimate - half), _exp(estimate + half))
+    return SpeedComparison(
+        ratio=ratio, low=ends[0], high=ends[1], verdict=_verdict(ratio, *ends, margin), rounds=min(counts)
+    )
+
+
 def compare_apart(variant: Sequence[float], baseline: Sequence[float], *, margin: float = MARGIN) -> SpeedComparison:
     """Compare two cases that were not measured together, by the logs of their rates, one a process.
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from benchsuite import components
+from benchsuite.components import operators
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.pretrain.gaps import marks
 from benchsuite.pretrain.names import MIX, PLACE, path_of
-from benchsuite.suite.schema import CORPUS, LANGUAGES, Quality, Shape, Speed, Suite
+from benchsuite.suite.schema import CORPUS, LANGUAGES, OperatorCases, OperatorChecks, Quality, Shape, Speed, Suite
 from benchsuite.suite.yaml_tree import KeyPath
 
+TIMED = ("cases", "checks", "operators", "peers")  # the lists of a speed part
 BYTE_VOCAB = 257  # every byte and <|endoftext|>
 
 
@@ -24,6 +26,7 @@ def problems(suite: Suite) -> Iterator[tuple[KeyPath, str]]:
         yield from _unknown(("baseline", field.name), field.name, getattr(suite.baseline, field.name))
     if suite.speed is not None:
         yield from _speed_problems(suite, suite.speed)
+        yield from _operator_problems(suite, suite.speed)
     if suite.quality is not None:
         yield from _quality_problems(suite, suite.quality)
 
@@ -39,8 +42,8 @@ def without_effect(suite: Suite, path: KeyPath) -> str | None:
             return f"the name of the corpus {suite.baseline.corpus} has no {PLACE}"
         case ("speed", "cases", int(number), "shape", "layers") if suite.speed:
             return "a layer is measured alone" if suite.speed.cases[number].scope == "layer" else None
-        case ("speed", str(key), *_) if suite.speed and not suite.speed.cases and key != "cases":
-            return "the speed part has no cases"
+        case ("speed", str(key), *_) if suite.speed and key not in TIMED:
+            return None if any(getattr(suite.speed, name) for name in TIMED) else "the speed part has no cases"
     return None
 
 
@@ -75,6 +78,26 @@ def _speed_problems(suite: Suite, speed: Speed) -> Iterator[tuple[KeyPath, str]]
                 yield from _uneven((*path, place), shape.width or suite.model.width, shape.heads or suite.model.heads)
             if shape.batch is None and suite.quality is None:
                 yield (*path, place), "batch is missing, and there is no quality part to take it from"
+
+
+def _operator_problems(suite: Suite, speed: Speed) -> Iterator[tuple[KeyPath, str]]:
+    known = list(operators.RIVALS)
+    entries: list[tuple[KeyPath, OperatorCases | OperatorChecks]] = [
+        *((("speed", "checks", index), entry) for index, entry in enumerate(speed.checks)),
+        *((("speed", "operators", index), entry) for index, entry in enumerate(speed.operators)),
+    ]
+    for path, entry in entries:
+        for name in entry.operators:
+            if name not in known:
+                yield (*path, "operators"), _no_such("operator", name, known)
+                continue
+            for rival in entry.rivals or () if isinstance(entry, OperatorCases) else ():
+                if rival not in operators.RIVALS[name]:
+                    yield (*path, "rivals"), _no_such(f"rival of {name}", rival, list(operators.RIVALS[name]))
+            for shape in entry.shapes if name in operators.WITH_HEADS else ():
+                width, heads = shape.width or suite.model.width, shape.heads or suite.model.heads
+                if width != (needed := heads * operators.HEAD_DIM):
+                    yield (*path, "shapes"), f"{name}: {heads} heads of {operators.HEAD_DIM} are {needed}, not {width}"
 
 
 def _quality_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath, str]]:

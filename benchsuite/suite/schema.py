@@ -112,6 +112,53 @@ class SpeedCase(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OperatorCases(Section):
+    """Our operators beside their `rivals` (`benchsuite.components.operators`; by default all that compute the same), at
+    each of the shapes. An operator works on batch x seq rows of `width` numbers, attention on heads of 64. `dtype` is
+    by default float32 on a CPU and bfloat16 elsewhere."""
+
+    operators: Names
+    shapes: Annotated[tuple[Shape, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
+    rivals: Names | None = None
+    direction: Literal["fwd", "fwd+bwd"] = "fwd+bwd"
+    dtype: Precision | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorChecks(Section):
+    """Our operators against their formula in float64, forward and backward, at each shape in each type, untimed."""
+
+    operators: Names
+    shapes: Annotated[tuple[Shape, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
+    dtypes: Annotated[tuple[Literal["float64", "float32", "bfloat16", "float16"], ...], Field(min_length=1)] = (
+        "float64",
+        "float32",
+        "bfloat16",
+        "float16",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peers(Section):
+    """Our code beside other people's `peers`: the baseline's training step in the implementation `ours`, or the
+    evaluation (`task`) of a model of the same shape on so many documents of each task of the generated world."""
+
+    task: Literal["step", "evaluation"]
+    peers: Annotated[
+        tuple[
+            Literal[
+                "transformers", "transformers-compile", "nanogpt", "nanogpt-compile", "hflm-16", "hflm-64", "hflm-256"
+            ],
+            ...,
+        ],
+        Field(min_length=1),
+    ]
+    ours: Literal["eager", "sdpa", "fused", "compile"] = "sdpa"
+    shape: Shape = Shape()
+    documents: Documents = 20
+
+
+@dataclass(frozen=True, kw_only=True)
 class Speed(Section):
     """`rounds` for each comparison, in each of which a case is a process that samples for about `sample_s`; further
     rounds until half of the interval is within `resolve` of the ratio, at most `most_rounds` and until the part has
@@ -123,6 +170,9 @@ class Speed(Section):
     """
 
     cases: Annotated[tuple[SpeedCase, ...], Field(max_length=MOST_ENTRIES)] = ()
+    checks: Annotated[tuple[OperatorChecks, ...], Field(max_length=MOST_ENTRIES)] = ()
+    operators: Annotated[tuple[OperatorCases, ...], Field(max_length=MOST_ENTRIES)] = ()
+    peers: Annotated[tuple[Peers, ...], Field(max_length=MOST_ENTRIES)] = ()
     rounds: Replicates = 5
     most_rounds: Replicates = 20
     resolve: Annotated[float, Field(gt=0, lt=1)] = 0.01

@@ -12,6 +12,7 @@ from benchsuite.stats.speed import (
     Timed,
     compare_speed,
     log_ratio,
+    mean_ratio,
     paired_logs,
     resolved,
 )
@@ -157,3 +158,25 @@ def test_coverage_under_the_noise_of_real_machines(noise, n):
     rng = np.random.default_rng(n)
     found = [compare_speed(noise(rng, n) - 0.1) for _ in range(3000)]
     assert np.mean([one.low <= math.exp(-0.1) <= one.high for one in found]) >= 0.95
+
+
+def test_the_mean_over_cases_of_one_case_is_its_comparison():
+    logs = np.log([0.90, 0.93, 0.91, 0.95])
+    one, alone = mean_ratio([logs]), compare_speed(logs)
+    assert (one.ratio, one.low, one.high) == pytest.approx((alone.ratio, alone.low, alone.high))
+    assert (one.verdict, one.rounds) == (alone.verdict, 4)
+
+
+def test_the_mean_over_cases_counts_each_alike_and_needs_three_rounds_of_each():
+    found = mean_ratio([np.log([2.0] * 3), np.log([8.0] * 9)])
+    assert (found.ratio, found.low, found.high) == pytest.approx((4.0, 4.0, 4.0))
+    assert mean_ratio([np.log([2.0] * 2), np.log([8.0] * 9)]).low is None
+    assert mean_ratio([]).verdict == mean_ratio([[], [0.0]]).verdict == "incomparable"
+
+
+def test_the_interval_of_a_mean_over_cases_covers():
+    random = np.random.default_rng(0)
+    spread = np.array([0.01, 0.03, 0.1])
+    found = [mean_ratio(list(random.normal(0, spread[:, None], (3, 5)))) for _ in range(2000)]
+    covered = np.mean([one.low <= 1 <= one.high for one in found])
+    assert 0.95 <= covered <= 0.995

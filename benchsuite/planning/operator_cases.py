@@ -1,0 +1,87 @@
+"""The operators of a suite as cases: ours beside each rival at each shape, and the checks of ours against float64."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from benchsuite.components.operators import OURS, RIVALS, WITH_HEADS, WITH_VOCABULARY, shape_name
+from benchsuite.planning import speed_cases
+from benchsuite.planning.cases import Builder
+from benchsuite.records.case import Case
+from benchsuite.suite.schema import OperatorCases, OperatorChecks, Shape, Speed
+from benchsuite.timing import fake
+
+CHECK_TIMEOUT_S = 1800.0  # a sanitizer makes a kernel a hundred times slower
+
+
+def add(builder: Builder, speed: Speed) -> None:
+    """Add the checks, which take no turns, and then the operators, each with its rivals in one group."""
+    builder.device = builder.machine.devices[0]
+    group: Case | None = None
+    for checks in speed.checks:
+        for operator, dtype in itertools.product(checks.operators, checks.dtypes):
+            case = _check(builder, speed, checks, operator, dtype, group)
+            group = group or case
+    for entry in speed.operators:
+        for shape in entry.shapes:
+            for operator in entry.operators:
+                _add_group(builder, speed, entry, operator, _sizes(builder, operator, shape))
+
+
+def _check(
+    builder: Builder, speed: Speed, checks: OperatorChecks, operator: str, dtype: str, group: Case | None
+) -> Case:
+    shapes = [_sizes(builder, operator, shape) for shape in checks.shapes]
+    params = _params(builder, speed, operator, OURS, "fwd+bwd", dtype)
+    params |= {"scope": "check", "shape": shapes[0], "shapes": shapes, "sample_s": 0.0}
+    unsupported = builder.unsupported_here(OURS, dtype)
+    if dtype == "float64" and builder.device.partition(":")[0] not in ("cpu", fake.DEVICE):
+        unsupported = unsupported or "the kernels of this device compute in float32 and in 16 bits"
+    return builder.add("check", f"{operator}/check/{dtype}", params, range(1), CHECK_TIMEOUT_S, unsupported, group)
+
+
+def _add_group(builder: Builder, speed: Speed, entry: OperatorCases, operator: str, sizes: dict[str, int]) -> None:
+    dtype = entry.dtype or ("float32" if builder.device.partition(":")[0] in ("cpu", fake.DEVICE) else "bfloat16")
+    shape = shape_name(operator, sizes)
+    rivals = RIVALS[operator] if entry.rivals is None else entry.rivals
+    ours: Case | None = None
+    for implementation in (OURS, *rivals):
+        params = _params(builder, speed, operator, implementation, entry.direction, dtype)
+        params |= {"scope": "operator", "shape": sizes, "sample_s": speed.sample_s}
+        label = f"{operator}/{shape}/{entry.direction}/{dtype}/{implementation}"
+        unsupported = builder.unsupported_here(implementation, dtype)
+        rounds = range(1 if unsupported else speed.rounds)  # to say once why it cannot run is enough
+        case = builder.add("operator", label, params, rounds, speed.timeout_s, unsupported, ours)
+        if ours is None:
+            ours = case
+            continue
+        about = {"component": "operator", "variant": operator, "implementation": OURS, "baseline": implementation}
+        about |= {"scope": "operator", "direction": entry.direction, "dtype": dtype, "shape": shape}
+        builder.compare("implementation", ours, case, about)
+
+
+def _params(
+    builder: Builder, speed: Speed, operator: str, implementation: str, direction: str, dtype: str
+) -> dict[str, Any]:
+    return {
+        "component": "operator",
+        "variant": operator,
+        "implementation": implementation,
+        "direction": direction,
+        "dtype": dtype,
+        "device": builder.device,
+        "mode": speed_cases.mode(builder, speed, "operator"),
+        "threads": speed_cases.threads(builder, speed),
+    }
+
+
+def _sizes(builder: Builder, operator: str, shape: Shape) -> dict[str, int]:
+    """The sizes that matter to the operator; those that are not given are the model's."""
+    model = builder.suite.model
+    sizes = {"batch": shape.batch or 1, "seq": shape.seq or model.seq, "width": shape.width or model.width}
+    if operator in WITH_HEADS:
+        sizes["heads"] = shape.heads or model.heads
+    if operator in WITH_VOCABULARY:
+        sizes["vocab"] = shape.vocab or model.vocab
+    return sizes
