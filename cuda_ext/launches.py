@@ -163,7 +163,7 @@ def _norms(model: Model, dtype: str) -> Iterator[Work]:
         out = "f" if table or dtype == "float32" else "S3_"  # the same type again, as the compiler shortens it
         wide = 4 if table else lanes  # packs fill 16 bytes of what is written
         packs, rest = (8 // wide, 0) if columns <= 4096 else (16 // wide, 1)
-        name = (f"norm_backward_kernelI{mangled}{out}Li{wide}ELi{packs}ELb{rest}ELb0E",)
+        name = (f"norm_backward_kernelI{mangled}{out}Li{wide}ELi{packs}ELb{rest}E",)
         dx = Uninitialised((rows, columns), np.float32) if table else _empty((rows, columns), dtype)
         blocks = max(1, min(528, model.rows // 16))
         arguments: tuple[Argument, ...] = (struct, x, w, mean, rstd, dx, Uninitialised((1, 2, columns), np.float32))

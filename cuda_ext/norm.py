@@ -1,7 +1,7 @@
-"""LayerNorm, and LayerNorm right after the token embedding (and learned positions), in one pass over memory; and the
-embedding without it.
+"""LayerNorm, and LayerNorm of the token embedding, with learned positions added after it, in one pass over memory; and
+the embedding without it.
 
-The backward pass recomputes the normalised values from the input, or from the tables, so that neither is kept twice.
+The backward pass recomputes the normalised values from the input, or from the table, so that neither is kept twice.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def embedding_layer_norm(
     positions: Tensor | None = None,
     position_table: Tensor | None = None,
 ) -> Tensor:
-    """layer_norm(table[tokens] + position_table[positions]); tokens (...) int64 to (..., C), contiguous.
+    """layer_norm(table[tokens]) + position_table[positions]; tokens (...) int64 to (..., C), contiguous.
 
+    The norm is on the words alone, as in the vocabulary embedding of BLOOM and its study (arXiv:2211.05100).
     table: (V, C); positions, broadcastable to the shape of tokens, and position_table (P, C) come together. Types as
     for `layer_norm`. Gradients of the tables are dense, and deterministic: on the CPU always, on CUDA after
     torch.use_deterministic_algorithms(True). Raises RuntimeError for what does not fit, on the CPU also for an
@@ -93,18 +94,14 @@ def register() -> None:
     fake("benchsuite::embedding_layer_norm", _fake_embedding_layer_norm)
     fake(
         "benchsuite::embedding_layer_norm_rows_backward",
-        lambda grad, tokens, table, positions, position_table, weight, mean, rstd: (
+        lambda grad, tokens, table, weight, mean, rstd: (
             mean.new_empty((tokens.numel(), table.shape[1])),
             *_affine(weight),
         ),
     )
     fake(
         "benchsuite::embedding_layer_norm_backward",
-        lambda grad, tokens, table, positions, position_table, weight, mean, rstd: (
-            table.new_empty(table.shape),
-            table.new_empty((0, table.shape[1]) if positions is None else position_table.shape),
-            *_affine(weight),
-        ),
+        lambda grad, tokens, table, weight, mean, rstd: (table.new_empty(table.shape), *_affine(weight)),
     )
     fake("benchsuite::embedding", lambda tokens, table: table.new_empty((*tokens.shape, table.shape[1])))
     fake("benchsuite::embedding_backward", lambda grad, tokens, count: grad.new_empty((count, grad.shape[-1])))
@@ -116,9 +113,7 @@ def register() -> None:
     _calls["embedding_layer_norm"] = differentiable(
         "embedding_layer_norm",
         _save_embedding,
-        _embedding_backward_of(
-            ops.embedding_layer_norm_backward.default, ops.embedding_layer_norm_rows_backward.default
-        ),
+        _embedding_norm_backward,
         kept=2,
         autocast=reduction(6),
     )
@@ -195,24 +190,25 @@ def _save_embedding(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...
     tokens, table, positions, position_table, weight, bias, _ = inputs
     _, mean, rstd = output
     ctx.has_bias = bias is not None
-    ctx.save_for_backward(tokens, table, positions, position_table, weight, mean, rstd)
+    ctx.places = 0 if position_table is None else position_table.shape[0]
+    ctx.save_for_backward(tokens, table, positions, weight, mean, rstd)
 
 
-def _embedding_backward_of(whole: Callable[..., Any], by_rows: Callable[..., Any]) -> Callable[..., Any]:
-    def summed(rows: Tensor, index: Tensor, table: Tensor) -> Tensor:
-        """The gradient of a table (V, C) whose rows were taken at `index`: that of torch's own embedding."""
-        index = index.flatten()
-        return torch.ops.aten.embedding_dense_backward(rows, index, table.shape[0], -1, False).to(table.dtype)
+def _embedding_norm_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    tokens, table, positions, weight, mean, rstd = ctx.saved_tensors
+    ops = torch.ops.benchsuite
+    if grad.device.type == "cpu":
+        dtable, dweight, dbias = ops.embedding_layer_norm_backward(grad, tokens, table, weight, mean, rstd)
+    else:
+        rows, dweight, dbias = ops.embedding_layer_norm_rows_backward(grad, tokens, table, weight, mean, rstd)
+        dtable = _summed(rows, tokens, table.shape[0]).to(table.dtype)
+    dpositions = None if positions is None else _summed(grad, positions, ctx.places)
+    return None, dtable, None, dpositions, dweight, dbias if ctx.has_bias else None, None
 
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        tokens, table, positions, position_table, *_ = saved = ctx.saved_tensors
-        if grad.device.type == "cpu":
-            dtable, dpositions, dweight, dbias = whole(grad, *saved)
-            dpositions = None if positions is None else dpositions
-        else:
-            rows, dweight, dbias = by_rows(grad, *saved)
-            dtable = summed(rows, tokens, table)
-            dpositions = None if positions is None else summed(rows, positions, position_table)
-        return None, dtable, None, dpositions, dweight, dbias if ctx.has_bias else None, None
 
-    return backward
+def _summed(rows: Tensor, index: Tensor, count: int) -> Tensor:
+    """The gradient (count, C) of a table whose rows were taken at `index`, from that of the rows (..., C)."""
+    if rows.device.type == "cpu":
+        return torch.ops.benchsuite.embedding_backward(rows, index, count)
+    rows = rows.reshape(index.numel(), rows.shape[-1])
+    return torch.ops.aten.embedding_dense_backward(rows, index.flatten(), count, -1, False)

@@ -1,5 +1,5 @@
-"""A LayerNorm right after the token embedding: stabler training at a price in zero-shot quality, said the original
-study.
+"""A LayerNorm right after the token embedding, before positions are added: stabler training at a price in zero-shot
+quality, said the original study.
 
 A factory takes (width, eps) and returns a module from (batch, seq, width) to the same shape.
 """
@@ -26,7 +26,7 @@ def off(width: int, eps: float) -> nn.Module:
 @variant(
     "embedding_norm",
     "on",
-    summary="LayerNorm on the embedding",
+    summary="LayerNorm on the word embedding, before positions",
     source="BLOOM, arXiv:2211.05100",
     kernel="embedding_layer_norm",
 )

@@ -238,13 +238,15 @@ def _embedding_norm(sizes: Sizes, dtype: torch.dtype, device: str) -> Operator:
     n = columns * tokens.numel()
 
     def eager(table: Tensor, position_table: Tensor, w: Tensor, b: Tensor) -> Tensor:
-        return F.layer_norm(F.embedding(tokens, table) + F.embedding(positions, position_table), (columns,), w, b)
+        return F.layer_norm(F.embedding(tokens, table), (columns,), w, b) + F.embedding(positions, position_table)
 
     def ours(table: Tensor, position_table: Tensor, w: Tensor, b: Tensor) -> Tensor:
         return embedding_layer_norm(tokens, table, w, b, positions=positions, position_table=position_table)
 
     inputs = _draw(dtype, device, (vocab, columns), (sizes["seq"], columns), (columns,), (columns,))
-    return Operator(inputs, ours, eager, (2 * n, 4 * n + columns * vocab))
+    places = columns * sizes["seq"]
+    # The words' rows, read in each pass, the result and its gradient; the positions and their gradient.
+    return Operator(inputs, ours, eager, (2 * n + places, 4 * n + 2 * places + columns * vocab))
 
 
 def _angles(T: int, heads: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -191,7 +191,7 @@ def train_only(
     started = time.perf_counter()
     try:
         _, log = train(
-            ModelSpec(**params["model"]), prepared.tokens, config, seed=seed, init_seed=init_seed,
+            ModelSpec.from_json(params["model"]), prepared.tokens, config, seed=seed, init_seed=init_seed,
             ranks=Ranks.here(params["device"]), progress=progress,
         )  # fmt: skip
         stability = log.stability

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +41,7 @@ def save(model: GPT, folder: Path | str, tokenizer: Tokenizer, about: Mapping[st
         with write_atomically(folder / TOKENIZER) as path:
             path.write_text(tokenizer.to_str(), encoding="utf-8")
         with write_atomically(folder / SPEC) as path:
-            document = {"schema_version": SCHEMA_VERSION, "spec": dataclasses.asdict(model.spec)}
+            document = {"schema_version": SCHEMA_VERSION, "spec": model.spec.to_json()}
             document |= {"about": dict(about)} if about else {}
             path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
@@ -80,7 +79,8 @@ def load(
 
 
 def read_spec(folder: Path) -> ModelSpec:
-    """The spec of the model saved in `folder`. Raises UserError where there is none or it is not one."""
+    """The spec of the model saved in `folder`. Raises UserError where there is none, where it is not one, and for a
+    model that this version would compute otherwise than the one that trained it."""
     path = Path(folder) / SPEC
     document = _read(path, lambda path: json.loads(path.read_text(encoding="utf-8")))
     if not isinstance(document, dict) or not isinstance(document.get("spec"), dict):
@@ -91,7 +91,7 @@ def read_spec(folder: Path) -> ModelSpec:
             hint="load it with the version of benchsuite that saved it",
         )
     try:
-        return ModelSpec(**document["spec"])
+        return ModelSpec.from_json(document["spec"])
     except TypeError as error:
         raise UserError(f"{path} does not describe a model: {error}", hint="save the model again") from error
 

@@ -120,7 +120,7 @@ class EncoderDecoder(GPT):
         """What the encoder makes of tokens (B, P), of which `lengths` (B) are there, (B, P, C); and 0 for these, -inf
         for the padding, (B, 1, 1, P)."""
         positions = torch.arange(tokens.shape[1], device=tokens.device)
-        x = self.embedding_norm(self.encoder_position.embed(self.lookup(tokens), positions))
+        x = self.embed(tokens, positions, self.encoder_position)
         there = (positions < lengths[:, None])[:, None, None, :]
         rotation, bias = position_inputs(self.encoder_position, positions, x, there)
         for block in self.encoder_blocks:

@@ -293,20 +293,19 @@ class GPT(nn.Module):
             return checkpoint(block, *inputs, use_reentrant=False)
         return block(*inputs)
 
-    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """The residual stream before the first block, (B, T, C)."""
-        norm, position = self.embedding_norm, self.position
-        learned = position.table if isinstance(position, Learned) else None
-        if (
-            self.implementation == "fused"
-            and isinstance(norm, nn.LayerNorm)
-            and (learned is not None or type(position).embed is Position.embed)
-        ):
-            places, table = (positions, learned.weight) if learned is not None else (None, None)
-            return embedding_layer_norm(
-                tokens, self.embedding.weight, norm.weight, norm.bias, norm.eps, positions=places, position_table=table
-            )
-        return norm(position.embed(self.lookup(tokens), positions))
+    def embed(self, tokens: Tensor, positions: Tensor, position: Position | None = None) -> Tensor:
+        """The residual stream before the first block, (B, T, C), by the model's position scheme or another.
+
+        The norm is on the words alone, and positions are added after it, as in Megatron-DeepSpeed's
+        VocabParallelEmbedding, which the original study trained with.
+        """
+        norm, position = self.embedding_norm, position or self.position
+        if self.implementation != "fused" or not isinstance(norm, nn.LayerNorm):
+            return position.embed(norm(self.lookup(tokens)), positions)
+        words = tokens, self.embedding.weight, norm.weight, norm.bias, norm.eps
+        if isinstance(position, Learned):
+            return embedding_layer_norm(*words, positions=positions, position_table=position.table.weight)
+        return position.embed(embedding_layer_norm(*words), positions)
 
     def lookup(self, tokens: Tensor) -> Tensor:
         """The tokens' embeddings, (B, T, C)."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from benchsuite import components
 from benchsuite.errors import UserError
@@ -13,6 +15,9 @@ ARCHITECTURES = {
     "prefix": "the same decoder, the tokens of a given prefix seeing one another as well (non-causal decoder)",
     "encdec": "an encoder of as many blocks for the prefix, and a decoder that also looks at what it made of it",
 }
+# These add nothing to the embedding. With any other position scheme the result depends on where the embedding is
+# normalised: before positions are added, or after.
+BESIDE_THE_EMBEDDING = ("none", "rotary", "alibi", "t5")
 FFN_MULTIPLE = 8  # d_ff of a gated variant is rounded to this, as 5456 was in the original study's SwiGLU run
 
 
@@ -70,6 +75,25 @@ class ModelSpec:
         for component in components.COMPONENTS:
             components.get(component, getattr(self, component))
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields, and with them `norm_place`: what `from_json` reads."""
+        return asdict(self) | norm_place(self.embedding_norm, self.position)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> ModelSpec:
+        """The spec that `to_json` told. Raises UserError for a model whose embedding norm is in another place than
+        here, and TypeError for fields that a spec does not have."""
+        given = dict(fields)
+        place = given.pop("embedding_norm_place", None)
+        spec = cls(**given)
+        if place != norm_place(spec.embedding_norm, spec.position).get("embedding_norm_place"):
+            raise UserError(
+                f"the model normalises the sum of word and position ({spec.position} positions, embedding norm "
+                f"{spec.embedding_norm}); this benchsuite normalises the word and then adds the position",
+                hint="train the model again, or use the version of benchsuite that trained it",
+            )
+        return spec
+
     @property
     def head_dim(self) -> int:
         return self.width // self.heads
@@ -84,6 +108,16 @@ class ModelSpec:
         if not self.gated or self.matching == "iso-width":
             return 4 * self.width
         return max(1, round(8 * self.width / 3 / FFN_MULTIPLE)) * FFN_MULTIPLE
+
+
+def norm_place(embedding_norm: str, position: str) -> dict[str, str]:
+    """Where the embedding is normalised, for what is stored of a model and for the identity of a case.
+
+    It is said only where it matters. Models and cases that matter and do not say it are of earlier versions, which
+    normalised the sum of word and position.
+    """
+    matters = embedding_norm != "off" and position not in BESIDE_THE_EMBEDDING
+    return {"embedding_norm_place": "before positions"} if matters else {}
 
 
 def unsupported(architecture: str, position: str) -> str | None:

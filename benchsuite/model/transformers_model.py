@@ -5,7 +5,6 @@ Importing this module registers both classes with transformers' Auto classes.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
@@ -40,7 +39,7 @@ class BenchsuiteConfig(PretrainedConfig):
     }
 
     def __init__(self, spec: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        self.spec = spec or dataclasses.asdict(ModelSpec(layers=1, width=8, heads=1, vocab=8, seq=8))
+        self.spec = spec or ModelSpec(layers=1, width=8, heads=1, vocab=8, seq=8).to_json()
         for name in ("layers", "width", "heads", "vocab"):
             setattr(self, name, self.spec[name])
         kwargs.setdefault("tie_word_embeddings", self.spec["tied"])
@@ -50,7 +49,7 @@ class BenchsuiteConfig(PretrainedConfig):
 
     @property
     def model_spec(self) -> ModelSpec:
-        return ModelSpec(**self.spec)
+        return ModelSpec.from_json(self.spec)
 
 
 class BenchsuiteForCausalLM(PreTrainedModel, GenerationMixin):
@@ -112,7 +111,7 @@ def wrap(model: GPT) -> BenchsuiteForCausalLM:
             f"a model of architecture {model.spec.architecture!r} does not fit transformers' interface of causal models"
         )
     config = BenchsuiteConfig(
-        spec=dataclasses.asdict(model.spec),
+        spec=model.spec.to_json(),
         # for whoever asks how long an input may be; a scheme without a limit runs beyond it as well
         max_position_embeddings=model.max_length or max(UNBOUNDED, model.spec.seq),
     )

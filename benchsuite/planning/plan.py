@@ -9,6 +9,9 @@ Nothing is measured and torch is not imported. The parameters of a case hold all
 * quality, stability: model (the fields of ModelSpec), train (those of TrainConfig), corpus, heldout, tokenizer, tasks,
   init_offset, device, longest, and where the training is another than full language modelling with a causal decoder,
   its stages (`benchsuite.planning.stages`). The seed is the replicate.
+
+Steps and models in which it matters where the embedding is normalised say the place
+(`benchsuite.model.spec.norm_place`).
 """
 
 from __future__ import annotations

@@ -164,7 +164,12 @@ def _quality_case(
         source = corpora.has_tasks(ours) or "derived"
     sources = {name: builder.content_of(name) for name in (read, ours)}
     params = {
-        "model": {**asdict(setting.model), **variants, "matching": matching or builder.suite.matching},
+        "model": {
+            **asdict(setting.model),
+            **variants,
+            "matching": matching or builder.suite.matching,
+            **spec.norm_place(variants["embedding_norm"], variants["position"]),
+        },
         "train": asdict(train),
         "corpus": {
             "name": read,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchsuite import components
+from benchsuite.model.spec import norm_place
 from benchsuite.planning import cost
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
@@ -116,6 +117,8 @@ def speed_case(
         "matching": entry.matching or builder.suite.matching,
         "sample_s": speed.sample_s,
     }
+    if entry.scope == "step":
+        params |= norm_place(shape["variants"]["embedding_norm"], shape["variants"]["position"])
     if unsupported is None and speed.call_limit_s is not None:
         unsupported = _too_long(params, speed.call_limit_s)
     return builder.add("speed", label, params, range(speed.rounds), speed.timeout_s, unsupported, group)

@@ -71,7 +71,7 @@ def of(params: dict[str, Any]) -> tuple[Stage, ...]:
 
 
 def _of(params: dict[str, Any]) -> Iterator[Stage]:
-    model = ModelSpec(**params["model"])
+    model = ModelSpec.from_json(params["model"])
     shared = {key: params[key] for key in ("model", "corpus", "tokenizer", "heldout", "init_offset", "device")}
     before: list[Any] = []
     for number, told in enumerate(params.get("stages") or [{}]):

@@ -138,7 +138,7 @@ def _no_exchange(objective: Any, more: bool) -> contextlib.AbstractContextManage
 
 
 def adamw(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW in torch's fused form; matrices decay, biases and norms do not."""
+    """AdamW in torch's fused form. Matrices and embeddings decay; biases and norms do not, as in Megatron-LM."""
     parameters = list(parameters)
     decay = [p for p in parameters if p.dim() >= 2]
     rest = [p for p in parameters if p.dim() < 2]

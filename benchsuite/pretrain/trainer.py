@@ -108,7 +108,7 @@ def train(
     steps = _Steps()
     done = 0
     if snapshots is not None:
-        about = {"spec": asdict(spec), "config": asdict(config), "seed": seed, "init_seed": init_seed}
+        about = {"spec": spec.to_json(), "config": asdict(config), "seed": seed, "init_seed": init_seed}
         about |= {"objective": objective} if objective != "lm" else {}
         snapshots.open(ranks, about | {"text": digest([len(tokens), tokens[: 1 << 16].tolist()])})
         done, before = snapshots.restore(ranks, loss, optimizer, scaler)

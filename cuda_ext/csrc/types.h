@@ -22,8 +22,8 @@ constexpr int64_t size_of(Type type) { return type == Type::f64 ? 8 : type == Ty
 // The elementwise activations; gated kinds are one of them times the other half.
 enum class Act : int32_t { gelu, gelu_erf, relu, relu2, silu };
 
-// The rows of a norm: row r is a[ai[r]] + b[bi[r]] (columns), without b where it is null, and r itself where an index is.
-// An index is below the number of its table's rows.
+// The rows of a norm: row r is a[ai[r]] (columns), or a[r] where ai is null. b[bi[r]] is added to the normalised row, where
+// b is not null. An index is below the number of its table's rows.
 struct NormRows {
   Type type;
   const void *a, *b;

@@ -39,7 +39,6 @@ def given(name: str) -> list[Any]:
     cos, sin = torch.rand(T, D // 2), torch.rand(T, D // 2)
     position = [slopes, cos, sin, True, 0.3]
     scores = torch.rand(B, H, T, T)
-    embedded = [tokens, table, places, place_table, w]
     return {
         "act": [x, b, "gelu"],
         "act_out": [x, b, "gelu", torch.empty(4, 8)],
@@ -52,9 +51,9 @@ def given(name: str) -> list[Any]:
         "layer_norm": [x, w, b, 1e-5],
         "layer_norm_out": [x, w, b, 1e-5, torch.empty(4, 8), torch.empty(4), torch.empty(4)],
         "layer_norm_backward": [x.clone(), x, w, row, row.clone()],
-        "embedding_layer_norm": [*embedded, b, 1e-5],
-        "embedding_layer_norm_backward": [x, *embedded, row, row.clone()],
-        "embedding_layer_norm_rows_backward": [x, *embedded, row, row.clone()],
+        "embedding_layer_norm": [tokens, table, places, place_table, w, b, 1e-5],
+        "embedding_layer_norm_backward": [x, tokens, table, w, row, row.clone()],
+        "embedding_layer_norm_rows_backward": [x, tokens, table, w, row, row.clone()],
         "embedding": [tokens, table],
         "embedding_backward": [x, tokens, 5],
         "rotary": [q, k, cos[None], sin[None], False, 1.0],
@@ -144,9 +143,9 @@ def _tensors(found: Any) -> list[Tensor]:
 STATISTICS = [
     ("layer_norm_backward", 3, "mean"),
     ("layer_norm_backward", 4, "rstd"),
-    ("embedding_layer_norm_backward", 6, "mean"),
-    ("embedding_layer_norm_backward", 7, "rstd"),
-    ("embedding_layer_norm_rows_backward", 6, "mean"),
+    ("embedding_layer_norm_backward", 4, "mean"),
+    ("embedding_layer_norm_backward", 5, "rstd"),
+    ("embedding_layer_norm_rows_backward", 4, "mean"),
     ("attention_backward", 5, "lse"),
     ("attention_backward", 4, "out|types"),
     ("attention_qkv_backward", 3, "lse"),

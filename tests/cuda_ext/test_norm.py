@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -18,6 +18,15 @@ pytestmark = pytest.mark.slow
 
 def formula(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
     return F.layer_norm(x, x.shape[-1:], w, b, 1e-5)
+
+
+def embedded(places: torch.Tensor, tokens: torch.Tensor) -> Callable[..., torch.Tensor]:
+    """The norm is on the words alone; positions come after it."""
+    return lambda t, p, w, b=None: formula(F.embedding(tokens, t), w, b) + F.embedding(places, p)
+
+
+def ours_embedded(places: torch.Tensor, tokens: torch.Tensor) -> Callable[..., torch.Tensor]:
+    return lambda t, p, w, b=None: embedding_layer_norm(tokens, t, w, b, positions=places, position_table=p)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -41,6 +50,9 @@ def test_every_instruction_set_gives_the_result(name: str, dtype: torch.dtype) -
             [x, w],
             6 * LIMITS[dtype],
         )
+        places, position_table = torch.randint(9, (60,)), torch.randn(9, 77, dtype=dtype)
+        inputs = [x, position_table, w, b]
+        check(ours_embedded(places, tokens), embedded(places, tokens), inputs, 6 * LIMITS[dtype])
 
 
 def test_the_variance_is_taken_about_the_mean() -> None:
@@ -58,7 +70,7 @@ def test_rows_may_have_any_stride(dtype: torch.dtype) -> None:
 
 def test_the_same_bits_for_any_number_of_threads() -> None:
     x, w, b, grad = torch.randn(3000, 96), torch.randn(96), torch.randn(96), torch.randn(3000, 96)
-    tokens, table = torch.randint(50, (3000,)), torch.randn(50, 96)
+    tokens, table, places, positions = torch.randint(50, (3000,)), torch.randn(50, 96), torch.arange(3000) % 7, x[:7]
     found = []
     before = torch.get_num_threads()
     for threads in (1, 2, 3):
@@ -67,6 +79,7 @@ def test_the_same_bits_for_any_number_of_threads() -> None:
             [
                 *gradients(layer_norm, [x, w, b], grad),
                 *gradients(lambda t, w, b: embedding_layer_norm(tokens, t, w, b), [table, w, b], grad),
+                *gradients(ours_embedded(places, tokens), [table, positions, w, b], grad),
                 *gradients(lambda t: embedding(tokens, t), [table], grad),
             ]
         )
@@ -86,12 +99,16 @@ def test_embedding_layer_norm_is_the_formula(dtype: torch.dtype) -> None:
         [table, w, b],
         limit,
     )
-    check(
-        lambda t, p, w: embedding_layer_norm(tokens, t, w, positions=places, position_table=p),
-        lambda t, p, w: formula(F.embedding(tokens, t) + F.embedding(places, p), w),
-        [table, position_table, w],
-        limit,
-    )
+    check(ours_embedded(places, tokens), embedded(places, tokens), [table, position_table, w], limit)
+    check(ours_embedded(places, tokens), embedded(places, tokens), [table, position_table, w, b], limit)
+
+
+def test_tables_of_16_bits_take_weights_of_32() -> None:
+    tokens, places = torch.randint(11, (3, 6)), torch.arange(6)
+    table, position_table = (torch.randn(n, 33, dtype=torch.bfloat16) for n in (11, 8))
+    inputs = [table, position_table, torch.randn(33), torch.randn(33)]
+    assert ours_embedded(places, tokens)(*inputs).dtype == torch.bfloat16
+    check(ours_embedded(places, tokens), embedded(places, tokens), inputs, 6 * LIMITS[torch.bfloat16])
 
 
 def test_a_token_that_comes_often_gathers_all_its_gradients() -> None:
@@ -122,12 +139,7 @@ def memory_is_never_zero() -> Iterator[None]:
 def test_every_row_of_the_tables_gets_its_gradient(dtype: torch.dtype, count: int, vocab: int, columns: int) -> None:
     tokens, places = torch.randint(vocab, (count,)), torch.randint(1, 400, (count,))
     table, position_table, w = (torch.randn(s, dtype=dtype) for s in ((vocab, columns), (400, columns), (columns,)))
-    check(
-        lambda t, p, w: embedding_layer_norm(tokens, t, w, positions=places, position_table=p),
-        lambda t, p, w: formula(F.embedding(tokens, t) + F.embedding(places, p), w),
-        [table, position_table, w],
-        6 * LIMITS[dtype],
-    )
+    check(ours_embedded(places, tokens), embedded(places, tokens), [table, position_table, w], 6 * LIMITS[dtype])
     check(
         lambda t, w: embedding_layer_norm(tokens, t, w),
         lambda t, w: formula(F.embedding(tokens, t), w),
@@ -148,17 +160,15 @@ def test_embedding_is_torchs(dtype: torch.dtype, shape: tuple[int, ...], vocab: 
     assert torch.equal(embedding(tokens, table), F.embedding(tokens, table))
 
 
-def test_gradients_by_rows_add_up_to_those_of_the_tables() -> None:
+def test_gradients_by_rows_add_up_to_those_of_the_table() -> None:
     cuda_ext.load()
     ops = torch.ops.benchsuite
-    tokens, places, w = torch.randint(11, (300,)), torch.randint(7, (300,)), torch.randn(40)
-    tables = torch.randn(11, 40), places, torch.randn(7, 40)
-    y, mean, rstd = ops.embedding_layer_norm(tokens, *tables, w, None, 1e-5)
-    given = (torch.randn_like(y), tokens, *tables, w, mean, rstd)
-    dtable, dpositions, *affine = ops.embedding_layer_norm_backward(*given)
+    tokens, table, w = torch.randint(11, (300,)), torch.randn(11, 40), torch.randn(40)
+    y, mean, rstd = ops.embedding_layer_norm(tokens, table, None, None, w, None, 1e-5)
+    given = (torch.randn_like(y), tokens, table, w, mean, rstd)
+    dtable, *affine = ops.embedding_layer_norm_backward(*given)
     rows, *affine_by_rows = ops.embedding_layer_norm_rows_backward(*given)  # as CUDA does it
-    for index, want in ((tokens, dtable), (places, dpositions)):
-        torch.testing.assert_close(torch.zeros_like(want).index_add_(0, index, rows), want, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(torch.zeros_like(table).index_add_(0, tokens, rows), dtable, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(affine_by_rows, affine, rtol=1e-5, atol=1e-4)
 
 
@@ -169,6 +179,8 @@ def test_no_tokens() -> None:
         lambda t, w: formula(F.embedding(torch.empty(0, 3, dtype=torch.int64), t), w),
         [table, w],
     )
+    none = torch.empty(0, 3, dtype=torch.int64)
+    check(ours_embedded(none, none), embedded(none, none), [table, torch.randn(2, 4), w])
 
 
 def test_gradcheck() -> None:
@@ -176,10 +188,7 @@ def test_gradcheck() -> None:
     assert torch.autograd.gradcheck(layer_norm, (x, w, b))
     tokens, places = torch.tensor([[0, 2, 2], [1, 0, 2]]), torch.arange(3)
     table, positions = (torch.randn(3, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    assert torch.autograd.gradcheck(
-        lambda t, p, w, b: embedding_layer_norm(tokens, t, w, b, positions=places, position_table=p),
-        (table, positions, w, b),
-    )
+    assert torch.autograd.gradcheck(ours_embedded(places, tokens), (table, positions, w, b))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -199,26 +208,28 @@ def test_opcheck(dtype: torch.dtype) -> None:
     w = w.requires_grad_()
     torch.library.opcheck(ops.embedding.default, (tokens, table))
     torch.library.opcheck(ops.embedding_backward.default, (torch.randn(2, 3, 8, dtype=dtype), tokens, 5))
-    torch.library.opcheck(ops.embedding_layer_norm.default, (tokens, table, None, None, w, b, 1e-5))
-    table, w, places = table.detach(), w.detach(), torch.tensor([[0, 1, 2], [2, 0, 0]])
-    for positions, position_table in ((None, None), (places, torch.randn(4, 8, dtype=dtype))):
-        y, mean, rstd = ops.embedding_layer_norm(tokens, table, positions, position_table, w, b, 1e-5)
-        given = (torch.randn_like(y), tokens, table, positions, position_table, w, mean, rstd)
-        torch.library.opcheck(ops.embedding_layer_norm_backward.default, given)
-        torch.library.opcheck(ops.embedding_layer_norm_rows_backward.default, given)
+    places, position_table = torch.tensor([[0, 1, 2], [2, 0, 0]]), torch.randn(4, 8, dtype=dtype, requires_grad=True)
+    for more in ((None, None), (places, position_table)):
+        torch.library.opcheck(ops.embedding_layer_norm.default, (tokens, table, *more, w, b, 1e-5))
+    table, w = table.detach(), w.detach()
+    y, mean, rstd = ops.embedding_layer_norm(tokens, table, None, None, w, b, 1e-5)
+    given = (torch.randn_like(y), tokens, table, w, mean, rstd)
+    torch.library.opcheck(ops.embedding_layer_norm_backward.default, given)
+    torch.library.opcheck(ops.embedding_layer_norm_rows_backward.default, given)
 
 
 def test_torch_compile_takes_them_whole() -> None:
-    tokens, table, w = torch.randint(5, (2, 3)), torch.randn(5, 8, requires_grad=True), torch.randn(8)
+    tokens, w, places = torch.randint(5, (2, 3)), torch.randn(8), torch.arange(3)
+    tables = [torch.randn(5, 8, requires_grad=True), torch.randn(4, 8, requires_grad=True)]
 
-    def block(table: torch.Tensor) -> torch.Tensor:
-        return layer_norm(embedding_layer_norm(tokens, table, w) * 2, w)
+    def block(table: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        return layer_norm(ours_embedded(places, tokens)(table, positions, w) * 2, w)
 
-    want = block(table)
-    (grad,) = torch.autograd.grad(want.square().sum(), table)
-    got = torch.compile(block, backend="aot_eager", fullgraph=True)(table)
+    want = block(*tables)
+    grads = torch.autograd.grad(want.square().sum(), tables)
+    got = torch.compile(block, backend="aot_eager", fullgraph=True)(*tables)
     torch.testing.assert_close(got, want)
-    torch.testing.assert_close(torch.autograd.grad(got.square().sum(), table)[0], grad)
+    torch.testing.assert_close(torch.autograd.grad(got.square().sum(), tables), grads)
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,36 @@ def test_a_spec_that_transformers_does_not_know_is_refused(options: dict[str, st
         bridge.to_transformers(GPT(spec(**options)))
 
 
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "fused"])
+@pytest.mark.parametrize("position", ["learned", "sinusoidal", "rotary"])
+def test_with_the_embedding_norm_it_is_transformers_with_normalised_words(
+    position: str, implementation: str, tmp_path: Path, bpe: Tokenizer
+) -> None:
+    """GPT-2 adds its positions to the embeddings that it is given."""
+    model = GPT(spec(position=position, embedding_norm="on"), implementation).eval()
+    shake(model)
+    plain = GPT(spec(position=position))
+    plain.load_state_dict(model.state_dict(), strict=False)
+    words = torch.nn.functional.layer_norm(
+        model.embedding(tokens()), (48,), model.embedding_norm.weight, model.embedding_norm.bias
+    )
+    want = logits(bridge.to_transformers(plain), inputs_embeds=words)
+    torch.testing.assert_close(logits(model, tokens()), want, atol=1e-4, rtol=0)
+    assert bridge.export(model, bpe, tmp_path) == "benchsuite"
+    exported = AutoModelForCausalLM.from_pretrained(tmp_path)
+    torch.testing.assert_close(logits(exported, tokens()), want, atol=1e-4, rtol=0)
+
+
+def test_an_export_whose_norm_was_in_another_place_is_refused(bpe: Tokenizer, tmp_path: Path) -> None:
+    bridge.export(GPT(spec(embedding_norm="on")), bpe, tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    del config["spec"]["embedding_norm_place"]  # as earlier versions wrote it
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="normalises the sum of word and position"):
+        AutoModelForCausalLM.from_pretrained(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def bpe() -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())

@@ -21,6 +21,7 @@ SPECS = [
     SPEC,
     ModelSpec(layers=1, width=24, heads=3, vocab=17, seq=12, position="alibi", embedding_norm="on", tied=False),
     ModelSpec(layers=1, width=24, heads=3, vocab=17, seq=12, position="rotary", activation="swiglu"),
+    ModelSpec(layers=1, width=24, heads=3, vocab=17, seq=12, embedding_norm="on"),
 ]
 
 
@@ -35,7 +36,7 @@ def saved(tmp_path: Path, words: Tokenizer) -> Path:
     return tmp_path / "model"
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.position)
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.position}-{spec.embedding_norm}")
 def test_a_model_comes_back_as_it_was(spec: ModelSpec, words: Tokenizer, tmp_path: Path) -> None:
     model = GPT(spec).train()
     checkpoint.save(model, tmp_path / "deep" / "folder", words)
@@ -110,6 +111,17 @@ def test_a_spec_that_is_none_is_refused(saved: Path, document: object, message: 
     (saved / "spec.json").write_text(json.dumps(document))
     with pytest.raises(UserError, match=message):
         checkpoint.load(saved)
+
+
+def test_a_model_whose_norm_was_in_another_place_is_refused(saved: Path, words: Tokenizer) -> None:
+    checkpoint.save(GPT(SPECS[3]), saved, words)
+    checkpoint.load(saved)
+    document = json.loads((saved / "spec.json").read_text())
+    del document["spec"]["embedding_norm_place"]  # as earlier versions wrote it
+    (saved / "spec.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match="normalises the sum of word and position") as raised:
+        checkpoint.load(saved)
+    assert raised.value.exit_code == 2
 
 
 def test_weights_of_another_model_are_refused(saved: Path) -> None:

@@ -54,7 +54,7 @@ def test_every_ablation_resolves_at_every_scale(name: str, scale: str | None) ->
 def test_bloom_s_sizes_are_the_published_ones(scale: str) -> None:
     assert {*scales()} == {*WIDTHS, *BLOOM}
     base = next(case for case in plan("bloom", scale).cases if case.label == "baseline/quality")
-    spec = ModelSpec(**base.params["model"])
+    spec = ModelSpec.from_json(base.params["model"])
     assert (spec.position, spec.activation, spec.embedding_norm) == ("alibi", "gelu", "on")
     assert flops.parameters(spec) == BLOOM[scale]
 
@@ -67,7 +67,7 @@ def test_nano_ablations_fit_half_an_hour() -> None:
 def test_the_published_size_and_recipe() -> None:
     base = next(case for case in plan("ablation-position", "1b3").cases if case.label == "baseline/quality")
     # bigscience-workshop/bigscience, train/tr3-1B3-baseline
-    assert flops.parameters(ModelSpec(**base.params["model"])) == 1_315_723_264
+    assert flops.parameters(ModelSpec.from_json(base.params["model"])) == 1_315_723_264
     train = base.params["train"]
     assert (train["batch"], train["lr"], train["beta2"]) == (512, 2e-4, 0.999)
     assert train["min_lr"] * train["lr"] == pytest.approx(1e-5)

@@ -277,3 +277,32 @@ def test_iso_width_can_be_asked_for_by_one_entry() -> None:
 def test_shape_and_shapes_exclude_each_other() -> None:
     with pytest.raises(UserError, match="either shape or shapes"):
         small("{component: activation, variants: [relu], shape: {batch: 1}, shapes: [{batch: 2}]}")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "variants", "marked"),
+    [
+        ("position: learned", "position: [alibi], embedding_norm: [on]", {"embedding_norm/on"}),
+        ("position: alibi, embedding_norm: on", "position: [rotary, sinusoidal]", {"position/sinusoidal"}),
+        ("position: alibi", "position: [learned], embedding_norm: [on]", set()),
+    ],
+)
+def test_cases_say_where_the_embedding_is_normalised_where_it_matters(
+    baseline: str, variants: str, marked: set[str]
+) -> None:
+    """So that what was measured of a norm in another place has another id, and all else keeps its own."""
+    text = f"""
+name: place
+model: {{layers: 1, width: 8, heads: 2, vocab: 300, seq: 8}}
+baseline: {{{baseline}}}
+speed:
+  cases:
+    - {{component: [position, embedding_norm], variants: macro, shape: {{batch: 1}}}}
+    - {{component: [position, embedding_norm], variants: macro, scope: step, shape: model}}
+quality: {{train: {{tokens: 1k, batch: 4}}, variants: {{{variants}}}, stability: {{lr: [1]}}}}
+"""
+    plan = resolve(validate(parse(text.encode(), "f")), MACHINE)
+    assert {case.kind for case in plan.cases} == {"speed", "quality", "stability"}
+    found = [c.label for c in plan.cases if "embedding_norm_place" in {**c.params, **c.params.get("model", {})}]
+    assert {"/".join(label.split("/")[:2]) for label in found} == marked
+    assert len(found) == 3 * len(marked)  # a step, and both kinds of training

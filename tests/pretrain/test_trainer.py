@@ -14,6 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchsuite.errors import UserError
+from benchsuite.model.encoder_decoder import build
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain.order import data_order
@@ -82,6 +83,42 @@ def test_the_learning_rate_warms_up_and_follows_a_cosine() -> None:
     assert at(10) == 1.0
     assert at(55) == pytest.approx(0.55)
     assert at(100) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "objective"),
+    [
+        ({"embedding_norm": "on"}, "lm"),
+        ({"position": "t5", "activation": "swiglu", "tied": False}, "lm"),
+        ({"embedding_norm": "on", "architecture": "encdec"}, "prefix-lm"),
+    ],
+    ids=str,
+)
+def test_weights_of_matrices_and_embeddings_decay_and_norms_and_biases_do_not(
+    options: dict[str, Any], objective: str
+) -> None:
+    """As Megatron-LM groups them for the original study. After one step with and without the decay, all else equal."""
+    spec = dataclasses.replace(SPEC, **options)
+    config = dataclasses.replace(CONFIG, tokens=64)
+    plain, _ = train(spec, COUNTING, dataclasses.replace(config, weight_decay=0.0), seed=0, objective=objective)
+    decayed, _ = train(spec, COUNTING, dataclasses.replace(config, weight_decay=0.5), seed=0, objective=objective)
+    torch.manual_seed(0)
+    before = dict(build(spec).named_parameters())
+    after = dict(decayed.named_parameters())
+    kinds = {module: set[str]() for module in (torch.nn.LayerNorm, torch.nn.Linear, torch.nn.Embedding)}
+    for path, module in plain.named_modules():
+        for kind, names in kinds.items():
+            names |= {
+                f"{path}.{name}" for name, _ in module.named_parameters(recurse=False) if isinstance(module, kind)
+            }
+    assert set(before) <= set().union(*kinds.values())
+    for name, parameter in plain.named_parameters():
+        difference = (parameter - after[name]).detach()
+        if name in kinds[torch.nn.LayerNorm] or name.endswith(".bias"):
+            assert not difference.any(), name
+        else:
+            torch.testing.assert_close(difference, config.lr * 0.5 * before[name].detach(), atol=1e-7, rtol=1e-3)
+            assert difference.any(), name
 
 
 def test_progress_ends_at_one() -> None:

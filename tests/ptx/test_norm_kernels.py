@@ -19,7 +19,7 @@ SHAPES = [(1, 1, False), (3, 37, False), (2, 64, True), (5, 768, True), (1, 700,
 def rows_of(
     x: Array, table: bool = False, second: bool = False, rows: int | None = None, second_rows: int = 0
 ) -> Struct:
-    """NormRows of x (rows, columns), or of the rows of one or two tables."""
+    """NormRows of x (rows, columns), or of rows of a table; with `second` those of another are added to the result."""
     columns, element = x.shape[1], {"float32": 0, "uint16": 1, "float16": 2}[x.dtype.name]
     return Struct(
         (
@@ -27,7 +27,7 @@ def rows_of(
             View("x"),
             View("y") if second else None,
             View("index") if table else None,
-            View("index") if second else None,
+            View("where") if second else None,
             columns,
             columns if second else 0,
             len(x) if rows is None else rows,
@@ -42,7 +42,7 @@ def forward(program: Program, x: Array, dtype: str, wide: bool, w: Array, b: Arr
     mangled, lanes, _ = TYPES[dtype]
     lanes, second = lanes if wide else 1, "y" in more
     rows = len(more["index"]) if "index" in more else len(x)
-    packs = 4 if lanes == 1 else (8 if second else 16) // lanes
+    packs = 4 if lanes == 1 else 16 // lanes
     threads = row_threads(x.shape[1], lanes, packs, 1024 if lanes > 1 else 512)
     name = f"norm_forward_kernelI{mangled}Li{lanes}ELb{int(second)}E"
     struct = rows_of(x, "index" in more, second, rows, len(more["y"]) if second else 0)
@@ -87,15 +87,32 @@ def test_rows_longer_than_the_registers_are_read_again(norm: Program) -> None:
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_rows_of_two_tables(norm: Program, dtype: str) -> None:
-    table, places = draw((9, 64), dtype), draw((9, 64), dtype, 1)
-    index, w = np.array([3, 0, 8, 3, 5]), draw((64,), dtype, 2)
-    result = forward(norm, table, dtype, True, w, None, index=index, y=places)
-    centred, rstd = exact(values(table, dtype)[index] + values(places, dtype)[index])
-    close(result.arrays[4], centred * rstd * values(w, dtype), dtype, 2)
-    one = forward(norm, table, dtype, True, w, None, index=index)
+@pytest.mark.parametrize(("columns", "wide"), [(64, True), (37, False), (2560, True), (2100, False)])
+def test_rows_of_a_table_are_normalised_and_those_of_another_added(
+    norm: Program, dtype: str, columns: int, wide: bool
+) -> None:
+    table, places = draw((9, columns), dtype), draw((4, columns), dtype, 1)
+    index, where, w, b = (
+        np.array([3, 0, 8, 3]),
+        np.array([2, 0, 1, 3]),
+        draw((columns,), dtype, 2),
+        draw((columns,), dtype),
+    )
+    given = {"index": index, "y": places, "where": where}
     centred, rstd = exact(values(table, dtype)[index])
-    close(one.arrays[4], centred * rstd * values(w, dtype), dtype, 2)
+    normalised = centred * rstd * values(w, dtype)
+    for bias in (None, b):
+        result = forward(norm, table, dtype, wide, w, bias, **given)
+        want = normalised + values(places, dtype)[where] + (0 if bias is None else values(b, dtype))
+        close(result.arrays[4], want, dtype, 2)
+        np.testing.assert_allclose(
+            result.arrays[5], values(table, dtype)[index].mean(1), atol=1e-5
+        )  # of the words alone
+        np.testing.assert_allclose(result.arrays[6], rstd[:, 0], rtol=1e-4)
+        assert result.counters.read("y") == places.nbytes  # each row once
+        assert result.counters.bank_conflicts == 0
+    one = forward(norm, table, dtype, wide, w, None, index=index)
+    close(one.arrays[4], normalised, dtype, 2)
 
 
 @pytest.mark.parametrize("outside", [-1, 9, 2**40])
@@ -103,6 +120,10 @@ def test_an_index_outside_its_table_stops_the_kernel_before_it_reads(norm: Progr
     table, w = draw((9, 64), "float32"), draw((64,), "float32", 2)
     with pytest.raises(PTXFault, match=r"trap.*the kernel stops itself"):
         forward(norm, table, "float32", True, w, None, index=np.array([3, outside]))
+    with pytest.raises(PTXFault, match=r"trap.*the kernel stops itself"):
+        forward(
+            norm, table, "float32", True, w, None, index=np.zeros(2, np.int64), y=table, where=np.array([3, outside])
+        )
 
 
 def backward(
@@ -120,7 +141,7 @@ def backward(
     exact_x = values(x, dtype)
     _, rstd = exact(exact_x)
     mean = exact_x.mean(1).astype(np.float32)
-    name = f"norm_backward_kernelI{TYPES[dtype][0]}{out}Li{lanes}ELi{packs}ELb{int(rest)}ELb0E"
+    name = f"norm_backward_kernelI{TYPES[dtype][0]}{out}Li{lanes}ELi{packs}ELb{int(rest)}E"
     threads = row_threads(x.shape[1], lanes, packs, 512)
     kind = np.float32 if out == "f" else x.dtype
     outputs: list[Buffer] = [Uninitialised(x.shape, kind), Uninitialised((blocks, 2, x.shape[1]), np.float32)]

@@ -10,34 +10,28 @@ namespace benchsuite {
 namespace BENCHSUITE_ISA {
 namespace {
 
-template <class T> struct Row {
-  const T *a, *b;
-  Row() = default;
-  Row(const NormRows& x, int64_t r)
-      : a(as<T>(x.a) + (x.ai ? x.ai[r] : r) * x.a_stride), b(as<T>(x.b) + (x.b ? (x.bi ? x.bi[r] : r) * x.b_stride : 0)) {}
-  template <bool Two, class N> BENCHSUITE_INLINE VecFor<T> at(int64_t i, N k) const {
-    VecFor<T> v = get(a + i, k);
-    return Two ? v + get(b + i, k) : v;
-  }
-};
+template <class T> const T* row_of(const NormRows& x, int64_t r) {
+  return as<T>(x.a) + (x.ai ? x.ai[r] : r) * x.a_stride;
+}
 
-template <class T, bool Two>
+template <class T, bool Adds>
 void forward_row(const NormRows& x, int64_t r, const T* w, const T* bias, typename Compute<T>::type eps, T* y,
                  typename Compute<T>::type* mean, typename Compute<T>::type* rstd) {
   typedef typename Compute<T>::type S;
   typedef VecFor<T> V;
-  Row<T> row(x, r);
+  const T *row = row_of<T>(x, r), *added = Adds ? as<T>(x.b) + x.bi[r] * x.b_stride : nullptr;
   const int64_t n = x.columns;
-  const S m = sum(total<T>(n, [&](int64_t i, auto k) BENCHSUITE_INLINED { return row.template at<Two>(i, k); })) / S(n);
+  const S m = sum(total<T>(n, [&](int64_t i, auto k) BENCHSUITE_INLINED { return get(row + i, k); })) / S(n);
   const V square = total<T>(n, [&](int64_t i, auto k) BENCHSUITE_INLINED {
-    V d = first<T>(row.template at<Two>(i, k) - m, k, 0);
+    V d = first<T>(get(row + i, k) - m, k, 0);
     return d * d;
   });
   S s = S(1) / std::sqrt(sum(square) / S(n) + eps);
   Result<T> out(y + r * n, x.rows * n);
   for_vectors<T>(n, [&](int64_t i, auto k) {
-    V v = (row.template at<Two>(i, k) - m) * s * get(w + i, k);
-    put(out, i, bias ? v + get(bias + i, k) : v, k);
+    V v = (get(row + i, k) - m) * s * get(w + i, k);
+    if (bias) v += get(bias + i, k);
+    put(out, i, Adds ? v + get(added + i, k) : v, k);
   });
   mean[r] = m;
   rstd[r] = s;
@@ -45,26 +39,25 @@ void forward_row(const NormRows& x, int64_t r, const T* w, const T* bias, typena
 
 // Rows r to r + N (of `order`, where there is one): their two means one after the other, then the gradients of all at
 // once, so that weight and the sums for weight and bias are read and written once for N rows.
-template <class T, class Out, bool Two, int N>
+template <class T, class Out, int N>
 void backward_group(const NormRows& x, const int64_t* order, int64_t r, const T* dy, const T* w,
                     const typename Compute<T>::type* mean, const typename Compute<T>::type* rstd, const Result<Out>& out,
                     typename Compute<T>::type* dw, typename Compute<T>::type* db) {
   typedef typename Compute<T>::type S;
   typedef VecFor<T> V;
   const int64_t n = x.columns;
-  Row<T> rows[N];
-  const T* grad[N];
+  const T *rows[N], *grad[N];
   S m[N], s[N], c1[N], c2[N];
   for (int j = 0; j < N; ++j) {
     const int64_t at = order ? order[r + j] : r + j;
-    const Row<T> row = rows[j] = Row<T>(x, at);
+    const T* row = rows[j] = row_of<T>(x, at);
     const T* g = grad[j] = dy + at * n;
     m[j] = mean[at], s[j] = rstd[at];
     V plain{}, product{};
     for_vectors<T>(n, [&](int64_t i, auto k) {
       V scaled = get(g + i, k) * get(w + i, k);  // zero beyond k
       plain += scaled;
-      product += scaled * ((row.template at<Two>(i, k) - m[j]) * s[j]);
+      product += scaled * ((get(row + i, k) - m[j]) * s[j]);
     });
     c1[j] = sum(plain) / S(n), c2[j] = sum(product) / S(n);
   }
@@ -72,7 +65,7 @@ void backward_group(const NormRows& x, const int64_t* order, int64_t r, const T*
     V weight = get(w + i, k), for_weight = get(dw + i, k), for_bias = get(db + i, k);
 #pragma GCC unroll 4
     for (int j = 0; j < N; ++j) {
-      V g = get(grad[j] + i, k), h = (rows[j].template at<Two>(i, k) - m[j]) * s[j];
+      V g = get(grad[j] + i, k), h = (get(rows[j] + i, k) - m[j]) * s[j];
       for_weight += g * h;
       for_bias += g;
       put(out, j * n + i, (g * weight - c1[j] - h * c2[j]) * s[j], k);
@@ -89,8 +82,7 @@ template <class T, class Out, class At, class Done>
 void backward_rows(const NormRows& x, const int64_t* order, int64_t begin, int64_t end, const void* dy, const void* w,
                    const void* mean, const void* rstd, typename Compute<T>::type* dw, const At& rows_at, const Done& done) {
   typedef typename Compute<T>::type S;
-  auto group = x.b ? backward_group<T, Out, true, kGroup> : backward_group<T, Out, false, kGroup>;
-  auto row = x.b ? backward_group<T, Out, true, 1> : backward_group<T, Out, false, 1>;
+  const auto group = backward_group<T, Out, kGroup>, row = backward_group<T, Out, 1>;
   for (int64_t i = 0; i < 2 * x.columns; ++i) dw[i] = 0;
   for (int64_t r = begin; r < end;) {
     const int64_t count = r + kGroup <= end ? kGroup : 1;
@@ -169,7 +161,7 @@ inline int64_t first_of_block(const Groups& groups, int64_t b, int64_t blocks) {
 }
 
 // Rows first to last of a table, zeros where nothing was taken. In tiles of some vectors, whose sums stay in registers.
-template <class In, class T>
+template <class T>
 void sums_of_groups(const Groups& groups, int64_t first, int64_t last, const void* rows, void* table, int64_t columns) {
   constexpr int64_t L = kLanes<T>, kTile = 8;
   for (int64_t t = first; t < last; ++t) {
@@ -178,7 +170,7 @@ void sums_of_groups(const Groups& groups, int64_t first, int64_t last, const voi
     auto add = [&](int64_t i, auto k, auto vectors) BENCHSUITE_INLINED {
       VecFor<T> sum[decltype(vectors)::value] = {};
       for (const int64_t* r = one; r < end; ++r)
-        for (int v = 0; v < vectors; ++v) sum[v] += get(as<In>(rows) + *r * columns + i + v * L, k);
+        for (int v = 0; v < vectors; ++v) sum[v] += get(as<T>(rows) + *r * columns + i + v * L, k);
       for (int v = 0; v < vectors; ++v) put(out, i + v * L, sum[v], k);
     };
     int64_t i = 0;
@@ -227,21 +219,20 @@ void norm_reduce(Type type, const void* partial, int64_t blocks, void* dw, void*
 }
 
 void embedding_norm_backward(const NormRows& x, const Groups& tokens, const void* dy, const void* weight,
-                             const void* mean, const void* rstd, void* dtable, void* dx, void* partial, int64_t blocks) {
+                             const void* mean, const void* rstd, void* dtable, void* partial, int64_t blocks) {
   with_type(x.type, [&](auto t) {
     typedef decltype(t) T;
     typedef typename Compute<T>::type S;
     const int64_t n = x.columns;
     parallel_for(blocks, kGrain * blocks / ((x.rows + tokens.count) * n + 1), [&](int64_t begin, int64_t end) {
       Scratch scratch((kGroup + 1) * Scratch::bytes<S>(n));
-      S *sum = scratch.take<S>(n), *space = scratch.take<S>(kGroup * n);
+      S *sum = scratch.take<S>(n), *rows = scratch.take<S>(kGroup * n);
       for (int64_t block = begin; block < end; ++block) {
         const int64_t first = first_of_block(tokens, block, blocks), last = first_of_block(tokens, block + 1, blocks);
         Table<T> table(dtable, tokens, n, first, sum);
-        auto rows_at = [&](int64_t r, int64_t) { return Result<S>(dx ? as<S>(dx) + r * n : space, 0); };
         backward_rows<T, S>(x, tokens.order, tokens.starts[first], tokens.starts[last], dy, weight, mean, rstd,
-                            as<S>(partial) + block * 2 * n, rows_at, [&](int64_t r, int64_t count) {
-                              const S* rows = rows_at(r, count).p;
+                            as<S>(partial) + block * 2 * n, [&](int64_t, int64_t) { return Result<S>(rows, 0); },
+                            [&](int64_t r, int64_t count) {
                               for (int64_t j = 0; j < count; ++j)
                                 table.add(x.ai[tokens.order[r + j]], r + j, rows + j * n);
                             });
@@ -251,15 +242,14 @@ void embedding_norm_backward(const NormRows& x, const Groups& tokens, const void
   });
 }
 
-void sum_groups(Type type, const Groups& groups, const void* rows, bool wide, void* table, int64_t columns) {
+void sum_groups(Type type, const Groups& groups, const void* rows, void* table, int64_t columns) {
   with_type(type, [&](auto t) {
     typedef decltype(t) T;
-    auto sums = wide ? sums_of_groups<typename Compute<T>::type, T> : sums_of_groups<T, T>;
     constexpr int64_t blocks = 64;
     parallel_for(blocks, kGrain * blocks / ((groups.starts[groups.count] + groups.count) * columns + 1),
                  [&](int64_t begin, int64_t end) {
-                   sums(groups, first_of_block(groups, begin, blocks), first_of_block(groups, end, blocks), rows, table,
-                        columns);
+                   sums_of_groups<T>(groups, first_of_block(groups, begin, blocks), first_of_block(groups, end, blocks),
+                                     rows, table, columns);
                  });
   });
 }

@@ -8,9 +8,8 @@ namespace cuda {
 namespace {
 
 // Packs that a thread keeps of a row. A backward kernel keeps as much again of dy, of the weight and of two sums, so it
-// has fewer threads, with more registers each: 8 elements of rows up to kNarrow columns, which then fit (no Rest), else 16
-// or, with a second table, 8.
-template <int N, bool Two> constexpr int kForward = N == 1 ? 4 : (Two ? 8 : 16) / N;
+// has fewer threads, with more registers each: 8 elements of rows up to kNarrow columns, which then fit (no Rest), else 16.
+template <int N> constexpr int kForward = N == 1 ? 4 : 16 / N;
 constexpr int kBackwardThreads = 512, kNarrow = 8 * kBackwardThreads;
 template <int N> constexpr int kForwardThreads = N > 1 ? kMaxThreads : 512;
 
@@ -23,24 +22,17 @@ __device__ __forceinline__ const T* start(const void* table, const int64_t* inde
   return as<T>(table) + at * stride;
 }
 
-// Bytes: reads rows * columns (twice with a second table) and the weights a block needs, writes rows * columns and 8 rows.
-template <class T, int N, bool Two>
+// Bytes: reads rows * columns (as much again of what is added) and the weights a block needs, writes rows * columns and
+// 8 rows.
+template <class T, int N, bool Adds>
 __global__ void __launch_bounds__(kForwardThreads<N>)
     norm_forward_kernel(NormRows x, const T* weight, const T* bias, float eps, T* y, float* mean, float* rstd) {
-  constexpr int P = kForward<N, Two>;
+  constexpr int P = kForward<N>;
   const int n = int(x.columns);
   for (int64_t r = blockIdx.x; r < x.rows; r += gridDim.x) {
     const T* a = start<T>(x.a, x.ai, x.a_stride, x.a_rows, r);
-    const T* b = Two ? start<T>(x.b, x.bi, x.b_stride, x.b_rows, r) : nullptr;
-    auto load = [&](int i, float(&v)[N]) {
-      read(a + i, N, v);
-      if (Two) {
-        float w[N];
-        read(b + i, N, w);
-#pragma unroll
-        for (int j = 0; j < N; ++j) v[j] += w[j];
-      }
-    };
+    const T* added = Adds ? start<T>(x.b, x.bi, x.b_stride, x.b_rows, r) : nullptr;
+    auto load = [&](int i, float(&v)[N]) { read(a + i, N, v); };
     Row<N, P> row;
     row.fill(n, load);
     float total = 0.f, square = 0.f;
@@ -55,11 +47,12 @@ __global__ void __launch_bounds__(kForwardThreads<N>)
     });
     const float s = rsqrtf(reduce<Sum>(square) / float(n) + eps);
     row.each(n, load, [&](int i, const float(&v)[N]) {
-      float w[N], b[N], out[N];
+      float w[N], b[N], c[N], out[N];
       read(weight + i, N, w);
       if (bias) read(bias + i, N, b);
+      if (Adds) read(added + i, N, c);
 #pragma unroll
-      for (int j = 0; j < N; ++j) out[j] = (v[j] - m) * s * w[j] + (bias ? b[j] : 0.f);
+      for (int j = 0; j < N; ++j) out[j] = (v[j] - m) * s * w[j] + (bias ? b[j] : 0.f) + (Adds ? c[j] : 0.f);
       write(y + r * x.columns + i, N, out);
     });
     if (threadIdx.x == 0) {
@@ -72,7 +65,7 @@ __global__ void __launch_bounds__(kForwardThreads<N>)
 // Block k has the rows k * rows / blocks to (k + 1) * rows / blocks, whose sums for weight and bias it keeps in registers
 // and leaves in partial (blocks, 2, columns); always the same order of additions.
 // Bytes: reads 2 * rows * columns and 8 rows, writes rows * columns (float32 if Out is) and the partial sums.
-template <class T, class Out, int N, int P, bool Rest, bool Two>
+template <class T, class Out, int N, int P, bool Rest>
 __global__ void __launch_bounds__(kBackwardThreads)
     norm_backward_kernel(NormRows x, const T* dy, const T* weight, const float* mean, const float* rstd, Out* dx,
                          float* partial) {
@@ -95,15 +88,8 @@ __global__ void __launch_bounds__(kBackwardThreads)
   for (int64_t r = first; r < last; ++r) {
     const float m = mean[r], s = rstd[r];
     const T* a = start<T>(x.a, x.ai, x.a_stride, x.a_rows, r);
-    const T* b = Two ? start<T>(x.b, x.bi, x.b_stride, x.b_rows, r) : nullptr;
     auto load = [&](int i, float(&h)[N]) {  // the normalised values
       read(a + i, N, h);
-      if (Two) {
-        float c[N];
-        read(b + i, N, c);
-#pragma unroll
-        for (int j = 0; j < N; ++j) h[j] += c[j];
-      }
 #pragma unroll
       for (int j = 0; j < N; ++j) h[j] = (h[j] - m) * s;
     };
@@ -192,13 +178,13 @@ struct Forward {
   double eps;
   void *y, *mean, *rstd, *stream;
 
-  template <class T, int N, bool Two> void launch() const {
-    unsigned threads = row_threads(x.columns, N, kForward<N, Two>, kForwardThreads<N>);
-    norm_forward_kernel<T, N, Two><<<row_blocks(x.rows), threads, 0, cudaStream_t(stream)>>>(
+  template <class T, int N, bool Adds> void launch() const {
+    unsigned threads = row_threads(x.columns, N, kForward<N>, kForwardThreads<N>);
+    norm_forward_kernel<T, N, Adds><<<row_blocks(x.rows), threads, 0, cudaStream_t(stream)>>>(
         x, as<T>(weight), as<T>(bias), float(eps), as<T>(y), as<float>(mean), as<float>(rstd));
     check_launch();
   }
-  template <class T, int N> void of_tables() const { x.b ? launch<T, N, true>() : launch<T, N, false>(); }
+  template <class T, int N> void adding() const { x.b ? launch<T, N, true>() : launch<T, N, false>(); }
 };
 
 struct Backward {
@@ -207,20 +193,20 @@ struct Backward {
   void *dx, *partial, *stream;
   int64_t blocks;
 
-  template <class T, class Out, int N, int P, bool Rest, bool Two> void launch() const {
+  template <class T, class Out, int N, int P, bool Rest> void launch() const {
     unsigned threads = row_threads(x.columns, N, P, kBackwardThreads);
-    norm_backward_kernel<T, Out, N, P, Rest, Two><<<unsigned(blocks), threads, 0, cudaStream_t(stream)>>>(
+    norm_backward_kernel<T, Out, N, P, Rest><<<unsigned(blocks), threads, 0, cudaStream_t(stream)>>>(
         x, as<T>(dy), as<T>(weight), as<float>(mean), as<float>(rstd), as<Out>(dx), as<float>(partial));
     check_launch();
   }
-  template <class T, class Out, bool Two> void of_columns() const {
-    constexpr int N = kLanes<Out>, most = Two ? 8 : 16;  // packs that fill 16 bytes of what is written
+  template <class T, class Out> void of_columns() const {
+    constexpr int N = kLanes<Out>;  // packs that fill 16 bytes of what is written
     if (!(whole_packs<N>(x) && aligned(weight) && aligned(dy) && aligned(dx) && aligned(partial)))
-      launch<T, Out, 1, 2, true, Two>();
+      launch<T, Out, 1, 2, true>();
     else if (x.columns <= kNarrow)
-      launch<T, Out, N, 8 / N, false, Two>();
+      launch<T, Out, N, 8 / N, false>();
     else
-      launch<T, Out, N, most / N, true, Two>();
+      launch<T, Out, N, 16 / N, true>();
   }
 };
 
@@ -232,19 +218,17 @@ void norm_forward(const NormRows& x, const void* weight, const void* bias, doubl
     typedef decltype(t) T;
     const Forward forward{x, weight, bias, eps, y, mean, rstd, stream};
     bool wide = whole_packs<kLanes<T>>(x) && aligned(weight) && aligned(bias) && aligned(y);
-    wide ? forward.template of_tables<T, kLanes<T>>() : forward.template of_tables<T, 1>();
+    wide ? forward.template adding<T, kLanes<T>>() : forward.template adding<T, 1>();
   });
 }
 
-// A second table, and gradients in float32 (wide), belong to the embedding.
+// Gradients in float32 (wide) belong to the embedding.
 void norm_backward(const NormRows& x, const void* dy, const void* weight, const void* mean, const void* rstd, void* dx,
                    bool wide, void* partial, int64_t blocks, void* stream) {
   with_type(x.type, [&](auto t) {
     typedef decltype(t) T;
     const Backward backward{x, dy, weight, mean, rstd, dx, partial, stream, blocks};
-    if (x.b) backward.template of_columns<T, float, true>();
-    else if (wide) backward.template of_columns<T, float, false>();
-    else backward.template of_columns<T, T, false>();
+    wide ? backward.template of_columns<T, float>() : backward.template of_columns<T, T>();
   });
 }
 

@@ -1,5 +1,5 @@
-// layer_norm: x (..., C) with rows of any stride. embedding_layer_norm: the rows of one or two tables, normalised.
-// embedding: the rows of a table as they are, for its gradient.
+// layer_norm: x (..., C) with rows of any stride. embedding_layer_norm: the rows of a table, normalised, and those of a
+// second table added to them. embedding: the rows of a table as they are, for its gradient.
 #include <algorithm>
 
 #include "../cuda/norm.h"
@@ -181,10 +181,9 @@ std::tuple<Tensor, Tensor, Tensor> embedding_layer_norm(const Tensor& tokens, co
   return {y, mean, rstd};
 }
 
-NormRows checked_rows(const Tensor& grad, const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
-                      const MaybeTensor& position_table, const Tensor& weight, const Tensor& mean, const Tensor& rstd,
-                      const char* op) {
-  NormRows rows = embedded_rows(tokens, table, positions, position_table, op);
+NormRows checked_rows(const Tensor& grad, const Tensor& tokens, const Tensor& table, const Tensor& weight,
+                      const Tensor& mean, const Tensor& rstd, const char* op) {
+  NormRows rows = embedded_rows(tokens, table, std::nullopt, std::nullopt, op);
   check_affine(table, weight, std::nullopt, rows.columns, op);
   require_alike(table, grad, op);
   require(grad.numel() == rows.rows * rows.columns, op, ": grad has shape ", shape(grad));
@@ -193,53 +192,44 @@ NormRows checked_rows(const Tensor& grad, const Tensor& tokens, const Tensor& ta
 }
 
 // The gradient of the embedded rows (N, C), in the type of the arithmetic, and those of weight and bias.
-std::tuple<Tensor, Tensor, Tensor> embedding_layer_norm_rows_backward(
-    const Tensor& grad, const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
-    const MaybeTensor& position_table, const Tensor& weight, const Tensor& mean, const Tensor& rstd) {
-  NormRows rows = checked_rows(grad, tokens, table, positions, position_table, weight, mean, rstd,
-                               "embedding_layer_norm_rows_backward");
+std::tuple<Tensor, Tensor, Tensor> embedding_layer_norm_rows_backward(const Tensor& grad, const Tensor& tokens,
+                                                                      const Tensor& table, const Tensor& weight,
+                                                                      const Tensor& mean, const Tensor& rstd) {
+  NormRows rows = checked_rows(grad, tokens, table, weight, mean, rstd, "embedding_layer_norm_rows_backward");
   Tensor g = contiguous(grad), dx = empty({rows.rows, rows.columns}, table, arithmetic(table));
   auto [dw, db] = backward(table, rows, g, weight, mean, rstd, dx, true);
   return {dx, dw, db};
 }
 
-// Entries 0 to n by index[i], or by index[through[i]]; a counting sort.
+// Entries 0 to n by index[i]; a counting sort.
 struct Grouped {
   std::vector<int64_t> order, starts;
-  Grouped(const int64_t* index, const int64_t* through, int64_t n, int64_t count) : order(n), starts(count + 2) {
-    auto at = [&](int64_t i) { return index[through ? through[i] : i]; };
-    for (int64_t i = 0; i < n; ++i) ++starts[at(i) + 2];
+  Grouped(const int64_t* index, int64_t n, int64_t count) : order(n), starts(count + 2) {
+    for (int64_t i = 0; i < n; ++i) ++starts[index[i] + 2];
     for (int64_t t = 2; t <= count; ++t) starts[t] += starts[t - 1];
-    for (int64_t i = 0; i < n; ++i) order[starts[at(i) + 1]++] = i;  // starts[t + 1] moves from where t begins to its end
+    for (int64_t i = 0; i < n; ++i) order[starts[index[i] + 1]++] = i;  // starts[t + 1] moves from where t begins to its end
   }
   Groups groups() const { return {order.data(), starts.data(), int64_t(starts.size()) - 2}; }
 };
 
-// The gradients of the table, of the position table (of nothing, where there is none), of weight and bias. In this form
-// the rows' gradients are added up while they are in the cache, and written only where positions need them too.
-std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_layer_norm_backward(
-    const Tensor& grad, const Tensor& tokens, const Tensor& table, const MaybeTensor& positions,
-    const MaybeTensor& position_table, const Tensor& weight, const Tensor& mean, const Tensor& rstd) {
+// The gradients of the table, of weight and bias: the rows' gradients are added up while they are in the cache. That of
+// the position table is embedding_backward's of the same grad.
+std::tuple<Tensor, Tensor, Tensor> embedding_layer_norm_backward(const Tensor& grad, const Tensor& tokens,
+                                                                 const Tensor& table, const Tensor& weight,
+                                                                 const Tensor& mean, const Tensor& rstd) {
   const char* op = "embedding_layer_norm_backward";
-  NormRows rows = checked_rows(grad, tokens, table, positions, position_table, weight, mean, rstd, op);
+  NormRows rows = checked_rows(grad, tokens, table, weight, mean, rstd, op);
   require(table.is_cpu(), op, ": works on the CPU only");
-  int64_t n = rows.columns, count = positions ? position_table->size(0) : 0;
-  if (rows.rows * n == 0)
-    return {zeros({table.size(0), n}, table), zeros({count, n}, table), zeros({n}, weight), zeros({n}, weight)};
-  Tensor g = contiguous(grad), dtable = new_like(table), dpositions = empty({count, n}, table);
-  Tensor dx = empty({positions ? rows.rows : 0, n}, mean);
+  int64_t n = rows.columns;
+  if (rows.rows * n == 0) return {zeros({table.size(0), n}, table), zeros({n}, weight), zeros({n}, weight)};
+  Tensor g = contiguous(grad), dtable = new_like(table);
   AffineGradients sums(rows, weight, mean);
-  Grouped by_token(rows.ai, nullptr, rows.rows, table.size(0));
+  Grouped by_token(rows.ai, rows.rows, table.size(0));
   BENCHSUITE_CPU(embedding_norm_backward)(rows, by_token.groups(), g.const_data_ptr(), weight.const_data_ptr(),
                                           mean.const_data_ptr(), rstd.const_data_ptr(), dtable.mutable_data_ptr(),
-                                          positions ? dx.mutable_data_ptr() : nullptr, sums.partial.mutable_data_ptr(),
-                                          sums.blocks);
+                                          sums.partial.mutable_data_ptr(), sums.blocks);
   sums.reduce_on_cpu(rows.type);
-  if (positions) {
-    Grouped by_position(rows.bi, by_token.order.data(), rows.rows, count);
-    BENCHSUITE_CPU(sum_groups)(rows.type, by_position.groups(), dx.const_data_ptr(), true, dpositions.mutable_data_ptr(), n);
-  }
-  return {dtable, dpositions, sums.dw, sums.db};
+  return {dtable, sums.dw, sums.db};
 }
 
 Tensor embedding(const Tensor& tokens, const Tensor& table) {
@@ -263,9 +253,9 @@ Tensor embedding_backward(const Tensor& grad, const Tensor& tokens, int64_t coun
   Tensor g = contiguous(grad), dtable = empty({count, columns}, grad);
   const int64_t* index = indices(tokens, dtable, op, "tokens");
   if (count * columns) {
-    Grouped by_token(index, nullptr, tokens.numel(), count);
-    BENCHSUITE_CPU(sum_groups)(type_of(grad, op), by_token.groups(), g.const_data_ptr(), false,
-                               dtable.mutable_data_ptr(), columns);
+    Grouped by_token(index, tokens.numel(), count);
+    BENCHSUITE_CPU(sum_groups)(type_of(grad, op), by_token.groups(), g.const_data_ptr(), dtable.mutable_data_ptr(),
+                               columns);
   }
   return dtable;
 }
@@ -279,10 +269,10 @@ STABLE_TORCH_LIBRARY_FRAGMENT(benchsuite, m) {
   m.def("layer_norm_backward(Tensor grad, Tensor x, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor, Tensor)");
   m.def("embedding_layer_norm(Tensor tokens, Tensor table, Tensor? positions, Tensor? position_table, Tensor weight, "
         "Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)");
-  m.def("embedding_layer_norm_rows_backward(Tensor grad, Tensor tokens, Tensor table, Tensor? positions, "
-        "Tensor? position_table, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor, Tensor)");
-  m.def("embedding_layer_norm_backward(Tensor grad, Tensor tokens, Tensor table, Tensor? positions, "
-        "Tensor? position_table, Tensor weight, Tensor mean, Tensor rstd) -> (Tensor, Tensor, Tensor, Tensor)");
+  m.def("embedding_layer_norm_rows_backward(Tensor grad, Tensor tokens, Tensor table, Tensor weight, Tensor mean, "
+        "Tensor rstd) -> (Tensor, Tensor, Tensor)");
+  m.def("embedding_layer_norm_backward(Tensor grad, Tensor tokens, Tensor table, Tensor weight, Tensor mean, "
+        "Tensor rstd) -> (Tensor, Tensor, Tensor)");
   m.def("embedding(Tensor tokens, Tensor table) -> Tensor");
   m.def("embedding_backward(Tensor grad, Tensor tokens, int count) -> Tensor");
 }
