@@ -118,7 +118,7 @@ class Case:
 class Comparison:
     """`case` against `base_case`. `about` holds the other fields of the manifest's row, in its words."""
 
-    kind: str  # speed, implementation, quality, stability or control
+    kind: str  # speed, implementation, quality, stability, control, or curve: the baseline at another budget
     case: str
     base_case: str
     about: dict[str, Any]

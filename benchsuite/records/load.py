@@ -36,6 +36,7 @@ class TaskScore(_File):
     random_acc: float | None = None
     family: str | None = None
     outcomes: str = Field(pattern="^[01]+$")
+    questions: list[str] | None = None  # of each document: those that ask the same are one observation
 
 
 class Stability(_File):

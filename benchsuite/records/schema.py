@@ -58,7 +58,7 @@ class Case(_Part):
 class Comparison(_Part):
     """A comparison of a manifest: `case` against `base_case`, and in whose words."""
 
-    kind: Literal["speed", "implementation", "quality", "stability", "control"]
+    kind: Literal["speed", "implementation", "quality", "stability", "control", "curve"]
     case: str
     base_case: str
     component: str = ""
