@@ -53,6 +53,8 @@ class Placed:
         if comparison.component == "languages" and not comparison.tasks:
             return "held-out text is in the baseline's languages alone"
         results = self.models.results
+        if any(not result.train.tokens for result in results.values()):
+            return "a training does not say how many tokens it took"
         by_tokens = {self._tokens(case): case for case in points if self.models.seeds(case)}
         models = [comparison.case, *(by_tokens[tokens] for tokens in sorted(by_tokens))]
         seeds = sorted(set.intersection(*(set(self.models.seeds(case)) for case in models)))
@@ -75,8 +77,10 @@ class Placed:
         return equal_tokens(sides[comparison.case], curve, layout_in_tokens(curve, scores))
 
     def _tokens(self, case: str) -> float:
-        """Of a case's training, nominally the same at every seed."""
-        return float(next(result.train.tokens or 1 for (c, _), result in self.models.results.items() if c == case))
+        """What a case was trained on, the same at every seed."""
+        found = self.models.results[case, self.models.seeds(case)[0]].train.tokens
+        assert found is not None
+        return float(found)
 
 
 def time(tokens: Fields | None, speed: Fields) -> Fields:

@@ -348,8 +348,20 @@ def noise_sentence(document: Fields) -> str:
         span += f" to {format.points_size(sizes[-1])}"
     return (
         f"This run finds a true difference of {span} points of accuracy four times in five; smaller ones it mostly "
-        "leaves unresolved."
+        f"leaves unresolved.{_tokens_sentence(document)}"
     )
+
+
+def _tokens_sentence(document: Fields) -> str:
+    """How well token ratios are known: half of the interval's width in logarithms, from the best to the worst."""
+    found = [row["quality"]["tokens"] for row in document["rows"] if row["quality"]["tokens"]]
+    known = [t for t in found if t["ratio"] is not None and not (t["low_open"] or t["high_open"])]
+    if not known:
+        return ""
+    halves = sorted((t["high"] / t["low"]) ** 0.5 - 1 for t in known)
+    least, most = format.percent(halves[0], 0), format.percent(halves[-1], 0)
+    span = least if least == most else f"{least} to {most}"
+    return f" It knows the tokens for equal quality to within {span}."
 
 
 def _quality_note(quality: Fields) -> str:

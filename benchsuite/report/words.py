@@ -55,6 +55,7 @@ CONTROLS = {
     "quarter_tokens": "A quarter of the tokens",
     "half_tokens": "Half of the tokens",
 }
+PLURALS = ("positions", "languages")
 SCOPES = {"step": "training step", "layer": "layer", "evaluate": "evaluation"}
 # What a row says about speed is the more telling the closer it is to training a model; the first match is the headline.
 _SCOPES_BY_WEIGHT = ("step", "layer", "evaluate")
@@ -169,7 +170,7 @@ def sentence(row: Fields) -> str:
     """
     name = subject(row["component"], row["variant"])
     if row["quality"]["tokens"] and row["quality"]["tokens"]["ratio"] is not None:
-        return f"{name} {_tokens_clause(row)}."
+        return f"{name} {_tokens_clause(row, many=name.split()[-1] in PLURALS)}."
     parts = [part for part in (_speed_clause(row), _quality_clause(row["quality"], row.get("matching") or "")) if part]
     if not parts:
         return f"{name}: not measured."
@@ -178,15 +179,16 @@ def sentence(row: Fields) -> str:
     return f"{name} {' and '.join(parts)}."
 
 
-def _tokens_clause(row: Fields) -> str:
+def _tokens_clause(row: Fields, many: bool) -> str:
     quality, speed, time = row["quality"], row["speed"], row["time"]
     tokens = quality["tokens"]
-    told = f"needs {format.bounded(tokens)} of the tokens for equal quality here"
+    told = f"{'need' if many else 'needs'} {format.bounded(tokens)} of the tokens for equal quality here"
     if tokens["verdict"] == "unresolved":
         told += " (unresolved)"
     if time["ratio"] is not None:
         cost = format.ratio(1 / speed["ratio"], 1 / speed["high"], 1 / speed["low"])
-        told += f", its step costs {cost} of the time, so it is there in {format.bounded(time)} of the time"
+        there = f"{'they are' if many else 'it is'} there in {format.bounded(time)}"
+        told += f", {'their' if many else 'its'} step costs {cost} of the time, so {there} of the time"
     if quality["delta"] is not None:
         points = format.points(quality["delta"], quality["low"], quality["high"])
         told += f"; zero-shot {points} points at equal tokens"

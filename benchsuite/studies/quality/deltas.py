@@ -29,14 +29,14 @@ class World:
     spreads: tuple[float, ...] = EQUAL
     law: Literal["normal", "t3", "bimodal"] = "normal"
     felt: float = 0.0
-    documents: tuple[int, ...] = (300,) * 15
+    documents: tuple[int, ...] = (300,) * 5
     questions: int | None = None
     seeds: int = 3
 
 
-def covered(world: World, rng: np.random.Generator, *, pooled: bool = False) -> list[bool]:
-    """Return for each variant of one draw whether its interval holds the true delta, which is 0. With `pooled` the
-    interval is that of one variance for all models, as a yardstick."""
+def covered(world: World, rng: np.random.Generator) -> np.ndarray:
+    """Return for each variant of one draw whether its interval holds the true delta, which is 0: (2, variants), first
+    for our interval, then for that of one variance for all models, as a yardstick."""
     models, seeds = len(world.spreads), world.seeds
     shifts = np.array(world.spreads)[:, None] * _drawn(world.law, (models, seeds), rng)
     shifts += np.array(FEELING)[:, None] * rng.normal(0, world.felt, seeds)
@@ -44,14 +44,14 @@ def covered(world: World, rng: np.random.Generator, *, pooled: bool = False) -> 
     tasks = [_answers(0.5 + shifts / 100, count, world.questions or count, rng) for count in world.documents]
     means = np.mean([task.mean(axis=2) for task in tasks], axis=0)
     layout = fit({(str(m), s): float(y) for (m, s), y in np.ndenumerate(means)})
-    if pooled and layout is not None:
-        layout = _Pooled(residual_variance=layout.residual_variance, degrees_of_freedom=layout.degrees_of_freedom)
-    hits = []
+    assert layout is not None
+    pooled = _Pooled(residual_variance=layout.residual_variance, degrees_of_freedom=layout.degrees_of_freedom)
+    hits = np.zeros((2, models - 1), dtype=bool)
     for model in range(1, models):
-        delta = compare_quality([task[model] - task[0] for task in tasks], layout, step=1).delta
-        assert delta.low is not None
-        assert delta.high is not None
-        hits.append(delta.low <= 0 <= delta.high)
+        differences = [task[model] - task[0] for task in tasks]
+        for row, spread in enumerate((layout, pooled)):
+            delta = compare_quality(differences, spread, step=1).delta
+            hits[row, model - 1] = delta.low is not None and delta.high is not None and delta.low <= 0 <= delta.high
     return hits
 
 
@@ -75,7 +75,7 @@ def _answers(chance: np.ndarray, documents: int, questions: int, rng: np.random.
     """Shares of right answers, (models, seeds, questions), of the documents that ask a question. Each model finds a
     question hard in its own way, and documents that ask the same are answered alike but for a tenth."""
     difficulty = rng.uniform(-0.2, 0.2, questions) + rng.uniform(-0.2, 0.2, (len(chance), 1, questions))
-    right = rng.random((*chance.shape, questions)) < np.clip(chance[..., None] + difficulty, 0, 1)
+    right = rng.random((*chance.shape, questions), dtype=np.float32) < chance[..., None] + difficulty
     if documents == questions:
         return right.astype(float)
     flipped = rng.binomial(documents // questions, 0.1, right.shape) / (documents // questions)
