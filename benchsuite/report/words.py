@@ -189,6 +189,8 @@ def _tokens_clause(row: Fields, many: bool) -> str:
         cost = format.ratio(1 / speed["ratio"], 1 / speed["high"], 1 / speed["low"])
         there = f"{'they are' if many else 'it is'} there in {format.bounded(time)}"
         told += f", {'their' if many else 'its'} step costs {cost} of the time, so {there} of the time"
+    elif clause := _speed_clause(row):
+        told += f", and {clause}"
     if quality["delta"] is not None:
         points = format.points(quality["delta"], quality["low"], quality["high"])
         told += f"; zero-shot {points} points at equal tokens"

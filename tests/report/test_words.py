@@ -56,6 +56,13 @@ LESS |= {"low_open": False, "high_open": False}
             "+1.0 [-4.0, +5.0] points at equal tokens (unresolved).",
         ),
         (
+            {"verdict": "incomparable", "reason": "every round was disturbed"},
+            {},
+            {},
+            "Rotary positions need 0.62x [0.55, 0.70] of the tokens for equal quality here, and could not be compared in "
+            "training speed (every round was disturbed).",
+        ),
+        (
             {},
             {"ratio": 0.25, "low": 0.25, "high": 0.31, "bound": "<", "low_open": True},
             {},

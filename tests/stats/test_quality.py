@@ -57,7 +57,7 @@ def test_coverage_is_95_percent_for_new_seeds_and_new_documents(seeds, training_
 
 def test_coverage_does_not_suffer_from_missing_cells():
     share = covered(90, 7, missing={(0, 2), (3, 0), (5, 1)}, seeds=3, training_sd=0.01, by_document=0.1)
-    assert 0.925 <= share <= 0.98
+    assert share >= 0.93
 
 
 def test_coverage_is_at_least_95_percent_where_seeds_shift_nothing_but_answers():
