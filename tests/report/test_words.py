@@ -59,8 +59,8 @@ LESS |= {"low_open": False, "high_open": False}
             {"verdict": "incomparable", "reason": "every round was disturbed"},
             {},
             {},
-            "Rotary positions need 0.62x [0.55, 0.70] of the tokens for equal quality here, and could not be compared in "
-            "training speed (every round was disturbed).",
+            "Rotary positions need 0.62x [0.55, 0.70] of the tokens for equal quality here, and could not be compared "
+            "in training speed (every round was disturbed).",
         ),
         (
             {},
