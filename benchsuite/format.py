@@ -15,6 +15,8 @@ Unknown is `None` and reads "not measured"; it is never shown as 0.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 UNKNOWN = "not measured"
 
@@ -69,6 +71,21 @@ def ratio(value: float | None, low: float | None = None, high: float | None = No
         return UNKNOWN
     interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
     return f"{value:.2f}x{interval}"
+
+
+def bounded(found: Mapping[str, Any] | None) -> str:
+    """A ratio with `low`, `high` and what of it is only a bound, as reports hold it.
+
+    >>> bounded({"ratio": 0.62, "low": 0.55, "high": 0.7, "bound": "", "low_open": False, "high_open": False})
+    '0.62x [0.55, 0.70]'
+    >>> bounded({"ratio": 0.25, "low": 0.25, "high": 0.31, "bound": "<", "low_open": True, "high_open": False})
+    '<0.25x [<0.25, 0.31]'
+    """
+    if found is None or found["ratio"] is None:
+        return UNKNOWN
+    low = f"{'<' if found['low_open'] else ''}{found['low']:.2f}"
+    high = f"{'>' if found['high_open'] else ''}{found['high']:.2f}"
+    return f"{found['bound']}{found['ratio']:.2f}x [{low}, {high}]"
 
 
 def points(value: float | None, low: float | None = None, high: float | None = None) -> str:

@@ -135,7 +135,11 @@ def _filtered(builder: Builder, only: tuple[str, ...]) -> tuple[tuple[Case, ...]
     for pattern in only:
         if not any(_matches(label, (pattern,)) for label in labels.values()):
             raise UserError(f"--only {pattern}: no case has such a label", hint=_near(pattern, list(labels.values())))
-    comparisons = tuple(comparison for comparison in builder.comparisons if comparison.case in chosen)
+    kept = [comparison for comparison in builder.comparisons if comparison.case in chosen]
+    bases = {comparison.base_case for comparison in kept if comparison.kind in ("quality", "control")}
+    curve = [c for c in builder.comparisons if c.kind == "curve" and c.base_case in bases]
+    comparisons = tuple(c for c in builder.comparisons if c in kept or c in curve)
+    chosen |= {comparison.case for comparison in curve}
     needed = chosen | {comparison.base_case for comparison in comparisons}
     left = [comparison.name for comparison in builder.comparisons if comparison.kind == "control"]
     left = [name for name in left if name not in {c.name for c in comparisons}]

@@ -1,4 +1,5 @@
-"""The quality part of a suite as cases: the baseline, one change at a time, recipes, stability, controls."""
+"""The quality part of a suite as cases: the baseline, one change at a time, recipes, stability, the baseline's learning
+curve, controls."""
 
 from __future__ import annotations
 
@@ -61,11 +62,23 @@ def add(builder: Builder, quality: Quality, setting: Setting) -> None:
         builder.compare("quality", recipes[name], against, about | {"source": "trained here"})
     if quality.stability is not None:
         _add_stability(builder, quality, quality.stability, setting)
+    for multiple in quality.curve:
+        point = _quality_case(builder, quality, f"baseline/tokens-{multiple}/quality", _at(setting, multiple), base)
+        if point is not base:
+            builder.compare("curve", point, base, {"variant": multiple})
     for control in quality.controls:
         case = _quality_case(builder, quality, f"control/{control.name}", setting.changed(control.set), base)
         about = {"name": control.name, "expected": control.expect, "description": control.description}
         about |= {"tasks": _home_tasks(builder)} if LANGUAGES in quality.variants else {}
         builder.compare("control", case, base, about)
+
+
+def _at(setting: Setting, multiple: str) -> Setting:
+    """The setting at another budget; the lengths of ramp and decay that it states are those of the whole."""
+    tokens = max(1, round(float(multiple[:-1]) * setting.train.tokens))
+    if tokens == setting.train.tokens:
+        return setting
+    return replace(setting, train=replace(setting.train, tokens=tokens, decay_tokens=0, ramp_tokens=0))
 
 
 def _add_languages(builder: Builder, quality: Quality, setting: Setting, base: Case, variant: str) -> None:
@@ -158,7 +171,8 @@ def _quality_case(
         unsupported = "a fake device trains no model"
     for stage in recipe.stages if recipe else ():
         unsupported = unsupported or spec.unsupported(stage.architecture, setting.baseline.position)
-    train_bytes = quality.train_bytes or _round_up(BYTES_PER_TOKEN * quality.train.tokens, 100_000)
+    longest = quality.train.tokens * max([1.0, *(float(multiple[:-1]) for multiple in quality.curve)])
+    train_bytes = quality.train_bytes or _round_up(BYTES_PER_TOKEN * round(longest), 100_000)
     source = quality.tasks.source
     if source == "auto":
         source = corpora.has_tasks(ours) or "derived"

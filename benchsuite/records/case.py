@@ -111,7 +111,7 @@ def _one_of(names: Collection[str]) -> Callable[[str], str]:
 
 
 KindName = Annotated[str, AfterValidator(_one_of(KINDS)), WithJsonSchema({"enum": list(KINDS)})]
-ComparisonKind = Literal["speed", "implementation", "quality", "stability", "control"]
+ComparisonKind = Literal["speed", "implementation", "quality", "stability", "control", "curve", "twin"]
 Status = Annotated[str, AfterValidator(_one_of(STATUSES)), WithJsonSchema({"enum": list(STATUSES)})]
 
 

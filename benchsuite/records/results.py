@@ -177,6 +177,7 @@ class TaskScore(_Part):
     random_acc: float | None = Field(default=None, description="the accuracy of guessing")
     family: str | None = None
     outcomes: str = Field(pattern="^[01]+$", description="for each document, in order: 1 right, 0 wrong")
+    questions: list[str] | None = Field(default=None, description="of each document; those that ask the same are one")
 
 
 class QualityResult(_Part):

@@ -254,7 +254,8 @@ def _panels(document: Fields) -> dict[str, dict[str, tuple[str, list[np.ndarray]
 
 def _drawn(document: Fields) -> list[Fields]:
     """The models whose curves can be compared: the losses of other objectives are other quantities."""
-    return [m for m in document["training"] if len(m["curve"]) > 1 and m["component"] not in words.RECIPES]
+    others = [m for m in document["training"] if m["role"] != "curve" and m["component"] not in words.RECIPES]
+    return [m for m in others if len(m["curve"]) > 1]
 
 
 def _mean_curve(seeds: list[np.ndarray]) -> np.ndarray:

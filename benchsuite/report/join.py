@@ -22,7 +22,7 @@ from benchsuite import format
 from benchsuite.errors import UserError
 from benchsuite.records.case import Comparison, Record
 from benchsuite.records.load import Run, load
-from benchsuite.report import effort, quality, speed, trained
+from benchsuite.report import effort, quality, speed, tokens, trained
 from benchsuite.report.words import findings
 from benchsuite.suite.corpora import displayed
 from benchsuite.text import plain
@@ -33,6 +33,9 @@ SCHEMA_VERSION = 1
 UNITS = {
     "speed.ratio": "variant over baseline in tokens/s; below 1 is slower",
     "memory.ratio": "variant over baseline in peak bytes; below 1 is less",
+    "quality.tokens.ratio": "tokens that the variant needs over those that the baseline needs for equal bits per byte "
+    "of held-out text; below 1 it needs less",
+    "time.ratio": "time to quality: token ratio over speed ratio; below 1 the variant is there sooner",
     "quality.delta": "difference of accuracies, variant minus baseline, as a fraction: 0.01 is one point",
     "quality.bits_per_byte.delta": "bits per byte, variant minus baseline; below 0 is better",
 }
@@ -61,10 +64,11 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
     for run in runs:
         models = quality.models_of(run)
         judge = quality.QualityRows(models)
-        rows += _rows(run, judge)
+        placed = tokens.Placed(models)
+        rows += _rows(run, judge, placed)
         implementations += [_implementation(run, c) for c in run.manifest.comparisons if c.kind == "implementation"]
         measurements += speed.measurements(run)
-        controls += [_control(run, c, judge) for c in run.manifest.comparisons if c.kind == "control"]
+        controls += [_control(run, c, judge, placed) for c in run.manifest.comparisons if c.kind == "control"]
         tasks += [{"run": run.name} | task for task in quality.task_list(models)]
         training += _training(run, models)
         far += trained.beyond(run)
@@ -117,34 +121,44 @@ def _named_apart(runs: list[Run]) -> list[Run]:
     return runs
 
 
-def _rows(run: Run, judge: quality.QualityRows) -> list[Fields]:
+def _rows(run: Run, judge: quality.QualityRows, placed: tokens.Placed) -> list[Fields]:
     """Rows in the manifest's order: of components, then of variants, then of speed cases."""
     comparisons = [c for c in run.manifest.comparisons if c.kind in ("speed", "quality")]
     of_quality = {_subject(c): c for c in comparisons if c.kind == "quality"}
-    judged = {subject: judge.compare(c) for subject, c in of_quality.items()}
+    family = quality.as_one_family([judge.compare(c) for c in of_quality.values()])
+    judged = {
+        subject: fields | {"tokens": placed.ratio(c, fields["bits_per_byte"]["p_holm"])}
+        for (subject, c), fields in zip(of_quality.items(), family, strict=True)
+    }
     with_speed = {_subject(c) for c in comparisons if c.kind == "speed"}
     components = list(dict.fromkeys(c.component for c in comparisons))
     subjects = list(dict.fromkeys(_subject(c) for c in comparisons))
-    rows = []
+    rows: list[Fields] = []
     for c in comparisons:
         if c.kind == "quality" and _subject(c) in with_speed:
             continue
         measured = speed.speed_and_memory(run, c) if c.kind == "speed" else speed.not_measured()
+        of_variant = judged.get(_subject(c)) or quality.empty()
+        in_training = measured[0] if c.scope == "step" else speed.not_measured()[0]
+        named = (
+            "component",
+            "variant",
+            "baseline",
+            "matching",
+            "implementation",
+            "scope",
+            "direction",
+            "dtype",
+            "shape",
+        )
         rows.append(
             {
                 "run": run.name,
-                "component": c.component,
-                "variant": c.variant,
-                "baseline": c.baseline,
-                "matching": c.matching,
-                "implementation": c.implementation,
-                "scope": c.scope,
-                "direction": c.direction,
-                "dtype": c.dtype,
-                "shape": c.shape,
+                **{name: getattr(c, name) for name in named},
                 "speed": measured[0],
                 "memory": measured[1],
-                "quality": judged.get(_subject(c)) or quality.empty(),
+                "quality": of_variant,
+                "time": tokens.time(of_variant["tokens"], in_training),
             }
         )
     place = {subject: (components.index(subject[0]), number) for number, subject in enumerate(subjects)}
@@ -163,23 +177,31 @@ def _subject(comparison: Comparison) -> tuple[str, str, str | None]:
     return comparison.component, comparison.variant, comparison.matching
 
 
-def _control(run: Run, comparison: Comparison, judge: quality.QualityRows) -> Fields:
-    """A control passes where the verdict is the one that must come; `passed` is None where it could not be judged."""
-    judged = judge.compare(comparison)
-    measured = judged["delta"] is not None
+def _control(run: Run, comparison: Comparison, judge: quality.QualityRows, placed: tokens.Placed) -> Fields:
+    """A control passes where the verdict is the one that must come, or where the interval of its place on the learning
+    curve holds the one that must; `passed` is None where it could not be judged."""
+    judged, multiple, expected = judge.compare(comparison), placed.multiple(comparison), comparison.expected
+    if expected.endswith("x"):
+        measured = multiple["ratio"] is not None
+        observed = format.bounded(multiple)
+        passed = measured and multiple["low"] <= float(expected[:-1]) <= multiple["high"]
+    else:
+        measured, observed = judged["delta"] is not None, judged["verdict"]
+        passed = observed == expected
     return {
         "run": run.name,
         "name": comparison.name,
         "description": comparison.description,
-        "expected": comparison.expected,
-        "observed": judged["verdict"] if measured else "not measured",
-        "passed": judged["verdict"] == comparison.expected if measured else None,
+        "expected": expected,
+        "observed": observed if measured else "not measured",
+        "passed": passed if measured else None,
+        "tokens": multiple,
         "delta": judged["delta"],
         "low": judged["low"],
         "high": judged["high"],
         "minimum_detectable": judged["minimum_detectable"],
         "seeds": judged["seeds"],
-        "reason": judged["reason"],
+        "reason": judged["reason"] or (multiple["reason"] if expected.endswith("x") else None),
     }
 
 
@@ -189,6 +211,9 @@ def _training(run: Run, models: quality.Models) -> list[Fields]:
     for c in run.manifest.comparisons:
         if c.kind == "control":
             roles.setdefault(c.case, ("control", "", c.name))
+    for c in run.manifest.comparisons:
+        if c.kind == "curve":
+            roles.setdefault(c.case, ("curve", "", f"baseline, {c.variant}"))
     for c in run.manifest.comparisons:
         if c.kind == "quality":
             roles[c.base_case] = ("baseline", "", "baseline")

@@ -16,10 +16,11 @@ from benchsuite.records.load import Run
 from benchsuite.records.results import QualityResult
 from benchsuite.report.speed import why_not
 from benchsuite.stats.intervals import holm, t_interval
-from benchsuite.stats.layout import Layout, disagreeing, fit
-from benchsuite.stats.quality import QualityComparison, compare_quality, mcnemar, ratio_differences
+from benchsuite.stats.layout import Layout, fit
+from benchsuite.stats.quality import QualityComparison, by_question, compare_quality, mcnemar, ratio_parts
 
 Fields = dict[str, Any]
+BITS = ("delta", "low", "high", "minimum_detectable", "p", "p_holm", "verdict", "value", "baseline")
 Cell = tuple[str, int]  # (case id, seed)
 
 
@@ -49,12 +50,12 @@ class Models:
 
 
 def models_of(run: Run) -> Models:
-    """Collects the quality records of a run. The pool: every model of a quality comparison, and every control that is
-    expected to be unresolved."""
+    """Collects the quality records of a run. The pool: every model of a quality comparison, and every control that must
+    come out as good as the baseline."""
     pool = {
         case
         for c in run.manifest.comparisons
-        if c.kind == "quality" or (c.kind == "control" and c.expected == "unresolved")
+        if c.kind == "quality" or (c.kind == "control" and c.expected in ("unresolved", "1x"))
         for case in (c.case, c.base_case)
     }
     results = {
@@ -73,26 +74,10 @@ def mean_acc(result: QualityResult, patterns: Sequence[str] = ()) -> float | Non
 
 
 def warnings_of(models: Models) -> list[str]:
-    """What a reader must know about the seeds: one seed only, or a model whose seeds scatter more than the others'."""
-    warnings = []
-    seeds = {seed for case, seed in models.results if case in models.pool}
-    if len(seeds) == 1:
-        warnings.append(
-            "One seed only: the intervals of quality cover new documents, not new seeds, so every delta is unresolved."
-        )
-    cells = {
-        cell: value
-        for cell, r in models.results.items()
-        if cell[0] in models.pool
-        if (value := mean_acc(r)) is not None
-    }
-    for case, times in disagreeing(cells):
-        label = models.run.cases[case].label
-        warnings.append(
-            f"The seeds of {label} scatter {times:.1f} times as much as those of the other models: its interval is too "
-            "narrow, and it widens everyone else's."
-        )
-    return warnings
+    """What a reader must know about the seeds: one seed only."""
+    if len({seed for case, seed in models.results if case in models.pool}) != 1:
+        return []
+    return ["One seed only: the intervals of quality cover new documents, not new seeds, so every delta is unresolved."]
 
 
 class QualityRows:
@@ -107,7 +92,7 @@ class QualityRows:
         self._of_task: dict[str, dict[Any, Layout | None]] = {}
         for task in sorted({name for result in models.results.values() for name in result.tasks}):
             self._of_task[task] = models.layout(partial(_acc, task=task), _asked)
-        self._bits = models.layout(_bits_per_byte, _text)
+        self._bits = models.layout(bits_per_byte, text)
 
     def compare(self, comparison: Comparison) -> Fields:
         """Variant minus baseline over the seeds that both have; accuracies and deltas are fractions, not points."""
@@ -169,16 +154,32 @@ class QualityRows:
         }
 
     def _bits_per_byte(self, pairs: Sequence[tuple[QualityResult, QualityResult]]) -> Fields:
-        fields: Fields = dict.fromkeys(("delta", "low", "high", "minimum_detectable", "verdict", "value", "baseline"))
-        texts = {_text(result) for pair in pairs for result in pair}
-        if len(texts) != 1 or None in texts or any(_bits_per_byte(r) is None for pair in pairs for r in pair):
+        fields: Fields = dict.fromkeys(BITS)
+        texts = {text(result) for pair in pairs for result in pair}
+        if len(texts) != 1 or None in texts or any(bits_per_byte(r) is None for pair in pairs for r in pair):
             return fields
-        bits = [[np.array(r.bits_per_byte.bits) for r in side if r.bits_per_byte] for side in zip(*pairs, strict=True)]
-        sizes = np.array(next(iter(texts)))
-        difference = ratio_differences(np.stack(bits[0]), np.stack(bits[1]), sizes)
-        compared = compare_quality([difference], self._bits.get(next(iter(texts))), better="lower")
-        value, baseline = (float(np.mean([b.sum() / sizes.sum() for b in side])) for side in bits)
-        return fields | _delta(compared) | {"verdict": compared.verdict, "value": value, "baseline": baseline}
+        variant, baseline = (bits_parts(side) for side in zip(*pairs, strict=True))
+        compared = compare_quality([variant - baseline], self._bits.get(next(iter(texts))), better="lower")
+        values = {"value": float(variant.mean()), "baseline": float(baseline.mean())}
+        return fields | _delta(compared) | {"verdict": compared.verdict} | values
+
+
+def as_one_family(judged: Sequence[Fields]) -> list[Fields]:
+    """The `quality` objects of a run's comparisons with verdicts that hold for all of them together: Holm's correction
+    over the table, apart for accuracy and for bits per byte. Intervals stay those of one comparison."""
+    adjusted = [dict(fields) for fields in judged]
+    for parts in (adjusted, [fields.setdefault("bits_per_byte", {}) for fields in adjusted]):
+        known = [part for part in parts if part.get("p") is not None]
+        for part, p in zip(known, holm([part["p"] for part in known]), strict=True):
+            part["p_holm"] = p
+            part["verdict"] = part["verdict"] if p < 0.05 else "unresolved"
+    return adjusted
+
+
+def bits_parts(side: Sequence[QualityResult]) -> np.ndarray:
+    """What each held-out document contributes to bits per byte, (seeds, documents)."""
+    measured = [result.bits_per_byte for result in side if result.bits_per_byte]
+    return ratio_parts(np.array([m.bits for m in measured]), np.array(measured[0].bytes))
 
 
 def empty(source: str | None = None) -> Fields:
@@ -194,9 +195,8 @@ def empty(source: str | None = None) -> Fields:
         "covers_seeds",
         "parameters",
     )
-    fields: Fields = dict.fromkeys((*keys, "baseline_parameters", "reason"))
-    bits = dict.fromkeys(("delta", "low", "high", "minimum_detectable", "verdict", "value", "baseline"))
-    return fields | {"source": source, "seeds": 0, "tasks": {}, "bits_per_byte": bits}
+    fields: Fields = dict.fromkeys((*keys, "baseline_parameters", "reason", "p", "p_holm", "tokens"))
+    return fields | {"source": source, "seeds": 0, "tasks": {}, "bits_per_byte": dict.fromkeys(BITS)}
 
 
 def task_list(models: Models) -> list[Fields]:
@@ -217,7 +217,8 @@ def task_list(models: Models) -> list[Fields]:
             scores = [r.tasks[name] for s in models.seeds(base) if name in (r := models.results[base, s]).tasks]
             if not scores or len({len(score.outcomes) for score in scores}) > 1 or not scores[0].outcomes:
                 continue
-            interval = t_interval(np.mean([_answers(score.outcomes) for score in scores], axis=0).tolist())
+            answers = np.stack([_answers(score.outcomes) for score in scores])
+            interval = t_interval(by_question(answers, scores[0].questions).mean(axis=0).tolist())
             above = None
             if task["random_acc"] is not None and interval.low is not None:
                 above = interval.low > task["random_acc"]
@@ -242,11 +243,13 @@ def _asked(result: QualityResult) -> tuple[tuple[str, int], ...]:
     return tuple(sorted((name, len(score.outcomes)) for name, score in result.tasks.items()))
 
 
-def _text(result: QualityResult) -> tuple[float, ...] | None:
+def text(result: QualityResult) -> tuple[float, ...] | None:
+    """The sizes of the held-out documents: what was read."""
     return tuple(result.bits_per_byte.bytes) if result.bits_per_byte and result.bits_per_byte.bytes else None
 
 
-def _bits_per_byte(result: QualityResult) -> float | None:
+def bits_per_byte(result: QualityResult) -> float | None:
+    """Of all held-out text; None where it was not measured."""
     measured = result.bits_per_byte
     if measured is None or not measured.bytes or len(measured.bits) != len(measured.bytes):
         return None
@@ -255,8 +258,11 @@ def _bits_per_byte(result: QualityResult) -> float | None:
 
 
 def _paired(pairs: Sequence[tuple[QualityResult, QualityResult]], task: str) -> np.ndarray:
-    """Differences of outcomes, (seeds, documents)."""
-    return np.stack([_answers(v.tasks[task].outcomes) - _answers(b.tasks[task].outcomes) for v, b in pairs])
+    """Differences of outcomes, (seeds, questions)."""
+    return by_question(
+        np.stack([_answers(v.tasks[task].outcomes) - _answers(b.tasks[task].outcomes) for v, b in pairs]),
+        pairs[0][0].tasks[task].questions,
+    )
 
 
 def _delta(compared: QualityComparison) -> Fields:
@@ -265,4 +271,5 @@ def _delta(compared: QualityComparison) -> Fields:
         "low": compared.delta.low,
         "high": compared.delta.high,
         "minimum_detectable": compared.minimum_detectable,
+        "p": compared.delta.p_value() if compared.covers_seeds else None,
     }

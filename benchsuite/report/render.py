@@ -111,10 +111,22 @@ def _figures(document: Fields) -> Fields:
     """Figures in both widths, and the small bars of the tables on one scale for each column."""
     rows = words.headline_rows(document["rows"])
     speed_reach = _reach([abs(figures.log(v)) for row in rows for v in _known(row["speed"], "ratio") if v > 0], 0.1)
+    tokens_reach = _reach(
+        [
+            abs(figures.log(v))
+            for row in rows
+            if row["quality"]["tokens"]
+            for v in _known(row["quality"]["tokens"], "ratio")
+        ],
+        0.1,
+    )
     delta_reach = _reach([abs(v) for row in rows for v in _known(row["quality"], "delta")], 0.01)
 
     def speed_bar(values: Any) -> Markup:
         return Markup(figures.bar(values, speed_reach, 1.0, logarithmic=True))
+
+    def tokens_bar(values: Any) -> Markup:
+        return Markup(figures.bar(values, tokens_reach, 1.0, logarithmic=True))
 
     def delta_bar(values: Any) -> Markup:
         return Markup(figures.bar(values, delta_reach, 0.0, logarithmic=False))
@@ -128,7 +140,7 @@ def _figures(document: Fields) -> Fields:
         )
         for size, width in (("wide", figures.WIDE), ("narrow", figures.NARROW))
     }
-    return drawn | {"speed_bar": speed_bar, "delta_bar": delta_bar}
+    return drawn | {"speed_bar": speed_bar, "tokens_bar": tokens_bar, "delta_bar": delta_bar}
 
 
 def _known(values: Fields, centre: str) -> list[float]:

@@ -16,6 +16,8 @@ from benchsuite.terminal import show
 STYLES = {
     "faster": "green",
     "better": "green",
+    "less": "green",
+    "more": "red",
     "slower": "red",
     "worse": "red",
     "failed": "bold red",
@@ -33,12 +35,15 @@ def terminal(run_dir: str | Path, console: Console) -> None:
             console.print(Text(f"  {line['sentence']}"))
     if groups:
         show(_main(groups), console)
-        console.print(Text("-: not measured. Brackets: 95% intervals.", style="dim"))
+        console.print(
+            Text("Tokens for equal quality, time to quality. -: not measured. Brackets: 95% intervals.", style="dim")
+        )
     else:
         console.print("The run compares nothing.")
     for control in view.controls_table(document):
         mark = view.MARKS.get(control["outcome"], "?")
-        text = f"{mark} {control['name']}: {control['observed']}, must be {control['expected']} ({control['delta']})"
+        told = f"{control['observed']}, must be {control['expected']} ({control['delta']} points)"
+        text = f"{mark} {control['name']}: {told}"
         console.print(Text(text, style=STYLES.get(control["outcome"], "yellow")))
     for text in document["warnings"]:
         console.print(Text(f"! {text}", style="yellow"))
@@ -53,16 +58,16 @@ def _main(groups: list[view.Fields]) -> Table:
     """The main table in 80 columns: verdicts as marks and colours, in words in the sentences above it."""
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
     table.add_column("variant")
-    for name in ("speed", "memory", "accuracy, points", "detects"):
+    for name in ("tokens", "time", "speed", "accuracy, points"):
         table.add_column(name, justify="right", no_wrap=True)
     for group in groups:
         for line in group["lines"]:
             table.add_row(
                 Text(line["apart"]),
+                _judged(line["tokens"], line["tokens_verdict"]),
+                _judged(line["time"], line["time_verdict"]),
                 _judged(line["speed"], line["speed_verdict"]),
-                _short(line["memory"]),
                 _judged(line["quality"], line["quality_verdict"]),
-                _short(line["detectable"]),
             )
     return table
 

@@ -22,6 +22,8 @@ MARKS = {
     "better": "▲",
     "worse": "▼",
     "unresolved": "○",
+    "less": "▲",
+    "more": "▼",
     "passed": "✓",
     "failed": "✗",
 }
@@ -58,6 +60,13 @@ def _line(row: Fields) -> Fields:
         "against": "",
         "matching": row["matching"] or "",
         "sentence": words.sentence(row),
+        "tokens": format.bounded(quality["tokens"]),
+        "tokens_verdict": (quality["tokens"] or {}).get("verdict") or "",
+        "tokens_reason": (quality["tokens"] or {}).get("reason") or "",
+        "tokens_range": _range(quality["tokens"]),
+        "time": format.bounded(row["time"]),
+        "time_verdict": row["time"]["verdict"] or "",
+        "time_range": _range(row["time"]),
         "speed": format.ratio(speed["ratio"], speed["low"], speed["high"]),
         "speed_of": words.speed_of_what(row) if speed["verdict"] else "",
         "speed_verdict": speed["verdict"] or "",
@@ -73,6 +82,10 @@ def _line(row: Fields) -> Fields:
         "bits_verdict": bits["verdict"] or "",
         "source": quality["source"] or "",
     }
+
+
+def _range(found: Fields | None) -> tuple[float | None, float | None, float | None]:
+    return (found["ratio"], found["low"], found["high"]) if found else (None, None, None)
 
 
 def speed_table(document: Fields) -> list[Fields]:
@@ -234,6 +247,7 @@ def controls_table(document: Fields) -> list[Fields]:
             "expected": control["expected"],
             "observed": control["observed"],
             "outcome": {True: "passed", False: "failed", None: "not measured"}[control["passed"]],
+            "tokens": format.bounded(control["tokens"]),
             "delta": format.points(control["delta"], control["low"], control["high"]),
             "detectable": format.points_size(control["minimum_detectable"]),
             "reason": control["reason"] or "",
@@ -335,8 +349,20 @@ def noise_sentence(document: Fields) -> str:
         span += f" to {format.points_size(sizes[-1])}"
     return (
         f"This run finds a true difference of {span} points of accuracy four times in five; smaller ones it mostly "
-        "leaves unresolved."
+        f"leaves unresolved.{_tokens_sentence(document)}"
     )
+
+
+def _tokens_sentence(document: Fields) -> str:
+    """How well token ratios are known: half of the interval's width in logarithms, from the best to the worst."""
+    found = [row["quality"]["tokens"] for row in document["rows"] if row["quality"]["tokens"]]
+    known = [t for t in found if t["ratio"] is not None and not (t["low_open"] or t["high_open"])]
+    if not known:
+        return ""
+    halves = sorted((t["high"] / t["low"]) ** 0.5 - 1 for t in known)
+    least, most = format.percent(halves[0], 0), format.percent(halves[-1], 0)
+    span = least if least == most else f"{least} to {most}"
+    return f" It knows the tokens for equal quality to within {span}."
 
 
 def _quality_note(quality: Fields) -> str:

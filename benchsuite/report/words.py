@@ -50,7 +50,12 @@ VARIANTS = {
     ("languages", "en"): "English",
     ("languages", "eleven"): "Eleven languages",
 }
-CONTROLS = {"a_against_a": "A against A", "quarter_tokens": "A quarter of the tokens"}
+CONTROLS = {
+    "a_against_a": "A against A",
+    "quarter_tokens": "A quarter of the tokens",
+    "half_tokens": "Half of the tokens",
+}
+PLURALS = ("positions", "languages")
 SCOPES = {"step": "training step", "layer": "layer", "evaluate": "evaluation"}
 # What a row says about speed is the more telling the closer it is to training a model; the first match is the headline.
 _SCOPES_BY_WEIGHT = ("step", "layer", "evaluate")
@@ -158,15 +163,39 @@ def findings(document: Fields) -> list[Fields]:
 def sentence(row: Fields) -> str:
     """What a variant cost and what it bought, against its baseline.
 
-    "Rotary positions cost 12% (9 to 15%) of training speed and bought 1.8 points (0.6 to 3.0) of zero-shot accuracy."
+    Where the baseline has a learning curve: "ALiBi needs 0.62x [0.55, 0.70] of the tokens for equal quality here, its
+    step costs 1.03x [1.01, 1.05] of the time, so it is there in 0.64x [0.56, 0.73] of the time; zero-shot +9.3 [+4.1,
+    +14.5] points at equal tokens." Else "Rotary positions cost 12% (9 to 15%) of training speed and bought 1.8 points
+    (0.6 to 3.0) of zero-shot accuracy."
     """
     name = subject(row["component"], row["variant"])
+    if row["quality"]["tokens"] and row["quality"]["tokens"]["ratio"] is not None:
+        return f"{name} {_tokens_clause(row, many=name.split()[-1] in PLURALS)}."
     parts = [part for part in (_speed_clause(row), _quality_clause(row["quality"], row.get("matching") or "")) if part]
     if not parts:
         return f"{name}: not measured."
     if len(parts) == 2 and all(part.startswith("left ") for part in parts):
         parts[1] = parts[1].removeprefix("left ")
     return f"{name} {' and '.join(parts)}."
+
+
+def _tokens_clause(row: Fields, many: bool) -> str:
+    quality, speed, time = row["quality"], row["speed"], row["time"]
+    tokens = quality["tokens"]
+    told = f"{'need' if many else 'needs'} {format.bounded(tokens)} of the tokens for equal quality here"
+    if tokens["verdict"] == "unresolved":
+        told += " (unresolved)"
+    if time["ratio"] is not None:
+        cost = format.ratio(1 / speed["ratio"], 1 / speed["high"], 1 / speed["low"])
+        there = f"{'they are' if many else 'it is'} there in {format.bounded(time)}"
+        told += f", {'their' if many else 'its'} step costs {cost} of the time, so {there} of the time"
+    elif clause := _speed_clause(row):
+        told += f", and {clause}"
+    if quality["delta"] is not None:
+        points = format.points(quality["delta"], quality["low"], quality["high"])
+        told += f"; zero-shot {points} points at equal tokens"
+        told += " (unresolved)" if quality["verdict"] == "unresolved" else ""
+    return told
 
 
 def _speed_clause(row: Fields) -> str:
@@ -245,19 +274,27 @@ GLOSSARY = {
     "faster, slower, same, unclear": "Faster or slower: the interval excludes 1 and the ratio is beyond the margin. "
     "Same: the whole interval lies within the margin. Unclear: neither can be said. Incomparable: one side has no "
     "measurement.",
+    "tokens for equal quality": "The tokens that the variant was trained on, over those at which the baseline predicts "
+    'held-out text as well, read from the baseline\'s learning curve. Below 1 the variant needs less. "<" and ">" are '
+    "bounds: the curve ends there. It holds here: at this size, on this text, near these budgets.",
+    "time to quality": "Tokens for equal quality over the speed ratio of a training step: below 1 the variant is as "
+    "good as the baseline after less time.",
     "zero-shot accuracy": "The share of questions for which the model finds the right choice most likely, without "
     "having been trained on the task: the mean over tasks, every task alike. A point is one per cent of the questions.",
     "better, worse, unresolved": "Unresolved means that the interval covers zero: the run cannot tell. It does not "
     "mean that there is no difference.",
     "interval": "95%: of a hundred such intervals about 95 hold the true value. For speed over new processes, for "
-    "quality over new seeds and new documents. One verdict in twenty can be wrong, so read many rows with care.",
+    "quality over new seeds and new documents. Verdicts on quality hold for a table as a whole: Holm's correction "
+    "keeps the chance of any wrong one below 5%, so an interval may exclude zero and its verdict be unresolved.",
     "minimum detectable delta": "The true difference that a run of this size finds four times in five. Differences "
     "below it mostly come out unresolved.",
     "seed": "One initialisation and one order of the data, the same order for all variants.",
-    "Holm": "A correction for looking at many tasks at once: one column in twenty has a cell marked by chance.",
+    "Holm": "A correction for looking at many comparisons at once: one table, or one column of tasks, in twenty has a "
+    "cell marked by chance.",
     "bits per byte": "How many bits a model needs for a byte of held-out text. Below zero the variant predicts better.",
     "iso-parameter, iso-width": "Whether variants have as many parameters as the baseline, or the same width.",
-    "control": "A comparison whose answer is known. A against A must come out unresolved, a crippled model worse; if "
-    "they do not, do not trust the rest. One A against A in twenty is resolved by chance.",
+    "control": "A comparison whose answer is known. A against A must come out unresolved, a crippled model worse, and "
+    "the baseline on half of the tokens at 0.5x of them; if they do not, do not trust the rest. One in twenty fails by "
+    "chance.",
     "equal tokens": "All models were trained on as many tokens, not for as long: a slower variant also took longer.",
 }

@@ -4,17 +4,18 @@ An observation is one outcome of one model: seed s, document d of task k. Two th
 the seeds (initialisation, data order) and the documents of the tasks. The tasks themselves are fixed. Seeds and
 documents are crossed, every seed answers every document, so the variance of a delta has a part for each:
 
-    seeds      2 sigma2 / S, sigma2 pooled over all models of the run (benchsuite.stats.layout)
+    seeds      that of the seeds' paired differences, shrunk towards the run's (benchsuite.stats.layout)
     documents  (1/K^2) sum_k (var_k - inter_k / S) / n_k
 
 var_k is the variance over documents of the paired difference averaged over seeds; inter_k is the seed-by-document
-variance, which is inside both var_k and sigma2 and must count once. This is the random-effects analysis of variance of
-two crossed factors: Var(mean) = (MS_seeds + MS_documents - MS_interaction) / (S n), with the degrees of freedom of
-Satterthwaite (1946), the quasi-F that Clark (1973) asked of language studies.
+variance, which is inside both var_k and the seeds' part and must count once. This is the random-effects analysis of
+variance of two crossed factors: Var(mean) = (MS_seeds + MS_documents - MS_interaction) / (S n), with the degrees of
+freedom of Satterthwaite (1946), the quasi-F that Clark (1973) asked of language studies. Documents that ask the same
+question are one observation: `by_question` averages them first.
 
 Why no bootstrap over seeds, then documents: resampling two seeds can yield three different means, so its interval for
-the seed part covers the truth about half the time; even at five seeds it is too narrow. Pooling over models is what
-makes two seeds usable.
+the seed part covers the truth about half the time; even at five seeds it is too narrow. What the run's other models say
+about the spread between seeds is what makes two seeds usable.
 """
 
 from __future__ import annotations
@@ -51,62 +52,82 @@ class _Documents:
 
 
 def compare_quality(
-    differences: Sequence[np.ndarray], layout: Layout | None, *, better: str = "higher", step: float = 0.0
+    differences: Sequence[np.ndarray],
+    layout: Layout | None,
+    *,
+    better: str = "higher",
+    step: float = 0.0,
 ) -> QualityComparison:
     """Delta of a score that is the mean over K tasks of the mean over n_k documents, from paired differences.
 
     differences  one array (S, n_k) a task: outcome of the variant minus outcome of the baseline at the same seed on the
-             same document. layout  the pooled residual variance of the score; None (one seed, one model) leaves an
+             same document, or question. layout  the run's spread between seeds; None (one seed, one model) leaves an
              interval that covers new documents only: the verdict is then `unresolved` whatever the interval.
     better   "higher" (accuracy) or "lower" (bits per byte): which sign of delta is an improvement.
-    step     the smallest difference that one outcome can make: 1 for outcomes of 0 and 1, 0 for continuous scores.
-             var_k is at least that of a task where one document differs at one seed: no difference seen in n
-             documents does not mean that none is possible, and without this floor its interval would have no width.
+    step     see `variance_of_mean`.
 
-    Formula: delta -+ t(0.975, nu) sqrt(V), V = V_seeds + max(A - B, 0) with A = (1/K^2) sum_k var_k / n_k,
-    B = (1/K^2) sum_k inter_k / (S n_k) and V_seeds = max(2 sigma2 / S, B);
-    nu = V^2 / (V_seeds^2 / nu_seeds + A^2 / nu_A + B^2 / nu_B). The maximum in V_seeds uses what is known: sigma2 holds
-    the seed-by-document noise, so an unlucky small estimate must not promise more than that noise alone allows (without
-    it, three models at two seeds cover 90%).
-    Coverage 95% for new seeds and new documents, where the models of the run share one sigma2; measured at 95 to 98%
-    for 2, 3 and 5 seeds of 10 models, and 99% where seeds shift nothing but single answers
-    (tests/stats/test_quality.py). Minimum detectable delta: two-sided 5%, power 80%.
-    Raises ValueError where the arrays are empty or disagree in the number of seeds.
+    Coverage of the 95% interval, by row and in which worlds: reports/quality-statistics. Minimum detectable delta:
+    two-sided 5%, power 80%. Raises ValueError where the arrays are empty or disagree in the number of seeds.
     """
     if not differences or len({array.shape[0] for array in differences}) != 1 or any(a.size == 0 for a in differences):
         raise ValueError("a comparison needs one (seeds, documents) array per task, with as many seeds in each")
-    seeds = differences[0].shape[0]
     estimate = float(np.mean([array.mean() for array in differences]))
-    documents = _documents(differences, step)
-    if layout is None:
-        variance, df = documents.total, documents.total_df
-    else:
-        a, b = documents.total, documents.interaction
-        of_seeds = max(2 * layout.residual_variance / seeds, b)
-        variance = of_seeds + max(a - b, 0.0)
-        spread = of_seeds**2 / layout.degrees_of_freedom + a**2 / documents.total_df + b**2 / documents.interaction_df
-        df = variance**2 / spread if spread > 0 else float(layout.degrees_of_freedom)
+    variance, df = variance_of_mean(differences, layout, step=step)
     delta = student(estimate, variance**0.5, df)
     return QualityComparison(
         delta=delta,
         minimum_detectable=minimum_detectable(variance**0.5, df),
-        verdict=_verdict(delta, better) if layout is not None else "unresolved",
-        seeds=seeds,
+        verdict=verdict(delta, better) if layout is not None else "unresolved",
+        seeds=differences[0].shape[0],
         covers_seeds=layout is not None,
     )
 
 
-def ratio_differences(variant: np.ndarray, baseline: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Per-document differences (S, n) of a ratio of sums, such as bits per byte, for `compare_quality`.
+def variance_of_mean(
+    differences: Sequence[np.ndarray], layout: Layout | None, *, weight: float = 2.0, step: float = 0.0
+) -> tuple[float, float]:
+    """Return the variance of the mean over tasks of `differences`, (S, n_k) each, and its degrees of freedom.
 
-    variant, baseline  bits of each document, (S, n); sizes  its bytes, (n,). The score is R_s = sum bits / sum bytes.
-    The first-order expansion of R about its value (Cochran 1977, section 6.4) makes the document d contribute
-    D_s + (diff_sd - D_s * bytes_d) / mean(bytes), with D_s the difference of the ratios: the mean of these is D_s
-    exactly and their variance over n that of the ratio estimator.
+    weight  that of `Layout.of_mean`. Without a layout the variance is that of the documents alone.
+    step     the smallest difference that one outcome can make: 1 for outcomes of 0 and 1, 0 for continuous scores.
+             var_k is at least that of a task where one document differs at one seed: no difference seen in n
+             documents does not mean that none is possible, and without this floor its interval would have no width.
+
+    Formula: V = V_seeds + max(A - B, 0) with A = (1/K^2) sum_k var_k / n_k, B = (1/K^2) sum_k inter_k / (S n_k) and
+    V_seeds the larger of the layout's and B; nu = V^2 / (V_seeds^2 / nu_seeds + A^2 / nu_A + B^2 / nu_B). The maximum
+    uses what is known: the seeds' part holds the seed-by-document noise, so an unlucky small estimate must not promise
+    more than that noise alone allows (without it, three models at two seeds cover 90%).
     """
-    difference = variant - baseline
-    of_ratios = difference.sum(axis=1, keepdims=True) / sizes.sum()
-    return of_ratios + (difference - of_ratios * sizes) / sizes.mean()
+    documents = _documents(differences, step)
+    if layout is None:
+        return documents.total, documents.total_df
+    a, b = documents.total, documents.interaction
+    of_seeds, df_of_seeds = layout.of_mean(np.mean([array.mean(axis=1) for array in differences], axis=0), weight)
+    of_seeds = max(of_seeds, b)
+    variance = of_seeds + max(a - b, 0.0)
+    spread = of_seeds**2 / df_of_seeds + a**2 / documents.total_df + b**2 / documents.interaction_df
+    return variance, variance**2 / spread if spread > 0 else df_of_seeds
+
+
+def by_question(outcomes: np.ndarray, questions: Sequence[str] | None) -> np.ndarray:
+    """Return the outcomes (S, n) of documents as those of distinct questions (S, q): the mean over the documents that
+    ask the same. Three hundred documents that ask thirty questions are thirty observations. None: each its own."""
+    if questions is None:
+        return outcomes
+    _, place, counts = np.unique(np.asarray(questions), return_inverse=True, return_counts=True)
+    return np.stack([np.bincount(place, weights=row) / counts for row in outcomes])
+
+
+def ratio_parts(bits: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return what each document contributes, (S, n), to a ratio of sums such as bits per byte.
+
+    bits  of each document, (S, n); sizes  its bytes, (n,). The score is R_s = sum bits / sum bytes. The first-order
+    expansion of R about its value (Cochran 1977, section 6.4) makes the document d contribute
+    R_s + (bits_sd - R_s * bytes_d) / mean(bytes): the mean of these is R_s exactly and their variance over n that of
+    the ratio estimator. The parts of a difference are the differences of the parts.
+    """
+    ratio = bits.sum(axis=1, keepdims=True) / sizes.sum()
+    return ratio + (bits - ratio * sizes) / sizes.mean()
 
 
 def mcnemar(differences: np.ndarray) -> tuple[int, int, float]:
@@ -124,7 +145,7 @@ def mcnemar(differences: np.ndarray) -> tuple[int, int, float]:
 
 
 def _documents(differences: Sequence[np.ndarray], step: float) -> _Documents:
-    """A and B of `compare_quality`, each with Satterthwaite's degrees of freedom. With one seed B is unknown and 0."""
+    """A and B of `variance_of_mean`, each with Satterthwaite's degrees of freedom. With one seed B is unknown and 0."""
     totals, interactions, total_dfs, interaction_dfs = [], [], [], []
     tasks = len(differences)
     for array in differences:
@@ -151,7 +172,8 @@ def _sum_of_variances(variances: Sequence[float], degrees_of_freedom: Sequence[f
     return total, total**2 / spread if spread > 0 else float(max(sum(degrees_of_freedom), 1))
 
 
-def _verdict(delta: Interval, better: str) -> str:
+def verdict(delta: Interval, better: str) -> str:
+    """Return `better` or `worse` where the interval excludes zero, `unresolved` otherwise."""
     sign = 1 if better == "higher" else -1
     if delta.low is None or delta.high is None:
         return "unresolved"

@@ -124,6 +124,13 @@ def _quality_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath,
     for corpus in quality.tokenizer.corpora or ():
         yield from _unknown(("quality", "tokenizer", "corpora"), CORPUS, corpus)
     yield from _recipe_problems(suite, quality)
+    budgets = [float(multiple[:-1]) for multiple in quality.curve]
+    if quality.curve and len({*budgets, 1.0}) < 3:
+        yield ("quality", "curve"), "a learning curve needs two budgets or more beside 1x, such as [0.5x, 2x]"
+    for index, control in enumerate(quality.controls):
+        if control.expect.endswith("x") and not quality.curve:
+            path = ("quality", "controls", index, "expect")
+            yield path, "a multiple of the tokens is read from the baseline's learning curve; give quality.curve"
     seen: set[str] = set()
     for index, control in enumerate(quality.controls):
         if control.name in seen:

@@ -31,6 +31,7 @@ from benchsuite.suite.values import (
     Seconds,
     Seed,
     Size,
+    as_expected,
 )
 
 # The axes of comparison that are not parts of the model: what is read, and in which languages.
@@ -235,12 +236,13 @@ class Control(Section):
     """The baseline with something `set`, whose comparison with the baseline must come out as expected.
 
     Keys of `set`: `init_offset`, `train.…`, `model.…`, `baseline.…`; a value such as `0.25x` is that multiple of the
-    baseline's.
+    baseline's. `expect` is the verdict on zero-shot accuracy, or the multiple of the baseline's tokens at which the
+    baseline's learning curve (`quality.curve`) has the control's quality.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     set: dict[str, Any]
-    expect: Literal["unresolved", "worse"]
+    expect: Annotated[str, BeforeValidator(as_expected), Field(max_length=20)]
     description: Annotated[str, Field(max_length=10 * MOST_TEXT)] = ""
 
 
@@ -294,11 +296,15 @@ class Quality(Section):
     many tokens in all; with `language_tokens: baseline` also with a baseline trained on as many tokens as the variant
     reads of the baseline's languages. Their controls and verdicts are about those languages. `recipes` are trainings of
     the baseline's model by other architectures and objectives, by name.
+
+    `curve` is where the baseline is trained as well, in multiples of `train.tokens`: through these budgets and 1x goes
+    its learning curve, on which every variant is placed.
     """
 
     train: Train
     variants: dict[str, Names] = field(default_factory=dict)
     recipes: Annotated[dict[Label, Recipe], Field(max_length=MOST_ENTRIES)] = field(default_factory=dict)
+    curve: Annotated[tuple[Multiple, ...], Field(max_length=MOST_ENTRIES)] = ()
     seeds: Replicates = 2
     timeout_s: Seconds = 1200.0
     tokenizer: Tokenizer = Tokenizer()

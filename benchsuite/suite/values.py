@@ -51,6 +51,13 @@ def as_multiple(value: Any) -> Any:
     return value
 
 
+def as_expected(value: Any) -> Any:
+    """What a control must come out as. Raises ValueError for anything else."""
+    if not (isinstance(value, str) and (value in ("unresolved", "worse") or re.fullmatch(MULTIPLE, value))):
+        raise ValueError("should be 'unresolved', 'worse', or a multiple of the tokens such as 0.5x")
+    return value
+
+
 Name = Annotated[str, Field(min_length=1, max_length=MOST_TEXT)]
 Label = Annotated[str, Field(pattern=r"^[\w.+-]+$", max_length=50)]
 Multiple = Annotated[str, BeforeValidator(as_multiple), Field(pattern=MULTIPLE, max_length=20)]

@@ -149,6 +149,36 @@ def test_only_keeps_the_baselines_of_what_it_keeps(suite: Suite) -> None:
     ]
 
 
+def test_the_curve_is_the_baseline_at_other_budgets(suite: Suite) -> None:
+    assert suite.quality is not None
+    train = replace(suite.quality.train, decay_tokens=60_000)
+    with_curve = replace(suite, quality=replace(suite.quality, curve=("0.5x", "1x", "2x"), train=train))
+    plan = resolve(with_curve, MACHINE)
+    cases = {case.label: case for case in plan.cases}
+    base = cases["baseline/quality"]
+    points = [c for c in plan.comparisons if c.kind == "curve"]
+    assert [c.about["variant"] for c in points] == ["0.5x", "2x"]
+    assert {c.base_case for c in points} == {base.id}
+    for comparison, tokens in zip(points, (30_000, 120_000), strict=True):
+        params = next(case.params for case in plan.cases if case.id == comparison.case)
+        assert params["train"] == {**base.params["train"], "tokens": tokens, "decay_tokens": 0}
+        assert {**params, "train": None} == {**base.params, "train": None}
+    assert base.params["corpus"]["train_bytes"] >= 4 * 120_000, "the longest training reads no text twice"
+
+
+def test_only_keeps_the_curve_of_the_baselines_that_it_keeps(suite: Suite) -> None:
+    assert suite.quality is not None
+    suite = replace(suite, quality=replace(suite.quality, curve=("0.5x", "2x")))
+    kept = labels(resolve(suite, MACHINE, only=["position/alibi/quality"]))
+    assert kept == [
+        "baseline/quality",
+        "position/alibi/quality",
+        "baseline/tokens-0.5x/quality",
+        "baseline/tokens-2x/quality",
+    ]
+    assert not any("tokens-" in label for label in labels(resolve(suite, MACHINE, only=["activation/*/eager/layer"])))
+
+
 def test_only_that_fits_nothing_is_said(suite: Suite) -> None:
     with pytest.raises(UserError, match="positoin/none") as error:
         resolve(suite, MACHINE, only=["positoin/none"])

@@ -5,6 +5,7 @@ import pytest
 from benchsuite.report import words
 from benchsuite.report.quality import empty
 from benchsuite.report.speed import not_measured
+from benchsuite.report.tokens import time, unplaced
 
 
 def row(speed=None, quality=None, **fields):
@@ -17,7 +18,8 @@ def row(speed=None, quality=None, **fields):
         "matching": "iso-parameter",
     }
     base |= {"implementation": "eager", "scope": "step", "direction": "step", "memory": memory}
-    return base | {"speed": measured | (speed or {}), "quality": empty() | (quality or {})} | fields
+    base |= {"speed": measured | (speed or {}), "quality": empty() | (quality or {})}
+    return base | {"time": time(base["quality"]["tokens"], base["speed"])} | fields
 
 
 SLOWER = {"ratio": 0.88, "low": 0.85, "high": 0.91, "verdict": "slower", "margin": 0.02}
@@ -29,6 +31,47 @@ def test_the_sentence_of_the_manual():
         "Rotary positions cost 12% (9 to 15%) of training speed and bought 1.8 points (0.6 to 3.0) of zero-shot "
         "accuracy."
     )
+
+
+LESS = unplaced(None) | {"ratio": 0.62, "low": 0.55, "high": 0.70, "bound": "", "verdict": "less"}
+LESS |= {"low_open": False, "high_open": False}
+
+
+@pytest.mark.parametrize(
+    ("speed", "tokens", "quality", "sentence"),
+    [
+        (
+            {"ratio": 0.97, "low": 0.96, "high": 0.98},
+            {},
+            {"delta": 0.093, "low": 0.041, "high": 0.145, "verdict": "better"},
+            "Rotary positions need 0.62x [0.55, 0.70] of the tokens for equal quality here, their step costs 1.03x "
+            "[1.02, 1.04] of the time, so they are there in 0.64x [0.57, 0.72] of the time; zero-shot +9.3 [+4.1, "
+            "+14.5] points at equal tokens.",
+        ),
+        (
+            {},
+            {"low": 0.55, "high": 1.2, "verdict": "unresolved"},
+            {"delta": 0.01, "low": -0.04, "high": 0.05, "verdict": "unresolved"},
+            "Rotary positions need 0.62x [0.55, 1.20] of the tokens for equal quality here (unresolved); zero-shot "
+            "+1.0 [-4.0, +5.0] points at equal tokens (unresolved).",
+        ),
+        (
+            {"verdict": "incomparable", "reason": "every round was disturbed"},
+            {},
+            {},
+            "Rotary positions need 0.62x [0.55, 0.70] of the tokens for equal quality here, and could not be compared "
+            "in training speed (every round was disturbed).",
+        ),
+        (
+            {},
+            {"ratio": 0.25, "low": 0.25, "high": 0.31, "bound": "<", "low_open": True},
+            {},
+            "Rotary positions need <0.25x [<0.25, 0.31] of the tokens for equal quality here.",
+        ),
+    ],
+)
+def test_tokens_come_first_where_they_are_known(speed, tokens, quality, sentence):
+    assert words.sentence(row(speed, {"tokens": LESS | tokens} | quality)) == sentence
 
 
 @pytest.mark.parametrize(

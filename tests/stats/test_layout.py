@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchsuite.stats.layout import disagreeing, fit
+from benchsuite.stats.layout import PRIOR, Layout, fit
 
 
 def cells(table):
@@ -45,17 +45,22 @@ def test_a_cell_of_its_own_model_and_seed_changes_nothing():
     assert fit(table | {("alone", 9): 5.0}).residual_variance == pytest.approx(fit(table).residual_variance)
 
 
-def test_a_model_whose_seeds_disagree_is_named_and_quiet_ones_are_not():
-    rng = np.random.default_rng(3)
-    table = rng.normal(0, 0.01, (10, 3))
-    table[4] += [0.3, -0.3, 0.0]
-    [(model, times)] = disagreeing(cells(table))
-    assert model == "m4"
-    assert times > 10
+def test_a_variance_is_the_pairs_own_and_the_pools_by_their_degrees_of_freedom():
+    layout = Layout(residual_variance=2.0, degrees_of_freedom=16)
+    differences = np.array([1.0, 4.0, 4.0])
+    variance, df = layout.of_mean(differences)
+    assert variance == pytest.approx((PRIOR * 2 * 2.0 + 2 * 3.0) / (PRIOR + 2) / 3)
+    assert df == PRIOR + 2
+    assert layout.of_mean(differences, weight=1.5)[0] == pytest.approx((PRIOR * 1.5 * 2.0 + 2 * 3.0) / (PRIOR + 2) / 3)
 
 
-@pytest.mark.parametrize("seeds", [2, 3])
-def test_few_runs_warn_without_cause(seeds):
-    rng = np.random.default_rng(4)
-    warned = [bool(disagreeing(cells(rng.normal(size=(10, seeds))))) for _ in range(300)]
-    assert np.mean(warned) < 0.035
+def test_one_pair_is_not_counted_twice():
+    """Of two models the pool is the pair itself: no more is known than its own S - 1 degrees of freedom tell."""
+    table = np.random.default_rng(3).normal(size=(2, 3))
+    variance, df = fit(cells(table)).of_mean(table[1] - table[0])
+    assert variance == pytest.approx((table[1] - table[0]).var(ddof=1) / 3)
+    assert df == 2
+
+
+def test_one_seed_in_common_has_the_pools_variance():
+    assert Layout(residual_variance=2.0, degrees_of_freedom=8).of_mean(np.array([5.0])) == (4.0, PRIOR)

@@ -95,8 +95,11 @@ def test_a_resolved_suite_survives_json(good: Path) -> None:
         (
             "expect: worse",
             "expect: bad",
-            "changed.yaml:12: quality.controls.0.expect: should be 'unresolved' or 'worse'",
+            "changed.yaml:12: quality.controls.0.expect: should be 'unresolved', 'worse', or a multiple of the tokens",
         ),
+        ("expect: worse", "expect: 0.25x", "quality.controls.0.expect: a multiple of the tokens is read from the"),
+        ("  controls:", "  curve: [0.5x]\n  controls:", "quality.curve: a learning curve needs two budgets or more"),
+        ("  controls:", "  curve: [0x, 2x]\n  controls:", "quality.curve.0: should match NUMBERx above zero"),
         (
             "train.tokens: 0.25x",
             "train.token: 1",

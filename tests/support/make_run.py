@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,7 @@ class Builder:
         self.bytes = self.rng.integers(200, 900, 60).tolist()
 
     def model(self, label: str, params: dict, effect: float) -> str:
+        """A model whose accuracy lies `effect` above the baseline's, and its bits per byte twice as much below."""
         before = len(self.cases)
         key = self.case("quality", label, params, self.seeds)
         if len(self.cases) == before:
@@ -133,8 +135,8 @@ class Builder:
             loss = 1.0 - 1.5 * effect + noise + 3.9 * np.exp(-tokens / 60_000) + 0.5 * np.exp(-tokens / 400_000)
             curve = np.c_[tokens, loss + self.rng.normal(0, 0.015, 160)].tolist()
             self.record(key, seed, {
-                "train": {"tokens": 800_000, "time_s": 41.0, "tokens_per_s": 19_500.0, "final_loss": curve[-1][1],
-                          "curve": curve},
+                "train": {"tokens": params["train"]["tokens"], "time_s": 41.0, "tokens_per_s": 19_500.0,
+                          "final_loss": curve[-1][1], "curve": curve},
                 "parameters": 351_000, "tasks": tasks,
                 "digests": {"corpus": "6c2a9be41f", "tokenizer": "91d04e77aa"},
                 "bits_per_byte": {"value": sum(bits) / sum(self.bytes), "bits": bits, "bytes": self.bytes},
@@ -154,10 +156,16 @@ class Builder:
         return folder
 
 
+def worth(multiple: float) -> float:
+    """The effect of a multiple of the baseline's tokens."""
+    return 0.03 * math.log(multiple) - 0.004 * math.log(multiple) ** 2
+
+
 def make_run(
-    folder: Path, *, seeds=2, replicates=5, tasks=None, documents=300, seed=0, suite="quick", broken=True
+    folder: Path, *, seeds=2, replicates=5, tasks=None, documents=300, seed=0, suite="quick", broken=True, curve=False
 ) -> Path:
-    """A run with 10 models, their controls, and about 40 speed cases, some of them failed."""
+    """A run with 10 models, their controls, and about 40 speed cases, some of them failed; with `curve` the baseline
+    on four more budgets, where it is worth `worth`."""
     b = Builder(seed)
     b.prepare(seeds, list(TASKS) if tasks is None else tasks, documents)
     for component, variant, baseline, ratio in LAYERS:
@@ -185,9 +193,17 @@ def make_run(
             "kind": "quality", "component": component, "variant": variant, "baseline": baseline,
             "matching": "iso-parameter", "case": key, "base_case": base, "source": "trained here",
         })  # fmt: skip
+    for multiple in (0.25, 0.5, 2.0, 4.0) if curve else ():
+        train = {"tokens": round(multiple * 800_000)}
+        key = b.model(f"baseline/tokens-{multiple:g}x/quality", {**standard, "train": train}, worth(multiple))
+        b.comparisons.append({"kind": "curve", "variant": f"{multiple:g}x", "case": key, "base_case": base})
     twin = b.model("control/a_against_a", {**standard, "init_offset": 1000}, 0.0)
     crippled = b.model("control/quarter_tokens", {**standard, "train": {"tokens": 200_000}}, -0.07)
+    half = {**standard, "train": {"tokens": 400_000}, "init_offset": 1000}
+    half_key = b.model("control/half_tokens", half, worth(0.5)) if curve else ""
+    of_curve = [("half_tokens", "0.5x", half_key, "The baseline on half of the tokens.")] if curve else []
     for name, expected, key, text in (
+        *of_curve,
         ("a_against_a", "unresolved", twin, "The baseline again from another initialisation: nothing to find."),
         ("quarter_tokens", "worse", crippled, "The baseline trained on a quarter of the tokens: must be found worse."),
     ):
