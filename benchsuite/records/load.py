@@ -30,12 +30,23 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class Graded(_File):
+    """By how much the right answer is preferred, one value a document; see benchsuite.zeroshot.graded."""
+
+    probability: list[float]
+    bits_per_byte: list[float]
+    margin: list[float]
+
+
 class TaskScore(_File):
     acc: float
     n: int
     random_acc: float | None = None
     family: str | None = None
     outcomes: str = Field(pattern="^[01]+$")
+    graded: Graded | None = None
+    questions: list[str] | None = None  # of each document: those that ask the same are one observation
+    version: str | None = None
 
 
 class Stability(_File):

@@ -21,9 +21,10 @@ from .words import sentence
 def folder(tmp_path: Path) -> Path:
     rng = random.Random(0)
     rows: list[Document] = [
-        {"context": sentence(rng, 6), "choices": [" cat", " dog runs"], "gold": n % 2} for n in range(10)
+        {"context": sentence(rng, 6), "choices": [" cat", " dog runs"], "gold": n % 2, "question": f"{n}"}
+        for n in range(10)
     ]
-    write_task(tmp_path, TaskInfo("tiny", "test", (), 0.5, 10, "a test"), rows)
+    write_task(tmp_path, TaskInfo("tiny", "test", (), 0.5, 10, "a test", 10), rows)
     return tmp_path
 
 
