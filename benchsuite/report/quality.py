@@ -13,6 +13,7 @@ import numpy as np
 
 from benchsuite.records.load import QualityResult, Run
 from benchsuite.records.schema import Comparison
+from benchsuite.report import task_index
 from benchsuite.report.speed import why_not
 from benchsuite.stats.intervals import holm, t_interval
 from benchsuite.stats.layout import Layout, disagreeing, fit
@@ -27,12 +28,14 @@ class Models:
     """All trained models of a run with what they answered.
 
     results  by (case id, seed). pool  the case ids that share the recipe and the budget, whose residuals measure the
-    spread between seeds; a crippled control is not among them.
+    spread between seeds; a crippled control is not among them. index  the tasks over which means are taken
+    (`benchsuite.report.task_index`).
     """
 
     run: Run
     results: dict[Cell, QualityResult]
     pool: frozenset[str]
+    index: tuple[str, ...]
 
     def seeds(self, case_id: str) -> list[int]:
         return sorted(seed for case, seed in self.results if case == case_id)
@@ -62,7 +65,7 @@ def models_of(run: Run) -> Models:
         for seed, record in records.items()
         if record.quality is not None
     }
-    return Models(run=run, results=results, pool=frozenset(pool))
+    return Models(run=run, results=results, pool=frozenset(pool), index=task_index.index(run))
 
 
 def mean_acc(result: QualityResult, patterns: Sequence[str] = ()) -> float | None:
@@ -83,7 +86,7 @@ def warnings_of(models: Models) -> list[str]:
         cell: value
         for cell, r in models.results.items()
         if cell[0] in models.pool
-        if (value := mean_acc(r)) is not None
+        if (value := mean_acc(r, models.index)) is not None
     }
     for case, times in disagreeing(cells):
         label = models.run.cases[case].label
@@ -101,7 +104,7 @@ class QualityRows:
         self.models = models
         self._overall = {
             patterns: models.layout(partial(mean_acc, patterns=patterns), _asked)
-            for patterns in {tuple(c.tasks) for c in models.run.manifest.comparisons}
+            for patterns in {self._index(c) for c in models.run.manifest.comparisons}
         }
         self._of_task: dict[str, dict[Any, Layout | None]] = {}
         for task in sorted({name for result in models.results.values() for name in result.tasks}):
@@ -121,7 +124,7 @@ class QualityRows:
         key = _asked(pairs[0][0])
         if pairs[0][0].tasks:
             arrays = {task: _paired(pairs, task) for task in pairs[0][0].tasks}
-            patterns = tuple(comparison.tasks)
+            patterns = self._index(comparison)
             about = [arrays[task] for task in _about(pairs[0][0], patterns)]
             overall = compare_quality(about, self._overall[patterns].get(key), step=1)
             fields |= _delta(overall) | {"verdict": overall.verdict, "covers_seeds": overall.covers_seeds}
@@ -130,6 +133,12 @@ class QualityRows:
             fields["tasks"] = self._tasks(arrays, pairs)
         fields["bits_per_byte"] = self._bits_per_byte(pairs)
         return fields
+
+    def _index(self, comparison: Comparison) -> tuple[str, ...]:
+        """The tasks that a comparison is about: those of the index, or all where it names none of them."""
+        named = comparison.tasks or ["*"]
+        inside = (task for task in self.models.index if any(fnmatchcase(task, pattern) for pattern in named))
+        return tuple(inside) or tuple(comparison.tasks)
 
     def _incomparable(self, comparison: Comparison, pairs: Sequence[tuple[QualityResult, QualityResult]]) -> str | None:
         if not pairs:
