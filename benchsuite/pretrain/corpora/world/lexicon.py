@@ -1,5 +1,5 @@
 """The words of the generated world and its fixed facts. Short words, few of them: with a vocabulary of some 1000 tokens
-most of them become a single token, so that a small model learns relations instead of spelling.
+the frequent ones become a single token, so that a small model learns relations instead of spelling.
 """
 
 from __future__ import annotations
