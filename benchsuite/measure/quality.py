@@ -62,9 +62,7 @@ def prepare(params: dict[str, Any]) -> Prepared:
         vocabulary = tokenizer.train(_tokenizer_text(params, sizes), params["tokenizer"]["vocab"])
         digests = {"corpus": corpus.digest, "heldout": heldout.digest}
         digests["tokenizer"] = digest(vocabulary.to_str(), 16)
-        if corpus.parts:
-            corpus = _without(corpus, [heldout, *asked.values()])
-        tokens = _tokens(corpus, vocabulary, digests)
+        tokens = _tokens(corpus, vocabulary, [heldout, *asked.values()])
         folder = _task_folder(params, heldout, asked, vocabulary)
     return Prepared(tokens, vocabulary, heldout.heldout, folder, digests)
 
@@ -132,6 +130,9 @@ def train_and_evaluate(
                 "random_acc": result.random_acc,
                 "family": infos[name].family,
                 "outcomes": result.outcomes,
+                "graded": result.graded and asdict(result.graded),
+                "questions": result.questions,
+                "version": result.version,
             }
             for name, result in results.items()
         },
@@ -235,11 +236,16 @@ def _tokenizer_text(params: dict[str, Any], sizes: dict[str, int]) -> list[str]:
     return documents
 
 
-def _tokens(corpus: corpora.Corpus, vocabulary: Tokenizer, digests: dict[str, str]) -> NDArray[np.unsignedinteger]:
-    path = cache_dir("tokens") / f"{digest(digests, 24)}.npy"
+def _tokens(corpus: corpora.Corpus, vocabulary: Tokenizer, asked: list[corpora.Corpus]) -> NDArray[np.unsignedinteger]:
+    """The training tokens of `corpus`, without the text that is held out in `asked` where it is a mixture. The name of
+    the file holds all that they follow from."""
+    others = [other.digest for other in asked] if corpus.parts else []
+    key = [tokenizer.VERSION, corpus.digest, vocabulary.to_str(), others]
+    path = cache_dir("tokens") / f"{digest(key, 24)}.npy"
     if not path.exists():
+        text = _without(corpus, asked) if corpus.parts else corpus
         with write_atomically(path) as temporary, open(temporary, "wb") as file:
-            np.save(file, tokenizer.encode_corpus(vocabulary, corpus))
+            np.save(file, tokenizer.encode_corpus(vocabulary, text))
     return np.load(path, mmap_mode="r")
 
 
@@ -255,7 +261,8 @@ def _task_folder(
     if source == "auto":
         source = heldout.tasks or "derived"
     options = {"limit": params["tasks"]["limit"], "seed": params["corpus"]["seed"]}
-    made_by = [Path(module.__file__ or "").read_text() for module in (tasks, fact_tasks, taskfiles, derived, passages)]
+    modules = (tasks, fact_tasks, taskfiles, derived, passages, corpora.text)
+    made_by = [Path(module.__file__ or "").read_text() for module in modules]
     languages = params["tasks"].get("languages", ())
     text: Any = [heldout.digest, vocabulary.to_str(), seq, {code: other.digest for code, other in asked.items()}]
     if source == "world":
@@ -264,7 +271,9 @@ def _task_folder(
         text = [facts.digest_fields(code) for code in languages or facts.LANGUAGES]
     folder = cache_dir("tasks") / digest([source, options, digest(made_by), text], 24)
     complete = folder / ".complete"  # the task files name each other by absolute path, so the folder cannot be renamed
-    if not complete.exists():
+    with _lock(f"tasks-{folder.name}"):  # cases of other text may need the same tasks
+        if complete.exists():
+            return folder
         files.remove_tree(folder)
         files.make(folder)
         if source == "world":

@@ -14,6 +14,7 @@ from benchsuite.records.case import Case
 from benchsuite.suite import corpora
 from benchsuite.suite.schema import CORPUS, LANGUAGES, PLAIN, Quality, Recipe, Setting, Stability
 from benchsuite.timing import fake
+from benchsuite.zeroshot import taskfiles
 
 BYTES_PER_TOKEN = 4  # of a byte-level BPE with a small vocabulary, rounded up: no token is seen twice for want of text
 TOKENIZER_BYTES = 2_000_000
@@ -201,6 +202,7 @@ def _quality_case(
             "source": source,
             "limit": quality.tasks.limit,
             "names": list(quality.tasks.names) if quality.tasks.names else None,
+            **({"version": taskfiles.VERSION} if source != "derived" else {}),
             **({"corpus": builder.suite.baseline.corpus, "languages": list(spoken)} if spoken else {}),
         },
         "init_offset": setting.init_offset,

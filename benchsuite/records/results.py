@@ -169,6 +169,14 @@ class BitsPerByte(_Part):
     bytes: list[float] = []
 
 
+class Graded(_Part):
+    """By how much the right answer is preferred, one value a document (`benchsuite.zeroshot.graded`)."""
+
+    probability: list[float]
+    bits_per_byte: list[float]
+    margin: list[float]
+
+
 class TaskScore(_Part):
     """One zero-shot task."""
 
@@ -177,7 +185,9 @@ class TaskScore(_Part):
     random_acc: float | None = Field(default=None, description="the accuracy of guessing")
     family: str | None = None
     outcomes: str = Field(pattern="^[01]+$", description="for each document, in order: 1 right, 0 wrong")
+    graded: Graded | None = None
     questions: list[str] | None = Field(default=None, description="of each document; those that ask the same are one")
+    version: str | None = None
 
 
 class QualityResult(_Part):

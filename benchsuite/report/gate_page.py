@@ -84,8 +84,9 @@ def promise(document: Fields) -> str:
     if not document["pairs"]:
         return "No case was measured on both sides, so nothing is said of their speed."
     return (
-        f"Time of head over base, from pairs of processes side by side, up to {document['pairs']} a case. A false "
-        f"alarm in the whole suite has a chance of at most {fmt.percent(rule['false_alarm'], 0)}; slowdowns up to "
+        f"Time of head over base, from pairs of processes side by side, up to {document['pairs']} a case. If the sides "
+        f"of equal programs can be exchanged in each pair, with no lean that stays for a whole run, a false alarm in "
+        f"the whole suite has a chance of at most {fmt.percent(rule['false_alarm'], 0)}; slowdowns up to "
         f"{fmt.percent(rule['margin'], 0)} are accepted; one of {fmt.percent(rule['catch'], 0)} or more passes as same "
         f"with a chance of at most {fmt.percent(rule['miss'], 0)}. Each end of an interval holds with 95%, "
         f"whenever one looks."
@@ -95,6 +96,9 @@ def promise(document: Fields) -> str:
 def notes(document: Fields) -> list[str]:
     """What else to know: what was said before, how it ended, and what a calibration says of this machine."""
     lines = [f"Note: {note}." for note in document["notes"]]
+    dependent = [row for row in document["cases"] if row.get("reason")]
+    if dependent:
+        lines.append(f"{len(dependent)} unclear for their order, as {dependent[0]['case']}: {dependent[0]['reason']}.")
     if document["stopped"]:
         lines.append(f"Not all was decided: {document['stopped']} after {fmt.seconds(document['time_s'])}.")
     known = document["calibration"]

@@ -22,7 +22,7 @@ from benchsuite import format
 from benchsuite.errors import UserError
 from benchsuite.records.case import Comparison, Record
 from benchsuite.records.load import Run, load
-from benchsuite.report import effort, quality, speed, tokens, trained
+from benchsuite.report import effort, quality, speed, task_index, tokens, trained
 from benchsuite.report.words import findings
 from benchsuite.suite.corpora import displayed
 from benchsuite.text import plain
@@ -59,6 +59,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
     far: list[Fields] = []
     calm: list[Fields] = []
     measurements: list[Fields] = []
+    indexed: list[Fields] = []
     warnings: list[str] = []
     counts: Counter[str] = Counter()
     for run in runs:
@@ -70,6 +71,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         measurements += speed.measurements(run)
         controls += [_control(run, c, judge, placed) for c in run.manifest.comparisons if c.kind == "control"]
         tasks += [{"run": run.name} | task for task in quality.task_list(models)]
+        indexed += task_index.told(run)
         training += _training(run, models)
         far += trained.beyond(run)
         calm += trained.stability(run)
@@ -103,6 +105,8 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         "failures": failures,
         "warnings": warnings,
         "tasks": tasks,
+        "task_index": indexed,
+        "task_index_rule": task_index.RULE,
         "training": training,
         "beyond": far,
         "stability": calm,
@@ -244,7 +248,7 @@ def _training(run: Run, models: quality.Models) -> list[Fields]:
                 "tokens": result.train.tokens,
                 "tokens_per_s": result.train.tokens_per_s,
                 "final_loss": result.train.final_loss,
-                "acc": quality.mean_acc(result),
+                "acc": quality.mean_acc(result, models.index),
                 "bits_per_byte": result.bits_per_byte.value if result.bits_per_byte else None,
                 "curve": _thinned(result.train.curve),
             }

@@ -14,6 +14,7 @@ import numpy as np
 from benchsuite.records.case import Comparison
 from benchsuite.records.load import Run
 from benchsuite.records.results import QualityResult
+from benchsuite.report import task_index
 from benchsuite.report.speed import why_not
 from benchsuite.stats.intervals import holm, t_interval
 from benchsuite.stats.layout import Layout, fit
@@ -29,12 +30,14 @@ class Models:
     """All trained models of a run with what they answered.
 
     results  by (case id, seed). pool  the case ids that share the recipe and the budget, whose residuals measure the
-    spread between seeds; a crippled control is not among them.
+    spread between seeds; a crippled control is not among them. index  the tasks over which means are taken
+    (`benchsuite.report.task_index`).
     """
 
     run: Run
     results: dict[Cell, QualityResult]
     pool: frozenset[str]
+    index: tuple[str, ...]
 
     def seeds(self, case_id: str) -> list[int]:
         return sorted(seed for case, seed in self.results if case == case_id)
@@ -64,7 +67,7 @@ def models_of(run: Run) -> Models:
         for seed, record in records.items()
         if record.quality is not None
     }
-    return Models(run=run, results=results, pool=frozenset(pool))
+    return Models(run=run, results=results, pool=frozenset(pool), index=task_index.index(run))
 
 
 def mean_acc(result: QualityResult, patterns: Sequence[str] = ()) -> float | None:
@@ -87,7 +90,7 @@ class QualityRows:
         self.models = models
         self._overall = {
             patterns: models.layout(partial(mean_acc, patterns=patterns), _asked)
-            for patterns in {tuple(c.tasks) for c in models.run.manifest.comparisons}
+            for patterns in {self._index(c) for c in models.run.manifest.comparisons}
         }
         self._of_task: dict[str, dict[Any, Layout | None]] = {}
         for task in sorted({name for result in models.results.values() for name in result.tasks}):
@@ -107,7 +110,7 @@ class QualityRows:
         key = _asked(pairs[0][0])
         if pairs[0][0].tasks:
             arrays = {task: _paired(pairs, task) for task in pairs[0][0].tasks}
-            patterns = tuple(comparison.tasks)
+            patterns = self._index(comparison)
             about = [arrays[task] for task in _about(pairs[0][0], patterns)]
             overall = compare_quality(about, self._overall[patterns].get(key), step=1)
             fields |= _delta(overall) | {"verdict": overall.verdict, "covers_seeds": overall.covers_seeds}
@@ -116,6 +119,12 @@ class QualityRows:
             fields["tasks"] = self._tasks(arrays, pairs)
         fields["bits_per_byte"] = self._bits_per_byte(pairs)
         return fields
+
+    def _index(self, comparison: Comparison) -> tuple[str, ...]:
+        """The tasks that a comparison is about: those of the index, or all where it names none of them."""
+        named = comparison.tasks or ["*"]
+        inside = (task for task in self.models.index if any(fnmatchcase(task, pattern) for pattern in named))
+        return tuple(inside) or tuple(comparison.tasks)
 
     def _incomparable(self, comparison: Comparison, pairs: Sequence[tuple[QualityResult, QualityResult]]) -> str | None:
         if not pairs:

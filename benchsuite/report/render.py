@@ -18,7 +18,7 @@ from markupsafe import Markup
 from benchsuite import files, format
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
-from benchsuite.report import figures, trained_view, view, words
+from benchsuite.report import figures, task_view, trained_view, view, words
 from benchsuite.report.join import join
 from benchsuite.text import markdown
 
@@ -92,6 +92,7 @@ def _tables(document: Fields) -> Fields:
         "implementations": view.implementations_table(document),
         "measurements": view.measurements_table(document),
         "task_tables": view.task_tables(document),
+        "index_tables": task_view.tables(document),
         "controls": view.controls_table(document),
         "models": view.models_table(document),
         "beyond": trained_view.beyond_tables(document),

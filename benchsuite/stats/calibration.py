@@ -2,7 +2,9 @@
 
 Pairs of one and the same program say how the machine scatters. Suites are drawn from them again and again: each pair
 with replacement from its own case's, with a random sign, for the roles within a pair of equals can be swapped. A
-slowdown is planted by shifting one case. The rule looks after every second pair, as the gate does.
+slowdown is planted by shifting one case. The rule looks after every second pair, as the gate does. Drawing anew makes
+pairs exchangeable: what noise that stays from pair to pair does is not in these rates
+(`benchsuite.stats.decisions.wandering` looks for it).
 """
 
 from __future__ import annotations

@@ -1,9 +1,15 @@
 """When does a gate know? Decisions on pairs of processes that may be looked at after every pair.
 
 An observation is one pair: d = log(time of head / time of base) of two processes that ran side by side, in alternating
-order. Between two equal programs the roles within a pair could be swapped, so d is symmetric about 0, whatever the
-distribution: skewed, heavy-tailed, another one every minute. A slowdown by a factor shifts it. Nothing else is assumed;
-in particular no normal distribution and no constant noise.
+order. What is assumed: given all earlier pairs, the sides of a pair of equal programs can be exchanged, so that d is as
+likely as -d. A slowdown by a factor shifts d. The distribution may be heavy-tailed and another one in every pair; no
+normal distribution and no constant noise is assumed.
+
+What breaks it: a lean to one side that stays for a whole run, as the layout of the code or the path of an environment
+can give (a lean beyond the margin is reported as a slowdown, one below it uses the margin up), and noise that stays
+from pair to pair, where a pair tells too little that the one before it did not. A lean cannot be told from a slowdown.
+Noise that stays can be seen: where the ratios of a case, or of all cases together, follow one another (`wandering`),
+the verdict is `unclear` and says so. It takes `FEWEST` pairs to see it, so a `same` of fewer rests on the assumption.
 
 A test of "the slowdown is at most m" bets against it. For x symmetric about 0 or lower, E[1 + k tanh(l x)] <= 1 for any
 l > 0 and 0 < k <= 1, so the wealth  prod_i (1 + k tanh(l (d_i - m)))  is a nonnegative supermartingale under that
@@ -26,12 +32,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 
 # Of the bets, in 1 / log-ratio: the best is shift / variance, so these serve noise from 15% down to below 1%. What
 # other grids find: `python -m benchsuite.studies.gate.measure bets`.
 RATES = np.array([10.0, 30.0, 100.0, 300.0])
 STAKES = np.array([0.2, 0.4, 0.6, 0.9])
 WIDEST = math.log(4.0)  # intervals are not told beyond a factor of four
+FEWEST = 8  # pairs of a case, below which nothing is said of their order
+STRONG = 1.4  # of the ratio of `succession`, 2 for exchangeable pairs: neighbours correlate by 0.3, or more below it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +78,7 @@ class Decision:
     slower   the slowdown is beyond the margin
     faster   the same in the other direction
     same     a slowdown of `catch` or more is ruled out, and no speedup of that size is what the pairs show
-    unclear  neither, yet
+    unclear  neither, yet; or the pairs follow one another, which `reason` then says
     """
 
     verdict: str
@@ -77,6 +86,7 @@ class Decision:
     low: float | None
     high: float | None
     pairs: int
+    reason: str | None = None
 
 
 def decide(
@@ -86,6 +96,7 @@ def decide(
     are. `own` are rules of single cases; of these the chance of a false alarm does not count, which is that of the
     whole. Raises ValueError for a log-ratio that is not finite."""
     decisions = {}
+    reasons = wandering(logs)
     for case, verdict in verdicts(logs, rule, own).items():
         low, high = interval(logs[case])
         decisions[case] = Decision(
@@ -94,6 +105,7 @@ def decide(
             low=None if low is None else math.exp(low),
             high=None if high is None else math.exp(high),
             pairs=len(logs[case]),
+            reason=reasons.get(case),
         )
     return decisions
 
@@ -107,8 +119,11 @@ def verdicts(logs: Mapping[str, Sequence[float]], rule: Rule, own: Mapping[str, 
         for side in (logs, turned)
     )
     found = {}
+    dependent = wandering(logs)
     for case in logs:
-        if case in slower:
+        if case in dependent:
+            found[case] = "unclear"
+        elif case in slower:
             found[case] = "slower"
         elif case in faster:
             found[case] = "faster"
@@ -126,6 +141,33 @@ def settled(verdict: str, logs: Sequence[float], rule: Rule) -> bool:
     if verdict == "same":
         return wealth([-value for value in logs], math.log1p(rule.margin)) <= 0
     return verdict != "unclear"
+
+
+def wandering(logs: Mapping[str, Sequence[float]]) -> dict[str, str]:
+    """The cases whose pairs cannot be taken for exchangeable, each with the reason: its own ratio of `succession` is
+    below `STRONG`, or the mean of all cases' is, weighted by their pairs: what makes noise stay is the machine, and
+    thirty cases tell sooner than one. Of exchangeable pairs the ratio has a standard deviation of 2 / sqrt(pairs): a
+    verdict waits for some pairs more where chance makes it small, which at 100 pairs it does once in 700 cases."""
+    ratios = {case: ratio for case, values in logs.items() if (ratio := succession(values)) is not None}
+    if not ratios:
+        return {}
+    mean = float(np.average(list(ratios.values()), weights=[len(logs[case]) for case in ratios]))
+    if mean < STRONG and len(ratios) > 1:
+        told = f"the ratios of successive pairs are alike in all cases (rank von Neumann ratio {mean:.2f}, not near 2)"
+        return dict.fromkeys(logs, told)
+    told = "the ratios of its successive pairs are alike (rank von Neumann ratio {:.2f}, not near 2)"
+    return {case: told.format(ratio) for case, ratio in ratios.items() if ratio < STRONG}
+
+
+def succession(logs: Sequence[float]) -> float | None:
+    """The ratio of von Neumann over the ranks of `logs`, the sum of squared differences of neighbours over that of
+    differences from the mean (Bartels 1982): 2 on average where every order of the values is as likely, below where
+    neighbours are alike. None for fewer than `FEWEST` different values."""
+    x = np.asarray(logs, dtype=float)
+    if len(np.unique(x)) < FEWEST:
+        return None
+    ranks = stats.rankdata(x)
+    return float((np.diff(ranks) ** 2).sum() / ((ranks - ranks.mean()) ** 2).sum())
 
 
 def wealth(logs: Sequence[float], bound: float) -> float:

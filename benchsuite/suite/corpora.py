@@ -141,7 +141,12 @@ def displayed(corpora: Sequence[str]) -> dict[str, str]:
 
 
 def content(name: str) -> str | None:
-    """A hash of what a corpus is made from, where its name does not say it; None for hub corpora and the world."""
+    """What a corpus is made from, where its name does not say it: a hash, or the version of the generated world; None
+    for hub corpora."""
+    from benchsuite.pretrain.corpora import world
+
+    if name in world.SOURCES:
+        return f"world {world.VERSION}"
     if name in INSTALLED:
         installed = sorted({f"{item.metadata['Name']} {item.version}" for item in metadata.distributions()})
         return digest(installed, 16)

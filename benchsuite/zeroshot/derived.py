@@ -83,7 +83,8 @@ def write_tasks(
     infos = []
     for name, rows in made.items():
         task = TASKS[name]
-        info = TaskInfo(name + suffix, task.family, task.mirrors, 1 / task.choices, len(rows), task.description)
+        about = (task.family, task.mirrors, 1 / task.choices, len(rows), task.description, len(rows))
+        info = TaskInfo(name + suffix, *about)
         write_task(folder, info, rows)
         infos.append(info)
     return infos
@@ -95,7 +96,11 @@ def _rows(
     rng = random.Random(f"{name} {seed}")
     items = list({item[0] + item[1]: item for item in TASKS[name].make(source, max_words, rng)}.values())
     rng.shuffle(items)
-    short = (shorten(Document(context=context, choices=[right, *wrong], gold=0)) for context, right, wrong in items)
+    whole = (
+        Document(context=context, choices=[right, *wrong], gold=0, question=f"{number}")
+        for number, (context, right, wrong) in enumerate(items)
+    )
+    short = map(shorten, whole)
     rows = list(itertools.islice((row for row in short if row is not None), limit))
     golds = [index % TASKS[name].choices for index in range(len(rows))]
     rng.shuffle(golds)
@@ -115,7 +120,7 @@ def _shortener(tokenizer: Tokenizer | None, max_tokens: int | None) -> Callable[
         return 1 + max(len(tokenizer.encode(row["context"] + choice).ids) for choice in row["choices"]) <= max_tokens
 
     def after(row: Document, start: int) -> Document:
-        return Document(context=row["context"][start:], choices=row["choices"], gold=row["gold"])
+        return {**row, "context": row["context"][start:]}
 
     def shorten(row: Document) -> Document | None:
         starts = [start for start, _ in word_spans(row["context"])]

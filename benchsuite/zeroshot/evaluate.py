@@ -27,6 +27,7 @@ from tokenizers import Tokenizer
 
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.model.gpt import GPT
+from benchsuite.zeroshot.graded import Graded, graded
 from benchsuite.zeroshot.lm import BenchsuiteLM
 
 
@@ -34,7 +35,10 @@ from benchsuite.zeroshot.lm import BenchsuiteLM
 class TaskResult:
     """What a model did on a task's `n` documents. `outcomes` has one character a document, in order: 1 right, 0 wrong.
 
-    `random_acc` is what guessing gets on these documents: the mean of 1 / number of choices.
+    `random_acc` is what guessing gets on these documents: the mean of 1 / number of choices. `graded` is None for a
+    task with documents of several right choices. `questions` has a number for each document, the same for documents
+    that ask the same in other surroundings, which are one observation; None where each asks something of its own.
+    `version` is the task's.
     """
 
     name: str
@@ -42,6 +46,9 @@ class TaskResult:
     n: int
     random_acc: float
     outcomes: str
+    graded: Graded | None = None
+    questions: list[str] | None = None
+    version: str | None = None
 
 
 class LocalTask(ConfigurableTask):
@@ -132,7 +139,24 @@ def _result(name: str, task: ConfigurableTask, samples: list[dict[str, Any]]) ->
         )
     right = [sample["acc"] == 1.0 for sample in samples]
     guess = math.fsum(1 / len(task.doc_to_choice(sample["doc"])) for sample in samples) / len(samples)
-    return TaskResult(name, sum(right) / len(right), len(right), guess, "".join("01"[hit] for hit in right))
+    return TaskResult(
+        name=name,
+        acc=sum(right) / len(right),
+        n=len(right),
+        random_acc=guess,
+        outcomes="".join("01"[hit] for hit in right),
+        graded=graded(task, samples),
+        questions=_questions([sample["doc"].get("question") for sample in samples]),
+        version=None if task.VERSION in (None, "Yaml") else str(task.VERSION),
+    )
+
+
+def _questions(names: Sequence[Any]) -> list[str] | None:
+    """Numbers for the names of questions, in the order in which they occur."""
+    numbers = {name: f"{number}" for number, name in enumerate(dict.fromkeys(map(str, names)))}
+    if None in names or len(numbers) == len(names):
+        return None
+    return [numbers[str(name)] for name in names]
 
 
 def bits_per_byte(

@@ -16,7 +16,7 @@ from benchsuite.errors import UserError
 from benchsuite.pretrain.corpora.world import knowledge, language, people, recall, things
 from benchsuite.pretrain.corpora.world.draw import Draw
 from benchsuite.pretrain.corpora.world.item import Item, ItemMaker
-from benchsuite.zeroshot.taskfiles import Document, TaskInfo, write_task
+from benchsuite.zeroshot.taskfiles import Document, TaskInfo, distinct_first, write_task
 
 MAX_DOCUMENTS = 1000
 
@@ -69,9 +69,7 @@ TASKS = {
     "arithmetic": _Task(things.arithmetic, "arithmetic", ("mathqa",), 4, "story problems: one more, one less"),
     "agreement": _Task(language.agreement, "agreement", (), 2, "the verb's number across another noun"),
     "recall_near": _Task(recall.near, "recall", (), 4, "a word said some 10 to 60 tokens before"),
-    "recall_far": _Task(
-        recall.far, "recall", (), 4, "a word said some 130 to 165 tokens before, beyond the training length"
-    ),
+    "recall_far": _Task(recall.far, "recall", (), 4, "a word said some 65 to 110 tokens before"),
 }
 
 
@@ -80,14 +78,16 @@ def task_names() -> list[str]:
 
 
 def items(name: str, *, limit: int, seed: int = 0) -> list[Item]:
-    """The first `limit` documents of a task, all different. Raises UserError for an unknown name, or for a limit that
-    is not from 1 to MAX_DOCUMENTS."""
+    """The first `limit` documents of a task, all different, of as many questions (`Item.key`) as can be.
+
+    Raises UserError for an unknown name, or for a limit that is not from 1 to MAX_DOCUMENTS.
+    """
     if not 1 <= limit <= MAX_DOCUMENTS:
         raise UserError(f"a task has 1 to {MAX_DOCUMENTS} documents, not {limit}")
-    found = _different(name, Draw("task", name, seed), limit, held_out=True)
-    if len(found) < limit:
+    found = _different(name, Draw("task", name, seed), MAX_DOCUMENTS, held_out=True)
+    if len(found) < MAX_DOCUMENTS:
         raise ValueError(f"task {name} has only {len(found)} different documents")
-    return found
+    return distinct_first(found, lambda item: item.key)[:limit]
 
 
 def training_items(name: str, *, limit: int, seed: int = 0) -> list[Item]:
@@ -113,9 +113,11 @@ def write_tasks(folder: Path, *, limit: int, seed: int = 0) -> list[TaskInfo]:
     infos = []
     for name, task in TASKS.items():
         rows = [
-            Document(context=item.context, choices=list(item.choices), gold=item.gold)
+            Document(context=item.context, choices=list(item.choices), gold=item.gold, question=item.key)
             for item in items(name, limit=limit, seed=seed)
         ]
-        infos.append(TaskInfo(name, task.family, task.mirrors, 1 / task.choices, len(rows), task.description))
+        questions = len({row["question"] for row in rows})
+        about = (task.family, task.mirrors, 1 / task.choices, len(rows), task.description, questions)
+        infos.append(TaskInfo(name, *about))
         write_task(folder, infos[-1], rows)
     return infos

@@ -87,7 +87,7 @@ def test_larger_scales_stream_oscar() -> None:
 
 def test_other_suites_keep_their_cases() -> None:
     params = resolve(read("ablation-data"), MACHINE).cases[0].params
-    assert set(params["tasks"]) == {"source", "limit", "names"}
+    assert set(params["tasks"]) == {"source", "limit", "names", "version"}
     assert params["corpus"]["name"] == "curated"
 
 

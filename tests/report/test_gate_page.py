@@ -68,6 +68,14 @@ def test_the_summary_counts_what_stands_behind_the_verdict(
     assert ("up to 0" in page.markdown(found)) is False
 
 
+def test_the_promise_names_what_it_assumes_and_the_notes_what_breaks_it() -> None:
+    found = document("unclear", {"a": "unclear", "b": "same"}, [])
+    assert "If the sides of equal programs can be exchanged in each pair" in page.promise(found)
+    assert not any("order" in note for note in page.notes(found))
+    found["cases"][0]["reason"] = "its pairs are alike"
+    assert "1 unclear for their order, as a: its pairs are alike." in page.notes(found)
+
+
 def test_more_memory_is_told_in_mib_and_as_a_ratio() -> None:
     base, head = (
         SimpleNamespace(results=lambda label, n=n: [SpeedResult(peak_bytes=n)]) for n in (10 * 2**20, 25 * 2**20)

@@ -81,17 +81,76 @@ def test_the_interval_covers_at_all_moments_together(noise: Noise) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("noise", "pairs"), [(normal, 60), (heavy, 40), (gusty, 80)])
+@pytest.mark.parametrize(("noise", "pairs"), [(normal, 80), (heavy, 40), (gusty, 80)])
 def test_a_slowdown_of_five_percent_is_found_among_thirty_cases(noise: Noise, pairs: int) -> None:
     random = np.random.default_rng(2)
     found = 0
     for _ in range(20):
         logs = {str(case): list(noise(random, pairs)) for case in range(30)}
-        logs["7"] = [x + math.log(1.06 if noise is normal else 1.05) for x in logs["7"]]
+        logs["7"] = [x + math.log(1.05) for x in logs["7"]]
         verdicts = {case: decision.verdict for case, decision in decide(logs, Rule()).items()}
         found += verdicts.pop("7") == "slower"
         assert "slower" not in verdicts.values()
     assert found >= 18
+
+
+# ---- pairs that follow one another
+
+
+def lasting(random: np.random.Generator, n: int, share: float, spread: float) -> np.ndarray:
+    """Stationary autoregressive noise: of each value `share` stays to the next."""
+    x = np.empty(n)
+    x[0] = random.normal(0, spread)
+    for i in range(1, n):
+        x[i] = share * x[i - 1] + random.normal(0, spread * math.sqrt(1 - share**2))
+    return x
+
+
+@pytest.mark.parametrize(("share", "spread"), [(0.95, 0.012), (0.95, 0.03), (0.8, 0.03)])
+def test_noise_that_stays_is_no_slowdown(share: float, spread: float) -> None:
+    """Without the look at the order of pairs 18, 99 and 22% of such suites of equals alarm."""
+    random = np.random.default_rng(4)
+    alarms = 0
+    for _ in range(25):
+        noise = {str(case): lasting(random, 40, share, spread) for case in range(30)}
+        told = [decisions.verdicts({c: x[:n] for c, x in noise.items()}, Rule()) for n in range(8, 41, 4)]
+        alarms += any(verdict in ("slower", "faster") for found in told for verdict in found.values())
+    assert alarms <= 1
+
+
+def test_the_reason_is_said_where_one_case_wanders() -> None:
+    random = np.random.default_rng(5)
+    logs = {str(case): list(normal(random, 100) / 3) for case in range(30)}
+    logs["3"] = list(np.cumsum(random.normal(0, 0.02, 100)) + 0.3)
+    decided = decide(logs, Rule())
+    assert decided["3"].verdict == "unclear"
+    assert "von Neumann" in (decided["3"].reason or "")
+    assert {d.verdict for case, d in decided.items() if case != "3"} == {"same"}
+    assert [d.reason for case, d in decided.items() if case != "3"] == [None] * 29
+
+
+def test_in_quiet_noise_no_power_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slowdowns of 5% in noise of 1.2%: all are found, two pairs later on average than without the look at order."""
+    random = np.random.default_rng(6)
+    slow = [list(random.normal(math.log(1.05), 0.012, 40)) for _ in range(100)]
+
+    def found_at(logs: list[float]) -> int:
+        looks = range(2, 41, 2)
+        return next((n for n in looks if decisions.verdicts({"a": logs[:n]}, Rule())["a"] == "slower"), 99)
+
+    looked = [found_at(logs) for logs in slow]
+    monkeypatch.setattr(decisions, "wandering", lambda logs: {})
+    plain = [found_at(logs) for logs in slow]
+    assert max(plain) <= 40
+    assert sum(n > 40 for n in looked) <= 1
+    assert np.mean(looked) < np.mean(plain) + 2.5
+
+
+def test_what_is_equal_or_short_tells_nothing_of_its_order() -> None:
+    assert decisions.succession([0.1] * 30) is None
+    assert decisions.succession([0.1, 0.2] * 20) is None
+    assert decisions.succession(list(range(7))) is None
+    assert decisions.succession(list(range(8))) == pytest.approx(7 / 42)
 
 
 def test_one_percent_is_below_the_margin() -> None:

@@ -48,9 +48,9 @@ def test_the_normalised_mean() -> None:
     guessed, stderr = bigscience.normalised_mean({task.name: task.guess for task in bigscience.TASKS})
     assert guessed == pytest.approx(0)
     assert stderr is None
-    scores = {"piqa": 1.0, "hellaswag": 0.25, "another": 0.0}
+    scores = {"piqa": 1.0, "hellaswag": 0.7, "another": 0.0}  # 1 and 0.6 of the way from guessing to all right
     errors = {"piqa": 0.03, "hellaswag": 0.06, "another": 1.0}
-    assert bigscience.normalised_mean(scores, errors) == pytest.approx((0.5, (0.06**2 + 0.08**2) ** 0.5 / 2))
+    assert bigscience.normalised_mean(scores, errors) == pytest.approx((0.8, (0.06**2 + 0.08**2) ** 0.5 / 2))
     assert bigscience.normalised_mean(scores, {"piqa": 0.03})[1] is None
     with pytest.raises(ValueError, match="none of the 27"):
         bigscience.normalised_mean({"another": 0.5})

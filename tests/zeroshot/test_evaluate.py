@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import socket
@@ -10,13 +11,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from lm_eval.api.instance import Instance
 from lm_eval.evaluator import simple_evaluate
 from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer
 
 from benchsuite.errors import UserError
 from benchsuite.model.gpt import GPT
-from benchsuite.zeroshot.evaluate import LocalTask, TaskResult, bits_per_byte, evaluate, load_tasks
+from benchsuite.zeroshot.evaluate import LocalTask, bits_per_byte, evaluate, load_tasks
 from benchsuite.zeroshot.lm import BenchsuiteLM
 from benchsuite.zeroshot.taskfiles import Document, TaskInfo, write_task
 
@@ -30,13 +32,19 @@ def folder(tmp_path: Path) -> Path:
     rows: list[Document] = []
     for n in range(20):
         choices = [" " + sentence(rng, rng.randint(1, 3)) for _ in range(2 + n % 3)]
-        rows.append({"context": sentence(rng, rng.randint(3, 30)), "choices": choices, "gold": n % 2})
-    write_task(tmp_path / "tasks", TaskInfo("choose", "test", (), 0.4, 20, "a test"), rows, acc_norm=True)
+        context = sentence(rng, rng.randint(3, 30))
+        rows.append({"context": context, "choices": choices, "gold": n % 2, "question": f"{n}"})
+    write_task(tmp_path / "tasks", TaskInfo("choose", "test", (), 0.4, 20, "a test", 20), rows, acc_norm=True)
     answers: list[Document] = [
-        {"context": "Anna", "choices": ["ab", "bb"] if n % 3 else ["bb", "ab"], "gold": int(n % 2 == 0)}
+        {
+            "context": "Anna",
+            "choices": ["ab", "bb"] if n % 3 else ["bb", "ab"],
+            "gold": int(n % 2 == 0),
+            "question": f"{n % 6}",
+        }
         for n in range(12)
     ]
-    write_task(tmp_path / "tasks", TaskInfo("answers", "test", (), 0.5, 12, "a test"), answers)
+    write_task(tmp_path / "tasks", TaskInfo("answers", "test", (), 0.5, 12, "a test", 6), answers)
     return tmp_path / "tasks"
 
 
@@ -50,7 +58,36 @@ def test_outcomes_are_those_of_the_documents_in_order(
     says_b = [int(n % 3 != 0) for n in range(12)]
     outcomes = "".join(str(int(said == int(n % 2 == 0))) for n, said in enumerate(says_b))
     result = evaluate(model, bpe, folder, names=["answers"])
-    assert result == {"answers": TaskResult("answers", outcomes.count("1") / 12, 12, 0.5, outcomes)}
+    assert result["answers"].outcomes == outcomes
+    assert (result["answers"].acc, result["answers"].n) == (outcomes.count("1") / 12, 12)
+    assert result["answers"].random_acc == 0.5
+    assert result["answers"].questions == ["0", "1", "2", "3", "4", "5"] * 2
+    assert result["answers"].version == "2.0"
+
+
+def test_graded_scores_are_those_of_the_choices_likelihoods(
+    make_model: Callable[..., GPT], bpe: Tokenizer, folder: Path
+) -> None:
+    """By the definition, document by document, from the model's own likelihoods."""
+    model = make_model(position="rotary")
+    [result] = evaluate(model, bpe, folder, names=["choose"]).values()
+    assert result.graded is not None
+    assert result.questions is None, "each document asks something of its own"
+    lm = BenchsuiteLM(model, bpe)
+    for n, line in enumerate((folder / "choose.jsonl").read_text().splitlines()):
+        row = json.loads(line)
+        nats = [lm.loglikelihood([_request(row["context"], choice)])[0][0] for choice in row["choices"]]
+        right, gold = nats[row["gold"]], row["choices"][row["gold"]]
+        others = [value for index, value in enumerate(nats) if index != row["gold"]]
+        share = math.exp(right) / sum(math.exp(value) for value in nats)
+        assert result.graded.probability[n] == pytest.approx(share, abs=1e-3)
+        assert result.graded.bits_per_byte[n] == pytest.approx(-right / math.log(2) / len(gold.encode()), abs=1e-3)
+        assert result.graded.margin[n] == pytest.approx((right - max(others)) / math.log(2), abs=1e-2)
+        assert (result.graded.margin[n] > 0) == (result.outcomes[n] == "1")
+
+
+def _request(context: str, continuation: str) -> Instance:
+    return Instance(request_type="loglikelihood", doc={}, arguments=(context, continuation), idx=0)
 
 
 @pytest.mark.slow

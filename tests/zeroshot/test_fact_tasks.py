@@ -65,6 +65,8 @@ def test_questions_are_different_and_of_all_kinds() -> None:
     kinds = Counter(question.kind for question in questions)
     assert set(kinds) == {"currency", "language", "weekday", "month"}
     assert min(kinds.values()) > 120
+    asked = [(question.kind, question.subject) for question in questions]
+    assert len(set(asked[:300])) == 300 < len(set(asked)) < 1000
     assert fact_tasks.questions(limit=50) == questions[:50]
     assert fact_tasks.questions(limit=50, seed=1) != questions[:50]
 

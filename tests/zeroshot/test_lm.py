@@ -172,10 +172,15 @@ def test_a_saved_model_is_loaded_by_name(make_model: Callable[..., GPT], bpe: To
 def tiny_task(folder: Path) -> list[Document]:
     rng = random.Random(5)
     rows: list[Document] = [
-        {"context": sentence(rng, 8), "choices": [" " + sentence(rng, 2) for _ in range(3)], "gold": n % 3}
+        {
+            "context": sentence(rng, 8),
+            "choices": [" " + sentence(rng, 2) for _ in range(3)],
+            "gold": n % 3,
+            "question": f"{n}",
+        }
         for n in range(6)
     ]
-    write_task(folder, TaskInfo("tiny", "test", (), 1 / 3, 6, "a test"), rows)
+    write_task(folder, TaskInfo("tiny", "test", (), 1 / 3, 6, "a test", 6), rows)
     return rows
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchsuite.pretrain.corpora.world.sources import MAKERS
 
-VERSION = 1  # of the text; `digest_fields` adds a checksum of the code, so that no cached text outlives a change
+VERSION = 2  # of the text; `digest_fields` adds a checksum of the code, so that no cached text outlives a change
 
 SOURCES = {
     "web_raw": "generated world as a crawl finds it: boilerplate, duplicates, cut and corrupted pages, keyword lists",

@@ -34,7 +34,7 @@ def agreement(draw: Draw, held_out: bool) -> Item:
 
 # ---- pronouns: what is said of `it` tells which of two is meant
 
-EATS = ("ate", "took", "saw")
+EATS = ("ate", "took", "saw", "had", "smelled")
 MEALS = ("bread", "cheese", "soup", "rice", "corn", "fruit", "beans", "meat")
 OF_EATER = ("hungry", "quick", "thin", "young", "afraid", "clever")
 OF_MEAL = ("fresh", "cheap", "sweet", "warm", "dry", "soft")
@@ -55,8 +55,12 @@ def pronoun(draw: Draw, held_out: bool) -> Item:
 
 # ---- entailment: what is true of a kind of animal is true of a wider kind
 
-SAW = ("saw", "fed", "found", "sold", "painted", "met", "heard", "liked")
-SAW_ANIMAL = {kind: Split(f"saw {kind}", SAW, animals, 1) for kind, animals in CLASSES.items()}
+SAW = (
+    "saw", "fed", "found", "sold", "painted", "met", "heard", "liked", "drew", "washed", "watched", "followed",
+    "counted", "named", "caught", "lifted", "feared", "held", "wanted", "missed", "moved", "kept", "bought", "chose",
+    "visited", "cleaned",
+)  # fmt: skip
+SAW_ANIMAL = {kind: Split(f"saw {kind}", SAW, animals, 2) for kind, animals in CLASSES.items()}
 
 
 def entailment(draw: Draw, held_out: bool) -> Item:
@@ -102,14 +106,30 @@ SENSES = {
     "bat": ("animal", "tool"), "seal": ("animal", "tool"), "crane": ("animal", "tool"), "mouse": ("animal", "tool"),
     "club": ("tool", "place"), "pen": ("tool", "place"), "bar": ("tool", "place"), "ring": ("tool", "place"),
     "mint": ("place", "plant"), "palm": ("plant", "tool"), "reed": ("plant", "tool"), "nut": ("plant", "tool"),
+    "ram": ("animal", "tool"), "slug": ("animal", "tool"), "drill": ("animal", "tool"), "kite": ("animal", "tool"),
+    "fork": ("tool", "place"), "post": ("tool", "place"), "spring": ("tool", "place"), "lock": ("tool", "place"),
+    "press": ("tool", "place"), "dock": ("place", "plant"), "plane": ("plant", "tool"), "rose": ("plant", "tool"),
+    "fan": ("plant", "tool"),
 }  # fmt: skip
 CUES = {
-    "animal": ("slept all day", "was hungry", "ate the fish", "ran away", "drank some water"),
-    "tool": ("lay in the box", "was made of iron", "was sold for a coin", "broke in two", "fell on the floor"),
-    "place": ("was full of people", "had two doors", "opened at noon", "was in the town", "closed at night"),
-    "plant": ("grew in the yard", "had green leaves", "needed some rain", "stood in the sun", "came from a seed"),
-}
-WORD_CUES = {kind: Split("sense", tuple(SENSES), cues, 2) for kind, cues in CUES.items()}
+    "animal": (
+        "slept all day", "was hungry", "ate the fish", "ran away", "drank some water", "had two young", "hid from us",
+        "was afraid",
+    ),
+    "tool": (
+        "lay in the box", "was made of iron", "was sold for a coin", "broke in two", "fell on the floor",
+        "hung on the wall", "was in my hand", "was very old",
+    ),
+    "place": (
+        "was full of people", "had two doors", "opened at noon", "was in the town", "closed at night", "was far away",
+        "had a red roof", "was near the lake",
+    ),
+    "plant": (
+        "grew in the yard", "had green leaves", "needed some rain", "stood in the sun", "came from a seed",
+        "grew very tall", "lost its leaves", "was in bloom",
+    ),
+}  # fmt: skip
+WORD_CUES = {kind: Split("sense", tuple(SENSES), cues, 4) for kind, cues in CUES.items()}
 
 
 def word_sense(draw: Draw, held_out: bool) -> Item:

@@ -1,5 +1,5 @@
-"""The words of the generated world and its fixed facts. Short words, few of them: with a vocabulary of some 800 tokens
-nearly every one becomes a single token, so that a small model learns relations instead of spelling.
+"""The words of the generated world and its fixed facts. Short words, few of them: with a vocabulary of some 1000 tokens
+the frequent ones become a single token, so that a small model learns relations instead of spelling.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ NAMES = MEN + WOMEN
 OBJECTS = (
     "cup", "key", "lamp", "coin", "drum", "ball", "book", "hat", "bag", "rope", "box", "map", "pan", "bell", "flag",
     "toy",
+)  # fmt: skip
+# Things of which it does not matter whose they are.
+THINGS = (
+    *OBJECTS, "plate", "bowl", "stick", "broom", "chair", "clock", "mirror", "basket", "ladder", "candle", "pillow",
+    "hammer", "needle", "spoon", "kettle", "ribbon", "button", "wheel",
 )  # fmt: skip
 PLACES = ("barn", "mill", "park", "shop", "cave", "inn", "port", "farm", "lake", "hall", "tower", "yard")
 COLOURS = ("red", "blue", "green", "black", "white", "brown", "pink", "gold")
@@ -68,4 +73,4 @@ FOODS = ("rice", "corn", "bread", "cheese", "soup", "beans", "nuts", "fruit")
 # ---- materials: what happens to a thing follows from what it is made of
 
 MATERIALS = ("iron", "stone", "glass", "clay", "wood", "paper", "wool", "cork")
-OBJECT_MATERIAL = Split("material", OBJECTS, MATERIALS, 3)
+THING_MATERIAL = Split("material", THINGS, MATERIALS, 3)

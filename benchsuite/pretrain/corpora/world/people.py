@@ -103,6 +103,13 @@ NEEDS = {
     "cold": ("lit the fire", "put on a coat"),
     "dirty": ("took a bath", "used the soap"),
     "bored": ("read a book", "played a game"),
+    "ill": ("took a pill", "called the doctor"),
+    "lost": ("asked the way", "looked at the map"),
+    "late": ("ran all the way", "took the bus"),
+    "sad": ("wept all night", "wrote a letter"),
+    "wet": ("used a towel", "stood by the fire"),
+    "warm": ("opened the window", "sat in the shade"),
+    "lonely": ("met a friend", "went to a dance"),
 }
 
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 from benchsuite.pretrain.corpora.world import knowledge
 from benchsuite.pretrain.corpora.world.draw import Draw, Split
 from benchsuite.pretrain.corpora.world.item import Item
-from benchsuite.pretrain.corpora.world.lexicon import OBJECTS
+from benchsuite.pretrain.corpora.world.lexicon import THINGS
 
-NOTES = ("prize", "gift", "secret", "answer", "sign", "reward")
-NOTE_OBJECT = Split("note", NOTES, OBJECTS, 5)
+NOTES = ("prize", "gift", "secret", "answer", "sign", "reward", "clue", "wish", "trick", "plan", "rule", "hint")
+NOTE_THING = Split("note", NOTES, THINGS, 17)
 CHOICES = 4
 LONG_GAP = 8  # sentences, at least, of each fourth gap between mentions; 8 to 15 are some 55 to 100 tokens
 NEAR_UNITS = (8, 50)  # words and punctuation between the note and the question; in tokens about as many
-FAR_UNITS = (128, 152)
+FAR_UNITS = (60, 82)  # with the last sentence before the question up to some 95: it all fits into 128 tokens
 
 
 def document(draw: Draw) -> str:
     """A note, other sentences, the note, other sentences, and so on."""
     subject = draw.pick(NOTES)
-    note = f"The {subject} is the {draw.pick(NOTE_OBJECT.of(subject, False))}."
+    note = f"The {subject} is the {draw.pick(NOTE_THING.of(subject, False))}."
     said = [note]
     for _ in range(8):
         gap = LONG_GAP + draw.below(8) if draw.chance(0.25) else draw.below(3)
@@ -41,7 +41,7 @@ def far(draw: Draw, held_out: bool) -> Item:
 
 def _item(draw: Draw, held_out: bool, units: tuple[int, int]) -> Item:
     subject = draw.pick(NOTES)
-    choices = draw.some(NOTE_OBJECT.of(subject, held_out), CHOICES)
+    choices = draw.some(NOTE_THING.of(subject, held_out), CHOICES)
     gold = draw.below(CHOICES)
     key = f"The {subject} is the {choices[gold]}"
     said = [f"{key}."]

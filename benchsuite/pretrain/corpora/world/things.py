@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchsuite.pretrain.corpora.world.draw import Draw, Split, rank
 from benchsuite.pretrain.corpora.world.item import Item
-from benchsuite.pretrain.corpora.world.lexicon import NAMES, NUMBERS, OBJECT_MATERIAL, OBJECTS, noun
+from benchsuite.pretrain.corpora.world.lexicon import NAMES, NUMBERS, THING_MATERIAL, THINGS, noun
 
 # ---- physical: the material decides
 
@@ -21,11 +21,11 @@ def physical(draw: Draw, held_out: bool) -> Item:
     gold = draw.below(2)
     fits: list[str] = []
     while not fits:
-        thing = draw.pick(OBJECTS)
-        fits = [m for m in OBJECT_MATERIAL.of(thing, held_out) if (m not in materials) == gold]
-    key = f"{draw.pick(fits)} {thing}"
+        thing = draw.pick(THINGS)
+        fits = [m for m in THING_MATERIAL.of(thing, held_out) if (m not in materials) == gold]
+    key = f"{draw.pick(fits)} {thing} {event}"
     before = f"{physical(draw, False).text} " if held_out else ""  # as in training, others come before
-    return Item(f"{before}The {key} {event}. The {thing}", (f" {named}.", f" {others}."), gold, key)
+    return Item(f"{before}The {key}. The {thing}", (f" {named}.", f" {others}."), gold, key)
 
 
 # ---- sentiment: most of three opinions
@@ -51,16 +51,15 @@ def sentiment(draw: Draw, held_out: bool) -> Item:
 # ---- arithmetic: one more and one less
 
 STEPS = (("found another", 1), ("lost another", -1))
-COUNTED = OBJECTS[:8]
 
 
 def arithmetic(draw: Draw, held_out: bool) -> Item:
     """A story problem. Held out: this step from this number with this thing."""
     low, gold = 1 + draw.below(6), draw.below(4)
     while True:
-        thing, (step, by) = draw.pick(COUNTED), draw.pick(STEPS)
+        thing, (step, by) = draw.pick(THINGS), draw.pick(STEPS)
         n = low + gold - by
-        if n >= 1 and (rank("sum", thing, step, str(n)) % 4 == 0) == held_out:
+        if n >= 1 and (rank("sum", thing, step, str(n)) % 5 < 2) == held_out:
             break
     name = draw.pick(NAMES)
     key = f"had {NUMBERS[n]} {noun(thing, n != 1)} and {step}."
