@@ -13,6 +13,8 @@ from support.make_run import make_run
 
 import benchsuite
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 name: mine
 model: {layers: 1, width: 8, heads: 2, vocab: 300, seq: 8}

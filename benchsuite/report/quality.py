@@ -19,6 +19,7 @@ from benchsuite.report.speed import why_not
 from benchsuite.stats.intervals import holm, t_interval
 from benchsuite.stats.layout import Layout, fit
 from benchsuite.stats.quality import QualityComparison, by_question, compare_quality, mcnemar, ratio_parts
+from benchsuite.suite.schema import LANGUAGES
 
 Fields = dict[str, Any]
 BITS = ("delta", "low", "high", "minimum_detectable", "p", "p_holm", "verdict", "value", "baseline")
@@ -121,7 +122,10 @@ class QualityRows:
         return fields
 
     def _index(self, comparison: Comparison) -> tuple[str, ...]:
-        """The tasks that a comparison is about: those of the index, or all where it names none of them."""
+        """Return the tasks that a comparison is about: those of the index, or all where it names none of them. A
+        comparison of languages is about tasks too that a baseline of another language cannot but guess."""
+        if comparison.component == LANGUAGES:
+            return tuple(comparison.tasks)
         named = comparison.tasks or ["*"]
         inside = (task for task in self.models.index if any(fnmatchcase(task, pattern) for pattern in named))
         return tuple(inside) or tuple(comparison.tasks)

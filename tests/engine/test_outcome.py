@@ -15,11 +15,10 @@ from support.fuzz import FEW, mutated
 from benchsuite.engine import outcome, rings
 from benchsuite.engine.outcome import NO_RESULT, Outcome
 from benchsuite.engine.processes import Ended
-from benchsuite.engine.sampling import timed
 from benchsuite.gating.measured_sides import log_slowdown
 from benchsuite.records.case import Job, Record
-from benchsuite.records.load import of_kind
-from benchsuite.records.schema import validated
+from benchsuite.records.results import RESULT, checked
+from benchsuite.stats.rounds import timed
 from benchsuite.stats.speed import compare_speed, paired_logs
 from benchsuite.worker import EXIT_NO_RESULT
 
@@ -104,7 +103,8 @@ def test_only_the_end_of_a_long_log_is_kept(tmp_path: Path) -> None:
 )
 def test_a_result_that_a_job_wrote_itself_is_an_error(tmp_path: Path, written: bytes) -> None:
     (tmp_path / "result").write_bytes(written)
-    found = outcome.of(0, result=tmp_path / "result", log=tmp_path / "log")
+    kind = "quality" if b"tasks" in written else "speed"
+    found = outcome.of(0, result=tmp_path / "result", log=tmp_path / "log", kind=kind)
     assert (found.status, found.result) == ("error", None)
     assert "its result cannot be read" in (found.reason or "")
     killed = Outcome("timeout", "too slow")
@@ -198,7 +198,7 @@ def test_what_is_recorded_can_be_read_by_all_that_reads_it(data: st.DataObject, 
     json.dumps(mine.to_json(), allow_nan=False).encode()
     if found.status != "ok":
         return
-    validated(*of_kind("speed", found.result or {}), where="here")
+    checked(RESULT, found.result or {}, "here")
     good = Record("b", 0, "ok", None, "", 1.0, GOOD, round=0)
     for pair in ((mine, good), (good, mine)):
         compare_speed(paired_logs(*(timed([record]) for record in pair)))

@@ -223,6 +223,7 @@ def test_all_devices_work_at_the_same_time(tmp_path: Path) -> None:
     assert all(len(ids) == 2 for ids in by_round(records).values())
 
 
+@pytest.mark.slow
 def test_the_json_of_a_job_says_where_its_turns_are(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "run", {})
     place = fork_workers.ForkWorkers(("support.run_fakes",))
@@ -253,6 +254,7 @@ def test_the_json_of_a_job_says_where_its_turns_are(tmp_path: Path) -> None:
         {"tokens": -3},
     ],
 )
+@pytest.mark.slow
 def test_a_strange_result_is_an_error_of_its_case_alone(tmp_path: Path, result: dict[str, Any]) -> None:
     """What a job writes is checked before anything reads it: a wrong field ends no run."""
     base, good, bad = case("base"), case("good"), case("bad", do="strange", result=result)

@@ -13,6 +13,8 @@ from benchsuite.components.operators import RIVALS, WITH_HEADS
 from benchsuite.measure import accuracy, operators, speed
 from benchsuite.records.case import Incorrect
 
+pytestmark = pytest.mark.slow
+
 HERE = ("fused", "eager", "sdpa", "folded")  # what runs on a CPU without a compiler
 CASES = [(name, one) for name, rivals in RIVALS.items() for one in ("fused", *rivals) if one in HERE]
 

@@ -192,6 +192,7 @@ def test_a_spec_that_transformers_does_not_know_is_refused(options: dict[str, st
         bridge.to_transformers(GPT(spec(**options)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "fused"])
 @pytest.mark.parametrize("position", ["learned", "sinusoidal", "rotary"])
 def test_with_the_embedding_norm_it_is_transformers_with_normalised_words(

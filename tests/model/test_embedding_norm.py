@@ -90,6 +90,7 @@ def tokens() -> Tensor:
 CASES = list(itertools.product(("learned", "sinusoidal", "rotary"), IMPLEMENTATIONS, LIMITS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("position", "implementation", "dtype"), CASES, ids=str)
 def test_the_word_is_normalised_and_then_the_position_added(
     position: str, implementation: str, dtype: torch.dtype
@@ -107,6 +108,7 @@ def test_as_torch_compile_traces_it(position: str) -> None:
     check(model, model.position, embed(tokens(), torch.arange(12)), tokens(), torch.arange(12))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("position", ["learned", "sinusoidal"])
 def test_both_halves_of_an_encoder_decoder_have_it_there(position: str, implementation: str) -> None:
@@ -119,6 +121,7 @@ def test_both_halves_of_an_encoder_decoder_have_it_there(position: str, implemen
     check(model, model.position, decoded[0], tokens()[:, 4:], torch.arange(4, 12))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_positions_that_are_given_are_those_that_are_added(implementation: str) -> None:
     model = shaken(GPT(spec("learned"), implementation), torch.float32)

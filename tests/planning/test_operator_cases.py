@@ -34,7 +34,7 @@ def test_every_operator_is_checked_in_every_type_and_timed_beside_every_rival() 
     types = Counter(case.params["dtype"] for case in checks)
     assert types == dict.fromkeys(("float64", "float32", "bfloat16", "float16"), len(RIVALS))
     assert all(len(case.params["shapes"]) == 3 and case.replicates == (0,) for case in checks)
-    pairs = {(one.about["variant"], one.about["baseline"]) for one in found.comparisons}
+    pairs = {(one.variant, one.baseline) for one in found.comparisons}
     assert {name for name, _ in pairs} >= {"gelu", "swiglu", "layer_norm", "rotary", "attention, alibi"}
     assert pairs == {(name, rival) for name, _ in pairs for rival in RIVALS[name]}
 
@@ -95,7 +95,7 @@ def test_a_suite_of_what_there_is_not_is_refused(entry: str, message: str) -> No
 
 def test_peers_train_beside_our_ordinary_step() -> None:
     found = packaged("peers")
-    pairs = [(one.about["implementation"], one.about["baseline"]) for one in found.comparisons]
+    pairs = [(one.implementation, one.baseline) for one in found.comparisons]
     steps = [("sdpa", "nanogpt"), ("sdpa", "transformers"), ("fused", "nanogpt"), ("fused", "nanogpt-compile")]
     steps += [("compile", "nanogpt-compile"), ("compile", "transformers-compile")]
     assert pairs == [*steps, *(("benchsuite", f"hflm-{size}") for size in (16, 64, 256))]

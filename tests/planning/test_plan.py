@@ -157,7 +157,7 @@ def test_the_curve_is_the_baseline_at_other_budgets(suite: Suite) -> None:
     cases = {case.label: case for case in plan.cases}
     base = cases["baseline/quality"]
     points = [c for c in plan.comparisons if c.kind == "curve"]
-    assert [c.about["variant"] for c in points] == ["0.5x", "2x"]
+    assert [c.variant for c in points] == ["0.5x", "2x"]
     assert {c.base_case for c in points} == {base.id}
     for comparison, tokens in zip(points, (30_000, 120_000), strict=True):
         params = next(case.params for case in plan.cases if case.id == comparison.case)

@@ -11,7 +11,7 @@ from benchsuite.gating import history
 from benchsuite.records import baselines
 from benchsuite.records.load import load
 from benchsuite.records.store import Store
-from benchsuite.report import join
+from benchsuite.report.join import join
 
 PUBLISHED = sorted(path.parent for path in (Path(__file__).parents[2] / "reports").rglob("records.jsonl"))
 

@@ -33,6 +33,7 @@ HOSTILE = [*(0, -1, 10**400, 1e308, float("inf"), float("nan"), True, None, "", 
 TAGS = {"h3", "p", "strong", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "code"}
 
 
+@pytest.mark.slow
 def test_a_gate_s_own_document_gives_its_own_page(tmp_path: Path) -> None:
     path = tmp_path / "gate.json"
     path.write_text(json.dumps(DOCUMENT))

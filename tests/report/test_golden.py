@@ -8,7 +8,7 @@ from support.golden import Golden
 from support.make_run import make_run
 
 import benchsuite
-from benchsuite.gating.paired import Finding, Outcome
+from benchsuite.gating.paired import Finding, Paired
 from benchsuite.report import compare, gate_page
 from benchsuite.report.join import join
 from benchsuite.report.render import render
@@ -21,7 +21,7 @@ def test_a_report(quick: Path, golden: Golden) -> None:
 
 def test_a_comparison(tmp_path: Path, golden: Golden) -> None:
     runs = [make_run(tmp_path / name, seed=seed, documents=10, tasks=["cloze"]) for seed, name in enumerate("ab")]
-    golden("compare.md", compare.markdown(benchsuite.compare([benchsuite.load(run) for run in runs])))
+    golden("compare.md", compare.markdown(benchsuite.compare(*(benchsuite.load(run) for run in runs))))
 
 
 def test_a_gate(golden: Golden) -> None:
@@ -41,7 +41,7 @@ def test_a_gate(golden: Golden) -> None:
         Finding(case="activation/other", kind="new", text="only at head", regression=False),
     )
     times_s = dict.fromkeys(decisions, (0.002, 0.0022))
-    outcome = Outcome(logs={}, decisions=decisions, findings=findings, times_s=times_s, pairs=40)
+    outcome = Paired(logs={}, decisions=decisions, findings=findings, times_s=times_s, pairs=40)
     about = {"suite": "micro", "base": "main", "head": ".", "run": "runs/gate", "verdict": "regression"}
     about |= {"exit_code": 1, "notes": ["a note"], "calibration": None}
     golden("gate.md", gate_page.markdown(gate_page.document(outcome, lambda label: Rule(), Rule(), about)))

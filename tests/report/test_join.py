@@ -39,7 +39,7 @@ def test_the_document_has_what_others_build_on(document):
 
 
 def test_effects_that_were_put_in_come_out(tmp_path):
-    document = join([make_run(tmp_path / "run", seeds=5)])
+    document = join([make_run(tmp_path / "run", seeds=8)])
     rotary = row_of(document, "rotary", "step")
     assert rotary["speed"]["low"] < 0.88 < rotary["speed"]["high"]
     assert rotary["speed"]["verdict"] == "slower"

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from benchsuite.records.load import Graded, TaskScore, load
+from benchsuite.records.load import load
+from benchsuite.records.results import Graded, TaskScore
 from benchsuite.report import task_index
 from benchsuite.report.join import join
 from benchsuite.report.render import render

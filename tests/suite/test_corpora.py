@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchsuite.errors import UserError
+from benchsuite.pretrain.corpora import world
 from benchsuite.suite.corpora import content, displayed, located
 from benchsuite.suite.schema import Suite
 from benchsuite.suite.source import validate
@@ -64,6 +65,6 @@ def test_content_tells_files_and_folders_apart(tmp_path: Path) -> None:
     assert (content(str(file)), content(str(folder)) == before[1]) == (before[0], False)
     file.write_text("two")
     assert content(str(file)) != before[0]
-    assert content("web_raw") is None
+    assert content("web_raw") == f"world {world.VERSION}"
     assert content("hub:a/b") is None
     assert content("installed") == content("installed-raw")
