@@ -108,7 +108,9 @@ def test_a_result_that_a_job_wrote_itself_is_an_error(tmp_path: Path, written: b
     assert (found.status, found.result) == ("error", None)
     assert "its result cannot be read" in (found.reason or "")
     killed = Outcome("timeout", "too slow")
-    assert outcome.of(-9, result=tmp_path / "result", log=tmp_path / "log", killed=killed).status == "timeout"
+    assert (
+        outcome.of(-9, result=tmp_path / "result", log=tmp_path / "log", killed=killed, kind=kind).status == "timeout"
+    )
 
 
 def test_a_result_is_a_plain_file_of_bounded_size(tmp_path: Path) -> None:
