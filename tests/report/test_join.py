@@ -342,3 +342,16 @@ def test_a_step_against_itself_must_come_out_the_same(small, edit, variant, pass
     [control] = [control for control in document["controls"] if control["name"] == "same_step"]
     assert (control["of"], control["passed"]) == ("speed", passed)
     assert any("distrust the speed verdicts" in text for text in document["warnings"]) is not passed
+
+
+def test_rounds_in_turns_count_though_all_were_disturbed(small, edit):
+    def disturb(rows):
+        for row in rows:
+            if row["result"] and "time_s" in row["result"]:
+                row["result"] |= {"stop": "turns", "monitor": {"disturbed": ["other processes used 0.5 cores"]}}
+            row["schema_version"] = 2
+
+    edit(small, records=disturb, manifest=lambda m: {**m, "schema_version": 2})
+    speed = row_of(join([small]), "rotary", "step")["speed"]
+    assert speed["low"] < 0.88 < speed["high"]
+    assert speed["flags"] == {"disturbed": speed["replicates"]}
