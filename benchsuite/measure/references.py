@@ -28,7 +28,7 @@ SAMPLE = 256  # numbers of a tensor, by which it is known
 KEPT_BYTES = 4 * 2**30  # together; those that were not used for longest go first
 
 # Of a case's parameters, those that do not change what the formula gives.
-_ELSEWHERE = ("implementation", "mode", "threads", "sample_s", "device")
+_ELSEWHERE = ("implementation", "mode", "threads", "sample_s", "device", "twin")
 
 
 def kept(

@@ -14,6 +14,8 @@ from benchsuite.records.case import Case
 from benchsuite.suite.schema import Speed, SpeedCase
 from benchsuite.timing import accelerator
 
+TWIN = "same_step"
+
 
 def add(builder: Builder, speed: Speed) -> None:
     """What is compared is measured on one device: layers by turns on all, whole steps, which share the baseline's,
@@ -24,6 +26,8 @@ def add(builder: Builder, speed: Speed) -> None:
             for component in entry.component:
                 builder.device = builder.machine.devices[0] if entry.scope == "step" else next(turns)
                 _add_group(builder, speed, replace(entry, shape=shape, shapes=()), component)
+        if entry.scope == "step" and entry.variants == ("macro",):
+            _add_twin(builder, speed, entry)
 
 
 def _add_group(builder: Builder, speed: Speed, entry: SpeedCase, component: str) -> None:
@@ -52,6 +56,17 @@ def _add_group(builder: Builder, speed: Speed, entry: SpeedCase, component: str)
             if entry.scope == "step" or implementation in components.get(component, variant).implementations:
                 about = _about(entry, component, variant, implementation, case)
                 builder.compare("implementation", case, base, about | {"baseline": first})
+
+
+def _add_twin(builder: Builder, speed: Speed, entry: SpeedCase) -> None:
+    """A second process of the baseline's step in every round: a comparison whose answer is known."""
+    component, implementation = entry.component[0], entry.implementations[0]
+    baseline = getattr(builder.suite.baseline, component)
+    base = speed_case(builder, speed, entry, implementation, component, baseline, None)
+    params, rounds = {**base.params, "twin": 1}, range(speed.rounds)
+    case = builder.add("speed", f"control/{TWIN}", params, rounds, speed.timeout_s, base.unsupported, base)
+    about = {"name": TWIN, "expected": "same", "description": "the baseline's training step against itself"}
+    builder.compare("twin", case, base, about)
 
 
 def _about(entry: SpeedCase, component: str, variant: str, implementation: str, case: Case) -> dict[str, Any]:

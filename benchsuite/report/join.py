@@ -70,6 +70,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         implementations += [_implementation(run, c) for c in run.manifest.comparisons if c.kind == "implementation"]
         measurements += speed.measurements(run)
         controls += [_control(run, c, judge, placed) for c in run.manifest.comparisons if c.kind == "control"]
+        controls += [_twin(run, c) for c in run.manifest.comparisons if c.kind == "twin"]
         tasks += [{"run": run.name} | task for task in quality.task_list(models)]
         indexed += task_index.told(run)
         training += _training(run, models)
@@ -86,7 +87,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
                 f"The control {control['name']} came out {control['observed']}, and must come out {control['expected']}"
             )
             warnings.append(
-                f"{control['run']}: {text}." if len(runs) > 1 else f"{text}: distrust the quality verdicts."
+                f"{control['run']}: {text}." if len(runs) > 1 else f"{text}: distrust the {control['of']} verdicts."
             )
     machines = [description["hardware"] for description in described]
     if any(machine != machines[0] for machine in machines):
@@ -194,6 +195,7 @@ def _control(run: Run, comparison: Comparison, judge: quality.QualityRows, place
         passed = observed == expected
     return {
         "run": run.name,
+        "of": "quality",
         "name": comparison.name,
         "description": comparison.description,
         "expected": expected,
@@ -206,6 +208,26 @@ def _control(run: Run, comparison: Comparison, judge: quality.QualityRows, place
         "minimum_detectable": judged["minimum_detectable"],
         "seeds": judged["seeds"],
         "reason": judged["reason"] or (multiple["reason"] if expected.endswith("x") else None),
+    }
+
+
+def _twin(run: Run, comparison: Comparison) -> Fields:
+    """A speed against itself passes where the interval of its ratio holds 1."""
+    found, _ = speed.speed_and_memory(run, comparison)
+    measured = found["low"] is not None
+    nothing = quality.empty(None)
+    return {
+        "run": run.name,
+        "of": "speed",
+        "name": comparison.name,
+        "description": comparison.description,
+        "expected": comparison.expected,
+        "observed": format.ratio(found["ratio"], found["low"], found["high"]) if measured else "not measured",
+        "passed": found["low"] <= 1 <= found["high"] if measured else None,
+        "tokens": tokens.unplaced(None),
+        **{key: nothing[key] for key in ("delta", "low", "high", "minimum_detectable")},
+        "seeds": 0,
+        "reason": found["reason"],
     }
 
 

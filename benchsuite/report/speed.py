@@ -21,17 +21,19 @@ ABOVE = "above the measured peak"
 def speed_and_memory(run: Run, comparison: Comparison, margin: float = MARGIN) -> tuple[Fields, Fields]:
     """The `speed` and `memory` objects of a report row.
 
-    Replicates that are `throttled` or `unstable` count, and so do disturbed ones as long as one round is not; `flags`
-    tell of them. Other statuses leave no number. Where no pair is left, or every round was disturbed, the verdict is
-    `incomparable` and `reason` says why.
+    Replicates that are `throttled` or `unstable` count, and so do disturbed ones; `flags` tell of them. Other statuses
+    leave no number. Where no pair is left, the verdict is `incomparable` and `reason` says why. So it is where every
+    round was disturbed and its processes took no turns: what disturbs falls on both sides alike only where they do.
     """
     variant, baseline = run.records.get(comparison.case, {}), run.records.get(comparison.base_case, {})
-    result = compare_speed(paired_logs(timed(variant.values()), timed(baseline.values())), margin=margin)
+    of_variant, of_baseline = timed(variant.values()), timed(baseline.values())
+    result = compare_speed(paired_logs(of_variant, of_baseline), margin=margin)
     rate = _rate_in_shared_rounds(baseline, variant)
     flags = Counter(r.status for r in (*variant.values(), *baseline.values()) if r.speed and r.status != "ok")
     rounds = by_round(variant.values()).keys() & by_round(baseline.values()).keys()
     disturbed = rounds & (_disturbed(variant) | _disturbed(baseline))
-    spoilt = _spoilt(variant, baseline) if rounds and disturbed == rounds else None
+    in_turns = all(one.in_turns for one in (*of_variant, *of_baseline))
+    spoilt = _spoilt(variant, baseline) if rounds and disturbed == rounds and not in_turns else None
     if spoilt is not None:
         result = SpeedComparison(ratio=None, low=None, high=None, verdict="incomparable", rounds=result.rounds)
     elif disturbed:

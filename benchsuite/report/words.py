@@ -54,6 +54,7 @@ CONTROLS = {
     "a_against_a": "A against A",
     "quarter_tokens": "A quarter of the tokens",
     "half_tokens": "Half of the tokens",
+    "same_step": "A step against itself",
 }
 PLURALS = ("positions", "languages")
 SCOPES = {"step": "training step", "layer": "layer", "evaluate": "evaluation"}

@@ -149,6 +149,15 @@ def test_only_keeps_the_baselines_of_what_it_keeps(suite: Suite) -> None:
     ]
 
 
+def test_the_baseline_s_step_has_a_twin(plan: Plan) -> None:
+    [twin] = [c for c in plan.comparisons if c.kind == "twin"]
+    cases = {case.id: case for case in plan.cases}
+    one, other = cases[twin.case], cases[twin.base_case]
+    assert one.id != other.id
+    assert one.params == {**other.params, "twin": 1}
+    assert (one.group, one.replicates) == (other.group, other.replicates)
+
+
 def test_the_curve_is_the_baseline_at_other_budgets(suite: Suite) -> None:
     assert suite.quality is not None
     train = replace(suite.quality.train, decay_tokens=60_000)

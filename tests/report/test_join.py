@@ -323,3 +323,35 @@ def test_implementations_of_a_variant_stand_in_a_table_of_their_own(small, edit)
         assert "What fusion buys" in page
         assert "forward + backward, 1b3" in page
     assert "What fusion buys" not in render(before, "md")
+
+
+@pytest.mark.parametrize(("variant", "passed"), [("baseline", True), ("rotary", False)])
+def test_a_step_against_itself_must_come_out_the_same(small, edit, variant, passed):
+    """Cases that are the same give a ratio of 1; the step of rotary positions is slower, which a twin must not be."""
+
+    def twin(manifest):
+        [row] = [
+            c for c in manifest["comparisons"]
+            if c["kind"] == "speed" and c["variant"] == "rotary" and c.get("scope") == "step"
+        ]  # fmt: skip
+        case = row["case"] if variant == "rotary" else row["base_case"]
+        told = {"kind": "twin", "name": "same_step", "expected": "same", "case": case, "base_case": row["base_case"]}
+        manifest["comparisons"].append(told)
+
+    document = join([edit(small, manifest=twin)])
+    [control] = [control for control in document["controls"] if control["name"] == "same_step"]
+    assert (control["of"], control["passed"]) == ("speed", passed)
+    assert any("distrust the speed verdicts" in text for text in document["warnings"]) is not passed
+
+
+def test_rounds_in_turns_count_though_all_were_disturbed(small, edit):
+    def disturb(rows):
+        for row in rows:
+            if row["result"] and "time_s" in row["result"]:
+                row["result"] |= {"stop": "turns", "monitor": {"disturbed": ["other processes used 0.5 cores"]}}
+            row["schema_version"] = 2
+
+    edit(small, records=disturb, manifest=lambda m: {**m, "schema_version": 2})
+    speed = row_of(join([small]), "rotary", "step")["speed"]
+    assert speed["low"] < 0.88 < speed["high"]
+    assert speed["flags"] == {"disturbed": speed["replicates"]}

@@ -122,7 +122,7 @@ def test_a_rival_that_cannot_run_is_left_out_and_says_why(made: Made) -> None:
 def test_where_every_round_was_disturbed_the_page_says_so_once(made: Made) -> None:
     shape(made, "1x1", [1.0] * 3, [4.0] * 3, [2.0] * 3)
     for row in made.records:
-        row["result"]["monitor"] = {"disturbed": ["other processes used 1.5 of our cores"]}
+        row["result"] |= {"stop": "budget", "monitor": {"disturbed": ["other processes used 1.5 of our cores"]}}
     page = rivals.markdown(made.load())
     reason = "every round was disturbed: other processes used 1.5 of our cores at worst"
     assert f"* not compared: gelu/1x1 beside eager and 1 more: {reason}" in page
