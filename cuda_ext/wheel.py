@@ -23,7 +23,7 @@ from benchsuite.cuda_ext.build_plan import plan, selected
 from benchsuite.cuda_ext.toolchain import Missing
 from benchsuite.errors import UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]  # the package holds a link to this folder
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "benchsuite", "cuda_ext", "reports", "suites")
 
 
@@ -44,7 +44,7 @@ def make_wheel(target: Path, *, cpu_only: bool = False) -> Path:
         for part in PARTS:
             source = ROOT / part
             if source.is_dir():
-                shutil.copytree(source, Path(folder, part), ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, Path(folder, part), symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, folder)
         inside = Path(folder, "cuda_ext", "lib")

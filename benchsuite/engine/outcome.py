@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from benchsuite.limits import MOST_AMOUNT, MOST_S
-from benchsuite.records.case import MEASURED, STATUSES
+from benchsuite.records.case import KINDS, MEASURED, STATUSES
 from benchsuite.records.results import QualityResult, SpeedResult, StabilityResult
 from benchsuite.text import line, tree
 from benchsuite.worker import EXIT_NO_RESULT
@@ -119,7 +119,7 @@ def _check_fields(kind: str, found: dict[str, Any]) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    if isinstance(read, SpeedResult):
+    if isinstance(read, SpeedResult) and (kind not in KINDS or KINDS[kind].timed):
         for time_s in (read.time_s, *read.samples_s):
             if time_s is None or not 0 < time_s <= MOST_S:
                 raise ValueError(f"{time_s} is no time of a call in seconds")

@@ -41,6 +41,7 @@ STAKES = np.array([0.2, 0.4, 0.6, 0.9])
 WIDEST = math.log(4.0)  # intervals are not told beyond a factor of four
 FEWEST = 8  # pairs of a case, below which nothing is said of their order
 STRONG = 1.4  # of the ratio of `succession`, 2 for exchangeable pairs: neighbours correlate by 0.3, or more below it
+SIGNIFICANT = 2.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,19 +145,29 @@ def settled(verdict: str, logs: Sequence[float], rule: Rule) -> bool:
 
 
 def wandering(logs: Mapping[str, Sequence[float]]) -> dict[str, str]:
-    """The cases whose pairs cannot be taken for exchangeable, each with the reason: its own ratio of `succession` is
-    below `STRONG`, or the mean of all cases' is, weighted by their pairs: what makes noise stay is the machine, and
-    thirty cases tell sooner than one. Of exchangeable pairs the ratio has a standard deviation of 2 / sqrt(pairs): a
-    verdict waits for some pairs more where chance makes it small, which at 100 pairs it does once in 700 cases."""
+    """Return the cases whose pairs cannot be taken for exchangeable, each with the reason: its own ratio of
+    `succession` is too small, or the mean of all cases' is, weighted by their pairs: what makes noise stay is the
+    machine, and thirty cases tell more surely than one.
+
+    Of exchangeable pairs the ratio has a standard deviation of 2 / sqrt(pairs). Too small is what lies both below
+    `STRONG` and `SIGNIFICANT` of these deviations below 2, so that a few pairs that happen to be alike hold up no
+    verdict: by chance a single case is there once in 160 looks. The pairs of two cases are measured after one another,
+    so all of them count for the mean.
+    """
     ratios = {case: ratio for case, values in logs.items() if (ratio := succession(values)) is not None}
     if not ratios:
         return {}
-    mean = float(np.average(list(ratios.values()), weights=[len(logs[case]) for case in ratios]))
-    if mean < STRONG and len(ratios) > 1:
+    pairs = {case: len(logs[case]) for case in ratios}
+    mean = float(np.average(list(ratios.values()), weights=list(pairs.values())))
+    if len(ratios) > 1 and mean < _least_succession(sum(pairs.values())):
         told = f"the ratios of successive pairs are alike in all cases (rank von Neumann ratio {mean:.2f}, not near 2)"
         return dict.fromkeys(logs, told)
     told = "the ratios of its successive pairs are alike (rank von Neumann ratio {:.2f}, not near 2)"
-    return {case: told.format(ratio) for case, ratio in ratios.items() if ratio < STRONG}
+    return {case: told.format(ratio) for case, ratio in ratios.items() if ratio < _least_succession(pairs[case])}
+
+
+def _least_succession(pairs: int) -> float:
+    return min(STRONG, 2 - SIGNIFICANT * 2 / math.sqrt(pairs))
 
 
 def succession(logs: Sequence[float]) -> float | None:

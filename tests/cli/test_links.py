@@ -223,8 +223,8 @@ def test_tasks_are_not_written_through_a_link(tmp_path: Path, victim: Path, name
     lay(tmp_path / "tasks" / name, victim / target)
     before = state(victim)
     with pytest.raises(UserError, match=f"{name} is a link to"):
-        write_task(tmp_path / "tasks", TaskInfo("a", "f", (), 0.5, 0, ""), [])
+        write_task(tmp_path / "tasks", TaskInfo("a", "f", (), 0.5, 0, "", 0), [])
     assert state(victim) == before
     (tmp_path / "shortcut").symlink_to(tmp_path / "elsewhere")
-    write_task(tmp_path / "shortcut", TaskInfo("a", "f", (), 0.5, 0, ""), [])
+    write_task(tmp_path / "shortcut", TaskInfo("a", "f", (), 0.5, 0, "", 0), [])
     assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["a.jsonl", "a.yaml"]

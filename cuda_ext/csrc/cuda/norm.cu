@@ -47,12 +47,20 @@ __global__ void __launch_bounds__(kForwardThreads<N>)
     });
     const float s = rsqrtf(reduce<Sum>(square) / float(n) + eps);
     row.each(n, load, [&](int i, const float(&v)[N]) {
-      float w[N], b[N], c[N], out[N];
-      read(weight + i, N, w);
-      if (bias) read(bias + i, N, b);
-      if (Adds) read(added + i, N, c);
+      float out[N], next[N];  // one of weight, bias and what is added at a time: registers are short
+      read(weight + i, N, next);
 #pragma unroll
-      for (int j = 0; j < N; ++j) out[j] = (v[j] - m) * s * w[j] + (bias ? b[j] : 0.f) + (Adds ? c[j] : 0.f);
+      for (int j = 0; j < N; ++j) out[j] = (v[j] - m) * s * next[j];
+      if (bias) {
+        read(bias + i, N, next);
+#pragma unroll
+        for (int j = 0; j < N; ++j) out[j] += next[j];
+      }
+      if (Adds) {
+        read(added + i, N, next);
+#pragma unroll
+        for (int j = 0; j < N; ++j) out[j] += next[j];
+      }
       write(y + r * x.columns + i, N, out);
     });
     if (threadIdx.x == 0) {
