@@ -62,6 +62,7 @@ def test_cases_are_named_and_unique(plan: Plan) -> None:
             "activation/swiglu/eager/step",
             "position/none/eager/step",
             "position/alibi/eager/step",
+            "control/same_step",
         ),
         *("baseline/quality", "activation/swiglu/quality", "position/none/quality", "position/alibi/quality"),
         *("corpus/web_raw/quality", "control/a_against_a", "control/fewer"),
@@ -81,7 +82,9 @@ def test_the_unchanged_step_is_one_case_for_all_components(plan: Plan) -> None:
 
 def test_comparisons_are_the_manifest_s(plan: Plan) -> None:
     rows = [comparison.to_json() for comparison in plan.comparisons]
-    assert Counter(row["kind"] for row in rows) == {"speed": 9, "implementation": 3, "quality": 4, "control": 2}
+    assert Counter(row["kind"] for row in rows) == {
+        **{"speed": 9, "implementation": 3, "twin": 1, "quality": 4, "control": 2}
+    }
     by_id = {case.id: case.label for case in plan.cases}
     quality = next(row for row in rows if row["kind"] == "quality" and row["variant"] == "alibi")
     assert by_id[quality.pop("case")] == "position/alibi/quality"
@@ -145,7 +148,7 @@ def test_only_keeps_the_baselines_of_what_it_keeps(suite: Suite) -> None:
     assert len(plan.comparisons) == 2
     assert "a_against_a, fewer" in plan.notes[0]
     assert labels(resolve(suite, MACHINE, only=["control/*"])) == [
-        *("baseline/quality", "control/a_against_a", "control/fewer")
+        *("baseline/eager/step", "control/same_step", "baseline/quality", "control/a_against_a", "control/fewer")
     ]
 
 
