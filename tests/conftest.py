@@ -10,7 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+# What hypothesis draws is the same every time too, so that a change is red for its own faults.
+settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+settings.load_profile("fixed")
 pytest_plugins = ["support.golden", "support.runs", "support.tiers"]
 HERE = Path(__file__).parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")

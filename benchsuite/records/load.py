@@ -123,7 +123,7 @@ def read_records(folder: Path) -> tuple[list[Record], bytes]:
         return [], b""
     records = []
     *lines, last = _bytes(path).split(b"\n")  # a whole line ends in a newline, so the last piece is empty or torn
-    torn = last if last.strip() and not _is_row(last) else b""
+    torn = last if last and not _is_row(last) else b""
     for number, line in enumerate([*lines, b"" if torn else last], start=1):
         if line.strip():
             records.append(_record(line, f"{path}, line {number}"))

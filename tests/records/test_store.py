@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchsuite.errors import UserError
@@ -66,6 +66,7 @@ def test_a_tear_at_any_byte_costs_at_most_the_last_record(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@example(tail=b"\t")
 @given(tail=st.binary(min_size=1, max_size=50).filter(lambda data: b"\n" not in data))
 def test_any_garbage_at_the_end_is_cut_off(tmp_path_factory: pytest.TempPathFactory, tail: bytes) -> None:
     folder = tmp_path_factory.mktemp("garbage") / "run"
