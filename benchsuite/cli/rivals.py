@@ -1,4 +1,4 @@
-"""What `selftest` and `peers` share: run a suite of ours beside others' through the engine, and show its tables."""
+"""Run the suites behind `selftest` and `peers` through the engine, and show their tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shown:
-    """How the tables are printed: as one JSON document, as Markdown, or for a terminal."""
+    """The format of the printed tables: one JSON document, Markdown, or (neither) for a terminal."""
 
     json: bool = False
     markdown: bool = False

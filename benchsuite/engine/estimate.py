@@ -1,4 +1,4 @@
-"""How long a plan takes, before anything has run: the rounds of its rings, then its trainings.
+"""Estimate the time that a plan takes before anything has run: the rounds of its rings, then its trainings.
 
 found = estimate.of(plan, jobs=2)
 found.least_s     # what a valid answer takes: the rounds that an interval needs, and two seeds
@@ -70,7 +70,7 @@ def of(plan: Plan, jobs: int, done: Collection[tuple[str, int]] = ()) -> Estimat
 
 
 def _edges(cases: Sequence[Case], plan: Plan) -> list[Edge]:
-    """What is compared, and the other cases each by itself."""
+    """Return the compared pairs of cases, and each other case by itself."""
     edges = sampling.edges_of(cases, plan.comparisons)
     compared = {case.id for edge in edges for case in edge if case is not None}
     return edges + [(case, None) for case in cases if case.id not in compared]

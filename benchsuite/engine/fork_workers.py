@@ -84,7 +84,7 @@ class ForkWorkers:
         return False
 
     def events(self, timeout_s: float) -> list[Event]:
-        """What happened, at the latest after `timeout_s`."""
+        """Return what happened, after `timeout_s` at the latest."""
         events, self._lost = self._lost, []
         for key, _ in self._pipes.selector.select(0 if events else timeout_s):
             if key.data is not None:

@@ -1,4 +1,4 @@
-"""How long the turns of a round last: as long as the noise within processes asks for, and the time allows.
+"""Choose the length of a round's turns from the noise within processes and the time that there is.
 
 The first round of a group is a pilot with the `sample_s` that the suite asks for. What a ratio errs by within a round
 falls with the square root of the time that its turns take, while starting, building, checking and warming up cost the

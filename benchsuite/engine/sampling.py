@@ -276,7 +276,7 @@ class Sampling:
 
 
 def _errors(ring: Iterable[Edge], records: Iterable[Record]) -> list[float]:
-    """What the ratios of a round err by, those that can be told."""
+    """Return the standard errors of the ratios of a round; those that cannot be estimated are left out."""
     found = {record.case_id: one.times_s for record in records for one in timed([record]) if one.in_turns}
     pairs = [(found.get(case.id), found.get(base.id)) for case, base in ring if base is not None]
     errors = [round_error(mine, theirs) for mine, theirs in pairs if mine is not None and theirs is not None]

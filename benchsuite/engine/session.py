@@ -46,7 +46,7 @@ BUSY_PERCENT = 20.0  # beyond it a reader should know; an idle machine shows 0 t
 
 
 class Options(TypedDict, total=False):
-    """How a run measures.
+    """The options of a run.
 
     jobs: quality jobs side by side; default: one a core, one on a GPU.
     memory_limit_bytes: what one job may allocate; default: its share of 80% of what is free.
@@ -257,7 +257,7 @@ def _jobs(options: Options, machine: Machine) -> int:
 
 
 def _busy_percent() -> float:
-    """How busy all cores together are, over half a second in which this run does nothing."""
+    """Return the load of all cores together in percent, over half a second in which this run does nothing."""
     import psutil
 
     return float(psutil.cpu_percent(interval=0.5))

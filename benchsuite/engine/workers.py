@@ -116,7 +116,7 @@ class Routed:
         return name in self._of and self._of[name].waiting(name)
 
     def events(self, timeout_s: float) -> list[Event]:
-        """What happened at either; the one that has jobs is waited for."""
+        """Return the events of both; wait for the one that has jobs."""
         others, trainings = self._both
         training = any(workers is trainings for workers in self._of.values())
         events = trainings.events(0.0) + others.events(min(timeout_s, 0.1) if training else timeout_s)

@@ -72,18 +72,18 @@ class Paired:
 
     @property
     def incomparable(self) -> bool:
-        """Whether base and head have no case in common that is measured alike."""
+        """True if base and head have no case in common that is measured alike."""
         kinds = {finding.kind for finding in self.findings}
         return not self.decisions and kinds <= {"new", "missing", "changed", "edited"}
 
     @property
     def failed(self) -> bool:
-        """Whether nothing at all could be compared, or a case failed on both sides."""
+        """True if nothing at all could be compared, or a case failed on both sides."""
         return not self.decisions or any(finding.kind == "unmeasured" for finding in self.findings)
 
     @property
     def interrupted(self) -> bool:
-        """Whether a signal ended it: what was known by then is judged."""
+        """True if a signal ended the gate; the verdicts are about what was known by then."""
         return self.stopped == INTERRUPTED
 
 

@@ -38,7 +38,7 @@ QUICK_SUITES = 300  # that are simulated for each of them
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome(Paired):
-    """What a gate found out about head, and by which rules.
+    """The outcome of a gate, with the rules that it applied.
 
     `folder` holds both sides as run directories, `base` and `head`, but for a base that was measured earlier.
     `calibration` is what `benchsuite calibrate` measured of the same cases on this machine, if anything.
@@ -235,7 +235,7 @@ def _notes(
     pairs: int,
     margins: str | Path | None,
 ) -> list[str]:
-    """What a reader should know before anything is measured. Takes from the plans what only one side has, where base
+    """Return notes for a reader before anything is measured. Takes from the plans what only one side has, where base
     was measured earlier."""
     notes = []
     if described[0].stored:

@@ -113,8 +113,8 @@ class Side:
             raise UserError(f"{self.name}: its kernels cannot be built", hint="what the build said stands above")
 
     def _ask(self, question: dict[str, Any], problem: str) -> dict[str, Any]:
-        """What the side's interpreter answers (see `benchsuite.gating.asked`), in a file: its stdout belongs to what it
-        imports."""
+        """Return the answer of the side's interpreter (`benchsuite.gating.asked`), through a file: its stdout belongs to
+        the modules that it imports."""
         if not self.folder.is_dir():
             raise UserError(f"{self.name}: the folder {Path.cwd().name} is not in it", exit_code=4)
         with tempfile.TemporaryDirectory() as folder:

@@ -1,1 +1,1 @@
-"""What a worker does for one case: speed, operators, other people's training steps, quality."""
+"""Measurements of one case in a worker: speed, operators, other people's training steps, quality."""

@@ -111,7 +111,7 @@ class ModelSpec:
 
 
 def norm_place(embedding_norm: str, position: str) -> dict[str, str]:
-    """Where the embedding is normalised, for what is stored of a model and for the identity of a case.
+    """Return the place where the embedding is normalised, for what is stored of a model and for the identity of a case.
 
     It is said only where it matters. Models and cases that matter and do not say it are of earlier versions, which
     normalised the sum of word and position.

@@ -140,13 +140,13 @@ def speed_case(
 
 
 def _trained(builder: Builder, entry: SpeedCase) -> bool:
-    """Whether these are steps of the quality part's models, which on a CPU train on one thread each."""
+    """Return True for steps of the quality part's models, which on a CPU train on one thread each."""
     return entry.scope == "step" and entry.variants == ("macro",) and builder.device == "cpu"
 
 
 def mode(builder: Builder, speed: Speed, scope: str) -> str:
-    """How time is taken: as the suite says, or from the clock on the wall for what the host waits for, such as a step,
-    and for the rest as the device can best."""
+    """Return the timing mode: the suite's own; else the wall clock for work that the host waits for, such as a step,
+    and the best mode of the device for the rest."""
     device = accelerator.modes(builder.device.partition(":")[0])[0]
     return speed.mode or ("wall" if scope in ("step", "evaluate") else device)
 

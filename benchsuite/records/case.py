@@ -63,7 +63,7 @@ class Throttled(NotMeasured):
 
 @dataclass(frozen=True)
 class Kind:
-    """How the cases of one kind are measured. `measure` and `prepare` are written `module:function`.
+    """The functions that measure the cases of one kind. `measure` and `prepare` are written `module:function`.
 
     A kind that runs `alone` has the machine to itself, and what failed once is not repeated; jobs of the other kinds
     run side by side. `seeded` functions are called with the parameters, seed, workdir and progress, the others with the
@@ -135,7 +135,7 @@ class Case:
 
     @property
     def timed(self) -> bool:
-        """Whether its figure is a time; the others are trained models, and operators that are checked untimed."""
+        """True if its figure is a time; the others are trained models, and operators that are checked untimed."""
         return KINDS[self.kind].timed
 
     def to_json(self) -> dict[str, Any]:
@@ -234,17 +234,17 @@ class Record:
 
     @property
     def speed(self) -> SpeedResult | None:
-        """What was measured of a speed case; None for other cases, and where nothing was measured."""
+        """The result of a speed case; None for other cases, and if nothing was measured."""
         return self.measured if isinstance(self.measured, SpeedResult) else None
 
     @property
     def quality(self) -> QualityResult | None:
-        """What was measured of a trained model."""
+        """The result of a trained model, or None."""
         return self.measured if isinstance(self.measured, QualityResult) else None
 
     @property
     def stability(self) -> Stability | None:
-        """What was measured of a training that was only watched."""
+        """The result of a training that was only watched, or None."""
         return self.measured.stability if isinstance(self.measured, StabilityResult) else None
 
     @cached_property

@@ -51,7 +51,7 @@ class Run:
         return {case.id: case for case in self.manifest.cases}
 
     def statuses(self) -> Counter[str]:
-        """How many planned (case, replicate) pairs ended in each status; those without a record are `missing`."""
+        """Count the planned (case, replicate) pairs by status; those without a record are `missing`."""
         counts: Counter[str] = Counter()
         for case in self.manifest.cases:
             for replicate in case.replicates:
@@ -150,7 +150,7 @@ def _record(line: bytes, where: str) -> Record:
 
 
 def _is_row(line: bytes) -> bool:
-    """Whether a last line without its newline is whole all the same."""
+    """Return True if a last line that lacks its newline is a complete record."""
     try:
         content = json.loads(line)
     except (ValueError, RecursionError):
@@ -168,7 +168,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _disturbed(records: Iterable[Record]) -> list[str]:
-    """How many speed measurements other work or the host has got into, and how."""
+    """Warn of the speed measurements that other work or the host disturbed."""
     speeds = [record.speed for record in records if record.speed]
     texts = [sentence for speed in speeds for sentence in speed.monitor.disturbed]
     reasons = Counter(map(kind_of, texts))

@@ -40,7 +40,7 @@ class _Part(BaseModel):
 
 
 class Monitored(_Part):
-    """What the machine did while the samples were taken."""
+    """The state of the machine while the samples were taken."""
 
     window_s: float | None = None
     steal_fraction: float | None = Field(default=None, description="of our cores' time that the host gave to others")
@@ -123,7 +123,7 @@ class SpeedResult(_Part):
 
 
 class Stability(_Part):
-    """How calmly a model learned (`benchsuite.pretrain.stability`)."""
+    """Spikes and divergence of a training (`benchsuite.pretrain.stability`)."""
 
     steps: int
     diverged_at: int | None = Field(default=None, description="tokens after which the loss was no longer finite")

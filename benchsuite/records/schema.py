@@ -29,7 +29,7 @@ class Hardware:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a run measures and where. A run that was imported has no `resolved_suite`: nothing can continue it."""
+    """The plan of a run, and its machine. A run that was imported has no `resolved_suite`: nothing can continue it."""
 
     schema_version: int
     suite: str
@@ -124,7 +124,7 @@ def _manifest_from_1(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unchanged(content: dict[str, Any]) -> dict[str, Any]:
-    """What is new has a default."""
+    """Leave the content as it is: every new field has a default."""
     return content
 
 

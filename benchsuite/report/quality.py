@@ -78,7 +78,7 @@ def mean_acc(result: QualityResult, patterns: Sequence[str] = ()) -> float | Non
 
 
 def warnings_of(models: Models) -> list[str]:
-    """What a reader must know about the seeds: one seed only."""
+    """Warn the reader if there is one seed only."""
     if len({seed for case, seed in models.results if case in models.pool}) != 1:
         return []
     return ["One seed only: the intervals of quality cover new documents, not new seeds, so every delta is unresolved."]
@@ -190,7 +190,7 @@ def as_one_family(judged: Sequence[Fields]) -> list[Fields]:
 
 
 def bits_parts(side: Sequence[QualityResult]) -> np.ndarray:
-    """What each held-out document contributes to bits per byte, (seeds, documents)."""
+    """Return the contribution of each held-out document to bits per byte, (seeds, documents)."""
     measured = [result.bits_per_byte for result in side if result.bits_per_byte]
     return ratio_parts(np.array([m.bits for m in measured]), np.array(measured[0].bytes))
 

@@ -30,7 +30,7 @@ RULE = (
 
 
 def told(run: Run) -> list[Fields]:
-    """What each task of a run can tell, one entry a task.
+    """Return the resolving power of each task of a run, one entry a task.
 
     `questions`: distinct ones; `chance`, `ceiling`: what guessing and a perfect reader get; `acc`, `probability`,
     `bits_per_byte`, `margin`: the baseline's means over documents and seeds (`benchsuite.zeroshot.graded`);

@@ -1,4 +1,4 @@
-"""What each task can tell, as tables of strings; see `benchsuite.report.view`."""
+"""The table of tasks as strings; see `benchsuite.report.view`."""
 
 from __future__ import annotations
 

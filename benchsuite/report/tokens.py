@@ -77,7 +77,7 @@ class Placed:
         return equal_tokens(sides[comparison.case], curve, layout_in_tokens(curve, scores))
 
     def _tokens(self, case: str) -> float:
-        """What a case was trained on, the same at every seed."""
+        """Return the tokens that a case was trained on, the same at every seed."""
         found = self.models.results[case, self.models.seeds(case)[0]].train.tokens
         assert found is not None
         return float(found)

@@ -354,7 +354,7 @@ def noise_sentence(document: Fields) -> str:
 
 
 def _tokens_sentence(document: Fields) -> str:
-    """How well token ratios are known: half of the interval's width in logarithms, from the best to the worst."""
+    """Return the precision of the token ratios, best and worst: half of the interval's width in logarithms."""
     found = [row["quality"]["tokens"] for row in document["rows"] if row["quality"]["tokens"]]
     known = [t for t in found if t["ratio"] is not None and not (t["low_open"] or t["high_open"])]
     if not known:

@@ -1,4 +1,4 @@
-"""How many tokens is a choice worth? A variant's score placed on the learning curve of the baseline.
+"""Token ratios: place a variant's score on the learning curve of the baseline.
 
 The baseline is trained on several budgets; the curve goes through its mean scores by monotone cubics in the logarithm
 of the tokens (PCHIP, Fritsch and Carlson 1980). A variant whose score the baseline reaches at X tokens, and which took
@@ -47,7 +47,7 @@ class Ratio:
 
     @property
     def resolved(self) -> bool:
-        """Whether the interval excludes 1."""
+        """True if the interval excludes 1."""
         return self.low > 1 or self.high < 1
 
     def over(self, value: float) -> Ratio:

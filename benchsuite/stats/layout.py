@@ -1,4 +1,4 @@
-"""How much do models of one recipe differ between seeds? An answer for each comparison, shrunk towards the whole run.
+"""Estimate the spread between seeds for each comparison, shrunk towards that of the whole run.
 
 Two seeds say almost nothing about the spread of one variant, ten models at two seeds say enough together; but models
 differ in their spread, so what is known of the pair itself counts as well, and the more so the more seeds there are.

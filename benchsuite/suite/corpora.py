@@ -73,7 +73,7 @@ def has_tasks(corpus: str) -> Literal["world", "facts"] | None:
 
 
 def of_world(tasks: tuple[str, ...] | None) -> bool:
-    """Whether these are tasks of the generated world, which other text does not have."""
+    """Return True if these are tasks of the generated world, which other text does not have."""
     return any(not name.startswith("derived_") for name in tasks or ())
 
 
@@ -141,7 +141,7 @@ def displayed(corpora: Sequence[str]) -> dict[str, str]:
 
 
 def content(name: str) -> str | None:
-    """What a corpus is made from, where its name does not say it: a hash, or the version of the generated world; None
+    """Return the identity of a corpus that its name does not tell: a hash, or the version of the generated world; None
     for hub corpora."""
     from benchsuite.pretrain.corpora import world
 

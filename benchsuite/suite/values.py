@@ -52,7 +52,7 @@ def as_multiple(value: Any) -> Any:
 
 
 def as_expected(value: Any) -> Any:
-    """What a control must come out as. Raises ValueError for anything else."""
+    """Return the expected outcome of a control, as it is. Raises ValueError if it is none."""
     if not (isinstance(value, str) and (value in ("unresolved", "worse") or re.fullmatch(MULTIPLE, value))):
         raise ValueError("should be 'unresolved', 'worse', or a multiple of the tokens such as 0.5x")
     return value

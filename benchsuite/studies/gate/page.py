@@ -88,7 +88,7 @@ def report(into: Path) -> None:
 
 
 def leaning(pairs: dict[str, list[float]]) -> str:
-    """Whether equals lean to a side, which random signs would hide: signed ranks (Wilcoxon 1945) by Holm's limits."""
+    """Test equal programs for a lean to one side, by signed ranks (Wilcoxon 1945) and Holm's limits."""
     values = [float(stats.wilcoxon(x).pvalue) for x in pairs.values()]
     adjusted = holm(values)
     return (
@@ -98,7 +98,7 @@ def leaning(pairs: dict[str, list[float]]) -> str:
 
 
 def sampled(by_share: dict[str, float]) -> str:
-    """What longer sampling in a process would bring."""
+    """Return the gain of longer sampling in a process."""
     told = ", ".join(f"{100 * spread:.1f}% with {float(share):.0%}" for share, spread in by_share.items())
     return f"By how much of each process's samples is used, the median workload's spread is {told}."
 

@@ -70,7 +70,7 @@ def measure(draws: int) -> dict[str, Any]:
 
 
 def _placed(world: tokens.World, halves: list[float], rng: np.random.Generator) -> list[bool]:
-    """Whether each model's interval holds its truth; half the widths are added to `halves`."""
+    """Return for each model whether its interval holds the truth; append half of each width to `halves`."""
     placed = list(tokens.intervals(world, rng))
     halves += [math.log(ratio.high / ratio.low) / 2 for _, ratio in placed]
     return [tokens.holds(truth, ratio) for truth, ratio in placed]
@@ -122,7 +122,7 @@ def _cell(told: dict[str, float]) -> str:
 
 
 def _cannot(rows: dict[str, dict[str, dict[str, float]]]) -> list[str]:
-    """Where coverage of some row is below 93 or above 97, in a sentence each."""
+    """Return a sentence for each place where the coverage of a row is below 93 or above 97."""
     low = [f"{name} at {seeds} seeds" for name, row in rows.items() for seeds, t in row.items() if t["worst"] < 93]
     high = [f"{name} at {seeds}" for name, row in rows.items() for seeds, t in row.items() if t["mean"] > 97]
     total = sum(len(row) for row in rows.values())

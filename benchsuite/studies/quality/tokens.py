@@ -60,5 +60,5 @@ def intervals(world: World, rng: np.random.Generator) -> Iterator[tuple[float, R
 
 
 def holds(truth: float, ratio: Ratio) -> bool:
-    """Whether the interval holds the truth; an open end holds all beyond it."""
+    """Return True if the interval holds the truth; an open end holds all beyond it."""
     return (ratio.low <= truth or ratio.low_open) and (truth <= ratio.high or ratio.high_open)
