@@ -103,7 +103,7 @@ def gate(
         folder, described, plans, rules, pairs=pairs, device=device, wait=wait, budget_s=budget_s, say=say,
         progress=progress,
     )  # fmt: skip
-    identity = described[1].fingerprint()["identity"]
+    identity = described[1].fingerprint["identity"]
     return Outcome(
         **vars(found),
         suite=plans[1]["suite"],
@@ -168,7 +168,7 @@ def calibrate(
             for some in BUDGETS
         ],
     }
-    calibrations.keep(document, device, side.fingerprint()["identity"])
+    calibrations.keep(document, device, side.fingerprint["identity"])
     return document
 
 
@@ -239,7 +239,7 @@ def _notes(
     was measured earlier."""
     notes = []
     if described[0].stored:
-        notes = baselines.check(described[0].stored, described[1].fingerprint())
+        notes = baselines.check(described[0].stored, described[1].fingerprint)
         notes += baselines.narrow(plans[0], plans[1], described[0].name)
     count = len(plans[1]["cases"])
     needed = fewest_pairs(count, rules.default)
@@ -258,7 +258,7 @@ def _opened(folder: Path, side: sides.Side, plan: dict[str, Any], pairs: int, st
     if side.stored:
         return StoredSide(cases, load(side.stored))
     chosen = [case.to_json() for case in cases.values()]
-    about = manifest({**plan, "cases": chosen, "comparisons": []}, pairs, side.name, side.fingerprint())
+    about = manifest({**plan, "cases": chosen, "comparisons": []}, pairs, side.name, side.fingerprint)
     store = Store.create(folder, about)
     preload = preloads(cases.values())
     if KERNELS in preload:

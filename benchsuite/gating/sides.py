@@ -18,6 +18,7 @@ or, for a base that was measured earlier,
 from __future__ import annotations
 
 import fnmatch
+import functools
 import json
 import subprocess
 import sys
@@ -100,8 +101,10 @@ class Side:
         check = origins.of_here if self.python == sys.executable else origins.of_interpreter
         check(collected, root)
 
+    @functools.cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """The machine and the software as this side's interpreter sees them: its torch may be another than ours."""
+        """The machine and the software as this side's interpreter sees them: its torch may be another than ours. Asking
+        starts a process, so it is done once."""
         return self._ask({"what": "fingerprint"}, "its software cannot be told")
 
     def build_kernels(self) -> None:
@@ -113,8 +116,8 @@ class Side:
             raise UserError(f"{self.name}: its kernels cannot be built", hint="what the build said stands above")
 
     def _ask(self, question: dict[str, Any], problem: str) -> dict[str, Any]:
-        """Return the answer of the side's interpreter (`benchsuite.gating.asked`), through a file: its stdout belongs to
-        the modules that it imports."""
+        """Return the answer of the side's interpreter (`benchsuite.gating.asked`), through a file: its stdout belongs
+        to the modules that it imports."""
         if not self.folder.is_dir():
             raise UserError(f"{self.name}: the folder {Path.cwd().name} is not in it", exit_code=4)
         with tempfile.TemporaryDirectory() as folder:

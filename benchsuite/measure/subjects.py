@@ -82,13 +82,7 @@ def build(params: dict[str, Any]) -> Subject:
     """Return the subject of a speed case's `params` (see `benchsuite.planning.plan`) on its device, with fixed random
     inputs."""
     torch.manual_seed(0)
-    shape = params["shape"]
-    component, variant = params["component"], params["variant"]
-    spec = ModelSpec(
-        **{key: shape[key] for key in ("layers", "width", "heads", "vocab", "seq")},
-        **{**shape.get("variants", {}), component: variant},
-        matching=params["matching"],
-    )
+    spec = ModelSpec.of_speed_case(params)
     if params["scope"] == "step":
         return _step(spec, params)
     return _layer(spec, params)

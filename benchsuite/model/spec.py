@@ -94,6 +94,15 @@ class ModelSpec:
             )
         return spec
 
+    @classmethod
+    def of_speed_case(cls, params: Mapping[str, Any]) -> ModelSpec:
+        """Return the model whose layer or step a speed case times, from the parameters of the case. Raises UserError
+        for a shape that no model can have."""
+        shape = params["shape"]
+        sizes = {key: shape[key] for key in ("layers", "width", "heads", "vocab", "seq")}
+        variants = {**shape.get("variants", {}), params["component"]: params["variant"]}
+        return cls(**sizes, **variants, matching=params["matching"])
+
     @property
     def head_dim(self) -> int:
         return self.width // self.heads

@@ -86,9 +86,7 @@ CALL_RATES = {"cpu": (5e10, 1e9), "cuda": (5e13, 1e12)}
 def guess_call(params: dict[str, Any]) -> float:
     """Seconds that one call of a speed case may take: the larger of arithmetic and memory traffic at a modest rate."""
     shape, device = params["shape"], params["device"]
-    sizes = {key: shape[key] for key in ("layers", "width", "heads", "vocab", "seq")}
-    variants = {**shape.get("variants", {}), params["component"]: params["variant"]}
-    spec = ModelSpec(**sizes, **variants, matching=params["matching"])
+    spec = ModelSpec.of_speed_case(params)
     batch, tokens, passes = shape["batch"], shape["batch"] * spec.seq, 1 if params["direction"] == "fwd" else 3
     if params["scope"] == "step":
         work, traffic = flops.step_flops(spec, batch, spec.seq), 16 * flops.parameters(spec)

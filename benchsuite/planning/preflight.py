@@ -40,7 +40,7 @@ def check(cases: Iterable[Case], ranks: int = 1) -> None:
     wanted = [case for case in cases if case.unsupported is None]
     for case in wanted:
         if case.kind == "speed":
-            _spec(case.params)
+            ModelSpec.of_speed_case(case.params)
     trained = [case for case in wanted if "train" in case.params]
     for case in trained:
         _check_training(case, ranks)
@@ -83,14 +83,6 @@ def check_machine(
         if name.startswith("hub:"):
             dataset = hub.parse(name)
             next(hub.read_documents(dataset, hub.revision(dataset)), None)
-
-
-def _spec(params: dict[str, Any]) -> ModelSpec:
-    """The model of a speed case. Raises UserError for a shape that none can have."""
-    shape = params["shape"]
-    variants = {**shape.get("variants", {}), params["component"]: params["variant"]}
-    sizes = {key: shape[key] for key in ("layers", "width", "heads", "vocab", "seq")}
-    return ModelSpec(**sizes, **variants, matching=params["matching"])
 
 
 def _check_training(case: Case, ranks: int) -> None:
@@ -198,7 +190,7 @@ def _check_memory(case: Case, memory_bytes: int) -> None:
 
 def _check_speed_memory(case: Case, memory_bytes: int) -> None:
     """Weights, gradients and, of a whole step, Adam's moments; of a layer, its input and output too."""
-    params, spec = case.params, _spec(case.params)
+    params, spec = case.params, ModelSpec.of_speed_case(case.params)
     if params["scope"] == "step":
         needed = float(training_budget.STATE_BYTES * flops.parameters(spec))
     else:
