@@ -26,6 +26,8 @@ MARKS = {
     "more": "▼",
     "passed": "✓",
     "failed": "✗",
+    "clear": "●",
+    "open": "○",
 }
 
 
@@ -37,7 +39,8 @@ def main_table(document: Fields) -> list[Fields]:
     for row, apart in zip(rows, words.names_apart(rows), strict=True):
         key = (row["run"], row["component"])
         title = words.component_name(row["component"]) + (f", {row['run']}" if several else "")
-        group = groups.setdefault(key, {"title": title, "component": row["component"], "lines": []})
+        about = {"title": title, "component": row["component"], "run": row["run"], "lines": []}
+        group = groups.setdefault(key, about)
         group["lines"].append(_line(row) | {"apart": apart})
     for group in groups.values():
         baselines = {line["baseline"] for line in group["lines"]}
@@ -56,6 +59,7 @@ def _line(row: Fields) -> Fields:
     return {
         "name": words.variant_name(row["component"], row["variant"]),
         "variant": row["variant"],
+        "base": row["baseline"],
         "baseline": words.variant_name(row["component"], row["baseline"]),
         "against": "",
         "matching": row["matching"] or "",
@@ -70,7 +74,7 @@ def _line(row: Fields) -> Fields:
         "speed": format.ratio(speed["ratio"], speed["low"], speed["high"]),
         "speed_of": words.speed_of_what(row) if speed["verdict"] else "",
         "speed_verdict": speed["verdict"] or "",
-        "speed_reason": speed["reason"] or flags(speed["flags"]),
+        "speed_reason": speed["reason"] or told(speed["flags"]),
         "speed_range": (speed["ratio"], speed["low"], speed["high"]),
         "memory": format.ratio(memory["ratio"]),
         "quality": format.points(quality["delta"], quality["low"], quality["high"]),
@@ -151,5 +155,16 @@ def _quality_note(quality: Fields) -> str:
     return ""
 
 
-def flags(flags: Fields) -> str:
+def told(flags: Fields) -> str:
+    """Return the flags of a speed with their counts: "2 disturbed"."""
     return ", ".join(f"{count} {status}" for status, count in flags.items())
+
+
+def todo(flags: Fields) -> str:
+    """Return what the flags of a speed mean and what to do about them; empty where there are none."""
+    if not flags:
+        return ""
+    advice = "run again while nothing else uses the machine" if "disturbed" in flags else "run again"
+    if "throttled" in flags:
+        advice = "let the device cool, or cap its power, and run again"
+    return f"{told(flags)}: {advice}"
