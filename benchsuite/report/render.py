@@ -63,7 +63,10 @@ def render(document: Fields, name: str) -> str:
     if name == "html":
         return _html(document)
     if name == "svg":
-        return _standalone(pareto.figure(document))
+        figure = pareto.figure(document)
+        if figure is None:
+            raise UserError("there is no figure: no variant has both a speed and a quality", hint="see --format md")
+        return standalone(figure)
     raise UserError(f"unknown format {name!r}", hint=f"choose from: {', '.join(FORMATS)}, svg")
 
 
@@ -72,10 +75,8 @@ def template(name: str, **values: Any) -> str:
     return _environment().get_template(name).render(**values)
 
 
-def _standalone(svg: str | None) -> str:
+def standalone(svg: str) -> str:
     """Return an inline figure as a file of its own: with the page's style, light and dark, and its background."""
-    if svg is None:
-        raise UserError("there is no figure: no variant has both a speed and a quality", hint="see --format md")
     style = template("style.css.j2").replace("figure svg text", "text").replace("figure ", "")
     head, body = svg.replace(' aria-hidden="true"', "", 1).split(">", 1)
     return (

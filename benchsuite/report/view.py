@@ -130,8 +130,8 @@ def noise_sentence(document: Fields) -> str:
     if sizes[-1] - sizes[0] > 0.0005:
         span += f" to {format.points_size(sizes[-1])}"
     return (
-        f"This run finds a true difference of {span} points of accuracy four times in five; smaller ones it mostly "
-        f"leaves unresolved.{_tokens_sentence(document)}"
+        f"True differences in accuracy of {span} points are found four times in five, and smaller ones mostly stay "
+        f"unresolved.{_tokens_sentence(document)}"
     )
 
 
@@ -144,7 +144,7 @@ def _tokens_sentence(document: Fields) -> str:
     halves = sorted((t["high"] / t["low"]) ** 0.5 - 1 for t in known)
     least, most = format.percent(halves[0], 0), format.percent(halves[-1], 0)
     span = least if least == most else f"{least} to {most}"
-    return f" It knows the tokens for equal quality to within {span}."
+    return f" Tokens for equal quality are known to within {span}."
 
 
 def _quality_note(quality: Fields) -> str:

@@ -187,7 +187,7 @@ def test_every_kind_of_poor_run_renders(tmp_path, edit, name):
 def test_one_seed_promises_nothing(tmp_path):
     text = render(join([make_run(tmp_path / "one", seeds=1, documents=10, replicates=1)]), "md")
     assert "With one seed this run resolves no difference" in text
-    assert "four times in five;" not in text
+    assert "four times in five," not in text
 
 
 @pytest.mark.slow
