@@ -21,7 +21,7 @@ from markupsafe import escape
 
 from benchsuite import format
 
-CHARACTER = 6.3  # pixels of a character of 12 px, on average: generous, since the page's fonts are not known
+CHARACTER = 7.0  # pixels of a character of 12 px, on average: generous, since the page's fonts are not known
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 

@@ -45,6 +45,11 @@ class Choice:
     clear: bool
 
     @property
+    def judged(self) -> bool:
+        """True if the quality of a candidate was measured."""
+        return any(one.basis not in ("speed", "") for one in self.candidates)
+
+    @property
     def name(self) -> str:
         """The chosen variant, as it stands in a sentence."""
         return called(self.component, self.pick.row["variant"] if self.pick else self.baseline)
@@ -126,6 +131,10 @@ def headline(document: Fields) -> str:
     runs = [run["name"] for run in document["runs"]]
     if not found:
         return "This run compares nothing yet"
+    if not any(one.judged for one in found):
+        return (
+            f"{'These runs' if len(runs) > 1 else 'This run'} measured speed alone: what is faster, not what is better"
+        )
     told = {run: _answer([one for one in found if one.run == run]) for run in runs}
     if len(runs) == 1:
         return f"On this machine, {told[runs[0]]}"
@@ -136,7 +145,7 @@ def headline(document: Fields) -> str:
 
 def _answer(found: list[Choice]) -> str:
     picked = [one.name for one in found if one.pick]
-    kept = [one.name for one in found if not one.pick]
+    kept = [one.name for one in found if not one.pick and one.judged]
     parts = [f"use {_listed(picked)}"] if picked else []
     parts += [f"keep {_listed(kept)}"] if kept else []
     return "; ".join(parts) if parts else "nothing was compared"
@@ -150,6 +159,8 @@ def _choice(run: str, component: str, baseline: str, found: list[Candidate]) -> 
     ranked = tuple(sorted(found, key=order))
     better = [one for one in ranked if one.verdict == "better" and one.basis in ("time", "tokens", "accuracy")]
     better = [one for one in better if one.basis != "accuracy" or one.row["speed"]["verdict"] != "slower"]
+    mixed = {one.row["variant"] for one in ranked if one.basis not in ("speed", "") and one.verdict != "better"}
+    better = [one for one in better if one.row["variant"] not in mixed]  # by every way of comparing it
     base = called(component, baseline)
     if better:
         pick = better[0]
@@ -160,7 +171,7 @@ def _choice(run: str, component: str, baseline: str, found: list[Candidate]) -> 
 
 
 def _use(pick: Candidate, base: str, ranked: tuple[Candidate, ...]) -> tuple[str, str]:
-    name, row = words.subject(pick.row["component"], pick.row["variant"]), pick.row
+    name, row = pick.name, pick.row
     many = _many(name)
     if pick.basis == "accuracy":
         quality = row["quality"]
@@ -197,6 +208,8 @@ def _keep(base: str, ranked: tuple[Candidate, ...], judged: list[Candidate], cle
     if best.basis in ("time", "tokens"):
         value = f"{format.bounded(_ratio(best))} of the {best.basis}"
     told = f"Keep {base}: nothing is shown to be better {HERE}."
+    if best.verdict == "better" and best.row["speed"]["verdict"] != "slower":
+        return told, f"{best.name}: {value}, but compared in another way it is not resolved, or worse."
     if best.verdict == "better":  # more accurate but slower, and no token ratio weighs the two
         return told, f"{best.name} is more accurate ({value}) but slower; a learning curve would weigh the two."
     return told, f"The closest is {best.name} at {value}, which is unresolved: more seeds or tokens would tell."

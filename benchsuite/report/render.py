@@ -122,7 +122,7 @@ def _lead(document: Fields) -> tuple[list[str], str]:
     """Return the sentences below the answer, and how sure it is."""
     found = choice.choices(document)
     picked = [one.told for one in found if one.pick and not several(document)]
-    kept = [one for one in found if not one.pick and not one.clear and not several(document)]
+    kept = [one for one in found if not one.pick and not one.clear and one.judged and not several(document)]
     told = picked + [f"{one.told} {one.sure}" for one in kept]
     outcomes = [control["passed"] for control in document["controls"] if control["passed"] is not None]
     sure = f"{sum(outcomes)} of {len(outcomes)} controls passed. " if outcomes else ""

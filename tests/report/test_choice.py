@@ -73,6 +73,27 @@ def test_the_headline_says_what_to_use_and_what_to_keep(document):
     assert choice.headline({**document, "rows": []}) == "This run compares nothing yet"
 
 
+def test_what_is_better_by_one_way_of_comparing_alone_is_not_chosen(document):
+    other = copy.deepcopy(document)
+    for row in document["rows"]:
+        if row["variant"] in ("rotary", "alibi") and row["scope"] == "step":
+            worse = {**row["time"], "ratio": 1.3, "low": 1.2, "high": 1.4, "verdict": "more"}
+            other["rows"].append({**row, "matching": "iso-width", "time": worse})
+    position = of(other, "position")
+    assert position.pick is None
+    assert "compared in another way it is not resolved, or worse" in position.sure
+
+
+def test_a_run_of_speeds_alone_recommends_nothing(document):
+    nothing = {"delta": None, "tokens": None, "verdict": None}
+    rows = [
+        {**row, "quality": {**row["quality"], **nothing}, "time": {**row["time"], "ratio": None}}
+        for row in document["rows"]
+        if row["speed"]["ratio"] is not None
+    ]
+    assert choice.headline({**document, "rows": rows}).startswith("This run measured speed alone")
+
+
 def test_runs_stand_side_by_side(document, tmp_path):
     folders = [
         make_run(tmp_path / name, seeds=2, documents=10, tasks=["cloze"], curve=True, seed=n)

@@ -18,6 +18,7 @@ NOTE = (
     "Time to quality is the training time that a variant needs for the baseline's bits per byte of held-out text, over "
     f"the baseline's own: the tokens that it needs times the cost of its step. {ALONE}"
 )
+NAME = "Choices, the best first"
 MARK = {"better": "better", "worse": "worse", "open": "unresolved"}
 
 
@@ -27,11 +28,12 @@ def blocks(document: Fields) -> list[Block]:
         return [Text("This run compares nothing yet.")]
     judged = [one for one in ranked if one.basis not in ("speed", "")] or ranked
     rows = [_row(document, one) for one in judged]
-    columns, note = COLUMNS, NOTE
-    if all(one.value is None for one in judged):  # a column is not shown empty
-        rows = [(name, *rest) for name, _, *rest in rows]
-        columns, note = (COLUMNS[0], *COLUMNS[2:]), f"{_why(judged)} {ALONE}"
-    found: list[Block] = [Table(columns, rows, "Choices, the best first", cards=True, filter=True), Text(note, "note")]
+    kept = [n for n in range(len(COLUMNS)) if n == 0 or any(row[n].text != format.UNKNOWN for row in rows)]
+    timed = any(choice.cost(one.row)[0] is not None for one in judged)
+    columns = [Column("Cost", "less is better") if n == 2 and not timed else COLUMNS[n] for n in kept]
+    table = Table(columns, [[row[n] for n in kept] for row in rows], NAME, cards=True, filter=True)
+    note = NOTE if any(one.value is not None for one in judged) else f"{_why(judged)} {ALONE}"
+    found: list[Block] = [table, Text(note, "note")]
     rest = [one.name for one in ranked if one not in judged]
     if rest:
         found.append(
@@ -84,12 +86,15 @@ def _cost(row: Fields) -> Cell:
     values, speed = choice.cost(row), row["speed"]
     warn = view.todo(speed["flags"])
     if values[0] is not None:
-        mark = {"faster": "less", "slower": "more"}.get(speed["verdict"], "unclear")
-        return Cell(format.ratio(*values), "", mark, chip=False, sort=values[0], bar=values, warn=warn)
+        return Cell(format.ratio(*values), "", _mark(speed), chip=False, sort=values[0], bar=values, warn=warn)
     if speed["ratio"] is not None:
         of = format.ratio(1 / speed["ratio"], *((1 / speed["high"], 1 / speed["low"]) if speed["low"] else ()))
-        return Cell(format.UNKNOWN, f"its {words.SCOPES.get(row['scope'], row['scope'])} alone: {of}", warn=warn)
+        return Cell(of, words.speed_of_what(row), _mark(speed), chip=False, sort=1 / speed["ratio"], warn=warn)
     return Cell(format.UNKNOWN, speed["reason"] or "")
+
+
+def _mark(speed: Fields) -> str:
+    return {"faster": "less", "slower": "more"}.get(speed["verdict"], "unclear")
 
 
 SECTION = Section(key="answer", title="Ranking", blocks=blocks)

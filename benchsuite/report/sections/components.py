@@ -41,8 +41,10 @@ def _fold(document: Fields, one: choice.Choice, group: Fields) -> Fold:
 
 def _told(one: choice.Choice) -> tuple[Cell, ...]:
     """Return the line of a component: what to choose, what it brings, and how sure that is."""
-    chosen = f"use {one.name}" if one.pick else f"keep {one.name}"
+    chosen = f"use {one.name}" if one.pick else f"keep {one.name}" if one.judged else "quality not measured"
     sure = "clear" if one.clear else "open"
+    if not one.judged:
+        return (Cell(chosen),)
     if one.pick is None:
         return Cell(chosen), Cell(verdict=sure)
     row = one.pick.row

@@ -51,6 +51,8 @@ def _choice(found: list[choice.Choice], run: str, component: str) -> Cell:
     one = next((c for c in found if (c.run, c.component) == (run, component)), None)
     if one is None:
         return Cell(format.UNKNOWN)
+    if not one.judged:
+        return Cell("quality not measured")
     return Cell(f"{'use' if one.pick else 'keep'} {one.name}", verdict="clear" if one.clear else "open")
 
 

@@ -8,7 +8,7 @@ from benchsuite import format
 from benchsuite.records.case import Case
 from benchsuite.records.load import Run
 from benchsuite.report.blocks import Block, Cell, Column, Fields, Figure, Section, Table, run_of
-from benchsuite.report.chart import Axis, Chart, legend, series
+from benchsuite.report.chart import CHARACTER, Axis, Chart, legend, series
 
 CAPTION = (
     "What autograd keeps between the forward and the backward pass of one step or layer, by the operation that made "
@@ -77,9 +77,9 @@ def figure(entries: list[Fields], width: int) -> str:
     for place, (entry, one) in enumerate(zip(entries, sums, strict=True)):
         _, up = chart.at((0, place))
         if left > 8:
-            chart.write(left - 8, up + 4, entry["label"][-38:], "tick row", "end")
+            chart.write(left - 8, up + 4, _tail(entry["label"], int((left - 10) / CHARACTER)), "tick row", "end")
         else:
-            chart.write(left, up - 8, entry["label"][-50:], "tick row")
+            chart.write(left, up - 8, _tail(entry["label"], 46), "tick row")
         start = 0.0
         for name in [*operations, "other"]:
             size = one[name] if name != "other" else sum(v for key, v in one.items() if key not in operations)
@@ -97,6 +97,11 @@ def _by_operation(entry: Fields) -> Counter[str]:
     for tensor in entry["tensors"]:
         found[_operation(tensor["made_by"])] += tensor["bytes"]
     return found
+
+
+def _tail(label: str, fits: int) -> str:
+    """Return the end of a label, where cases differ."""
+    return label if len(label) <= fits else f"…{label[1 - fits :]}"
 
 
 def _operation(made_by: str) -> str:

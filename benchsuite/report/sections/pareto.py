@@ -202,4 +202,4 @@ def _numbers(document: Fields, row: Fields, name: str, over: str) -> tuple[Cell,
     )
 
 
-SECTION = Section(key="pareto", title="Cost against quality", blocks=blocks, absent="cost and quality of one variant")
+SECTION = Section(key="pareto", title="Cost against quality", blocks=blocks, absent="the cost of a step beside quality")

@@ -178,7 +178,7 @@ def curves(data: dict[str, Any], path: Path) -> None:
                 "" if place >= len(ours) else (" thin", "", " strong")[place]
             )
             chart.line([(100 * s, 100 * rates[s]["cases"]) for s in SLOWDOWNS], classes, name)
-            chart.write(chart.width - 16, 50 + 16 * place, name, f"key {classes.split()[0]}", "end")
+            chart.write(chart.width - 16, 228 + 16 * place, name, f"key {classes.split()[0]}", "end")
         charts.append(chart)
     path.write_text(
         standalone(panels(520 * len(charts) + 18 * (len(charts) - 1), charts, len(charts))), encoding="utf-8"
