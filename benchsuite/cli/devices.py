@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 
 def checked(device: str) -> None:
-    """Raises UserError for a name that is none, and for a GPU where torch sees none. Imports torch for a GPU."""
+    """Raise UserError for a name that is none, and for a device that torch does not see."""
+    from benchsuite import devices
     from benchsuite.errors import UserError
 
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise UserError(f"--device {device!r} is unknown", hint="choose from: cpu, cuda, cuda:1, …")
-    if device != "cpu":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise UserError(f"--device {device}: torch sees no GPU", hint="`benchsuite doctor` says why")
+    found = devices.named(device)
+    if why_not := found.problem() if not found.scripted else f"{device} computes nothing":
+        raise UserError(f"--device {device}: {why_not}", hint="`benchsuite doctor` says why")

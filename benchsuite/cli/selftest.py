@@ -49,7 +49,7 @@ def command(
         speed = replace(speed, operators=entries, rounds=3, most_rounds=3)
     resolved = plan.resolve(replace(suite, speed=speed), machine, only=only or [])
     code = rivals.run(resolved, output, rivals.Shown(json_, markdown))
-    if code != exit_codes.INTERRUPTED and device.startswith("cuda") and sanitizers.SANITIZED not in os.environ:
+    if code != exit_codes.INTERRUPTED and machine.devices[0].sanitized and sanitizers.SANITIZED not in os.environ:
         found = sanitizers.run(only or ())
         print("\n".join(f"{tool}: {words}" for tool, words in found.items()), file=sys.stderr)
         code = exit_codes.FAILED if sanitizers.dirty(found) else code

@@ -166,11 +166,11 @@ def _measured(planned: Plan, left: Sequence[Case], folder: Path, options: Option
         preflight.check_machine(
             left, folder, memory_bytes=memory or free // jobs, alone_bytes=memory or free, cores=machine.cores
         )
-    wait = options.get("wait", True)
+    wait, lock_names = options.get("wait", True), [device.lock_name for device in machine.devices]
     try:
         with (
             Stop() as stop,
-            locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=planned.device),
+            locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, names=lock_names),
             contextlib.closing(Store.create(folder, manifest(planned)) if new else Store.open(folder)) as store,
         ):
             if store.repaired:
@@ -253,7 +253,7 @@ def _jobs(options: Options, machine: Machine) -> int:
         return jobs
     if options.get("launcher") == "slurm":
         return ALL_AT_ONCE
-    return (machine.cores if machine.device == "cpu" else 1) // options.get("ranks", 1) or 1
+    return (machine.cores if machine.devices[0].is_host else 1) // options.get("ranks", 1) or 1
 
 
 def _busy_percent() -> float:

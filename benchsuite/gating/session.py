@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchsuite import locks
+from benchsuite import devices, locks
 from benchsuite.engine import workers
 from benchsuite.engine.preloads import KERNELS, preloads
 from benchsuite.engine.stop import Stop
@@ -204,8 +204,9 @@ def measured(
     """Measure base and head in pairs, with the lock of the device. Raises Interrupted where a signal ends it before the
     first pair."""
     opened: list[Side] = []
+    names = [devices.named(device).lock_name]
     try:
-        with Stop() as stop, locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=device):
+        with Stop() as stop, locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, names=names):
             head = None
             for name, side, plan in zip(("base", "head"), described, plans, strict=True):
                 head = _opened(folder / name, side, plan, pairs, stop)

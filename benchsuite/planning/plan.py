@@ -31,7 +31,6 @@ from benchsuite.records.case import Case, Comparison
 from benchsuite.suite import corpora as corpora_
 from benchsuite.suite import source
 from benchsuite.suite.schema import Suite
-from benchsuite.timing import accelerator
 
 
 @dataclass(frozen=True)
@@ -109,12 +108,7 @@ def resolve(
         )
     if suite.speed is not None and suite.speed.mode is not None:
         for device in machine.devices:
-            known = accelerator.modes(device.partition(":")[0])
-            if suite.speed.mode not in known:
-                raise UserError(
-                    f"speed.mode: {device} has no timing mode {suite.speed.mode!r}",
-                    hint=f"choose from: {', '.join(known)}",
-                )
+            device.check_mode(suite.speed.mode, "speed.mode")
     builder = Builder(suite, machine, notes=list(notes))
     if suite.speed is not None:
         speed_cases.add(builder, suite.speed)
