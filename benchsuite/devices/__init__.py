@@ -1,6 +1,7 @@
 """One object for each kind of device: what it is called, what it computes best in, and how time, memory and state are
 measured on it.
 
+    devices.choose("auto").device           # "cuda", or "cpu" where there is no accelerator
     device = devices.named("cuda:1")        # UserError for a name that is none
     device.check()                          # UserError where there is no such device here
     device.clock("event-cold").time_calls(call, 10)
@@ -29,8 +30,31 @@ if TYPE_CHECKING:
     from benchsuite.timing.memory import Memory
     from benchsuite.timing.monitor import Monitor
 
+AUTO = "auto"
 Scope = Literal["layer", "step", "operator"]
 Built = TypeVar("Built")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The devices of one kind that are here, as far as can be told without torch: the model of each that torch can use;
+    where there is one that it cannot use, why, and what would mend it."""
+
+    models: tuple[str, ...] = ()
+    why_not: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The device, or several with commas between, that `asked` stands for, and why, for a reader."""
+
+    asked: str
+    device: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"device: {self.device}, {self.why}"
 
 
 @dataclass(frozen=True)
@@ -68,8 +92,17 @@ class Device:
         while weights and optimizer stay float32."""
         return "bfloat16"
 
+    @classmethod
+    def seen(cls) -> Seen:
+        """Return what there is of this kind."""
+        return Seen()
+
     def check(self) -> None:
         """Raise UserError where there is no such device here, as far as can be told without torch."""
+
+    def capacity_bytes(self) -> int | None:
+        """Return the size of its memory; None where it is not known."""
+        return None
 
     def problem(self) -> str | None:
         """Return why torch cannot compute on it in this process; None where it can."""
@@ -182,6 +215,33 @@ def several(names: str) -> tuple[Device, ...]:
     if len(set(parts)) < len(parts):
         raise UserError(f"--device {names} names a device twice")
     return found
+
+
+def choose(asked: str = AUTO, *, many: bool = True) -> Choice:
+    """Return the devices that `asked` stands for, each of which is here. `auto` is all accelerators of the first kind
+    that is here, or one where not `many`, and the CPU where there is none. Raises UserError for a device that is
+    none, or not here."""
+    if asked != AUTO:
+        for device in several(asked):
+            device.check()
+        return Choice(asked, asked, "as --device says")
+    kept_from = ""
+    for kind in accelerators():
+        seen = kind.seen()
+        if len(seen.models) > 1 and many and kind.numbered:
+            names = ",".join(f"{kind.kind}:{number}" for number in range(len(seen.models)))
+            return Choice(asked, names, f"{len(seen.models)} here, the first a {seen.models[0]}")
+        if seen.models:
+            rest = f", the first of {len(seen.models)}" if len(seen.models) > 1 else ""
+            return Choice(asked, kind.kind, f"{seen.models[0]}{rest}")
+        if seen.why_not and not kept_from:
+            kept_from = seen.why_not + (f": {seen.fix}" if seen.fix else "")
+    return Choice(asked, "cpu", f"since {kept_from or 'there is no accelerator here'}")
+
+
+def accelerators() -> list[type[Device]]:
+    """Return the kinds that `auto` looks for, the preferred first."""
+    return [kind for kind in kinds().values() if not (kind.is_host or kind.scripted)]
 
 
 def initialised() -> list[str]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchsuite.devices import Device
+from benchsuite.devices import Device, Seen
 from benchsuite.errors import UserError
 from benchsuite.hardware import fingerprint, nvml
 from benchsuite.timing.clock import Clock, RealTime, WallClock
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 HOLD_CYCLES = 2_000_000  # about a millisecond: some hundred launches
 FLUSH = 2  # times the L2 cache
 AMD = Path("/dev/kfd")  # the device file of AMD's driver
+WHEELS = "https://download.pytorch.org/whl"
 INTERVAL_S = 0.05  # between readings of NVML
 THROTTLED_LIMIT = 0.1  # of the readings
 ENERGY_WINDOW_S = 1.0  # shorter than this, the GPU's energy counter has moved too few times
@@ -53,9 +54,38 @@ class CUDA(Device):
     evaluation_tokens: ClassVar[int] = 65_536
     process_group: ClassVar[str] = "nccl"
 
+    @classmethod
+    def seen(cls) -> Seen:
+        models, driver = _visible()
+        if not models:
+            return Seen()
+        built = fingerprint.torch_backends()
+        if not (built.get("cuda") or built.get("hip")):
+            told = f"torch {fingerprint.version('torch')} is built without CUDA, though the driver shows {models[0]}"
+            return Seen(why_not=told, fix=f"pip install torch --index-url {WHEELS}/{_wheels(driver)}")
+        return Seen(models)
+
     def check(self) -> None:
-        if not (fingerprint.gpus() or AMD.exists()):
-            raise UserError("no GPU is visible here", hint="use --device cpu; `benchsuite doctor` says more")
+        seen = self.seen()
+        if not seen.models:
+            raise UserError(
+                f"--device {self.name}: {seen.why_not or 'no GPU is visible here'}",
+                hint=seen.fix or "use --device cpu; `benchsuite doctor` says more",
+            )
+        if self.number >= len(seen.models):
+            raise UserError(
+                f"--device {self.name}: only {len(seen.models)} of them are visible here, from cuda:0 on",
+                hint="CUDA_VISIBLE_DEVICES says which",
+            )
+
+    def capacity_bytes(self) -> int | None:
+        with nvml.opened() as why_not:
+            try:
+                gpu = None if why_not else nvml.handle(self.name)
+                found: int | None = None if gpu is None else nvml.about(gpu)["memory_bytes"]
+                return found
+            except nvml.Lost:
+                return None
 
     def for_rank(self, rank: int) -> CUDA:
         """The GPU of torchrun's process `rank`; one that has a number stays as it is."""
@@ -240,6 +270,24 @@ class NVMLMonitor(Monitor):
             "gpu_energy_j": energy if window_s >= ENERGY_WINDOW_S and not self.shared else None,
             "throttled": throttled if slowed and len(bad) > THROTTLED_LIMIT * len(slowed) else [],
         }
+
+
+def _visible() -> tuple[tuple[str, ...], str | None]:
+    """The models of the GPUs that CUDA_VISIBLE_DEVICES leaves, and the CUDA version of NVIDIA's driver. Of AMD's GPUs
+    it is only known that there is one."""
+    with nvml.opened() as why_not:
+        if why_not is None:
+            try:
+                return tuple(nvml.visible()), nvml.driver()["cuda"]
+            except nvml.Lost:
+                return (), None
+    return (("AMD GPU",) if AMD.exists() else ()), None
+
+
+def _wheels(driver: str | None) -> str:
+    """The index of torch's wheels for the newest CUDA that a driver runs."""
+    version = tuple(map(int, driver.split("."))) if driver else (12, 6)
+    return "cu130" if version >= (13, 0) else "cu128" if version >= (12, 8) else "cu126"
 
 
 def _allocated(call: Callable[[], object], held_bytes: int) -> tuple[int, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from typing import ClassVar
 
-from benchsuite.devices import Device
+from benchsuite.devices import Device, Seen
+from benchsuite.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -14,6 +16,15 @@ class MPS(Device):
 
     kind: ClassVar[str] = "mps"
     numbered: ClassVar[bool] = False
+
+    @classmethod
+    def seen(cls) -> Seen:
+        apple = platform.system() == "Darwin" and platform.machine() == "arm64"
+        return Seen(("Apple GPU",)) if apple else Seen()
+
+    def check(self) -> None:
+        if not self.seen().models:
+            raise UserError("--device mps: this is no Apple machine with a GPU", hint="use --device cpu")
 
     def select(self) -> None:
         """There is one."""

@@ -20,10 +20,9 @@ class Machine:
     no_kernels: str | None = None
 
     @classmethod
-    def here(cls, device: str = "cpu") -> Machine:
+    def here(cls, device: str = devices.AUTO) -> Machine:
         """This machine. Raises UserError for a device that is not there."""
-        for one in devices.several(device):
-            one.check()
+        device = devices.choose(device).device
         compiler = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
         return cls(fingerprint.usable_cores(), device, compiler, cuda_ext.unavailable_reason())
 
