@@ -26,6 +26,7 @@ def command(
     activation: Annotated[str, typer.Option(help="See `benchsuite list components`.")] = "gelu",
     position: Annotated[str, typer.Option()] = "learned",
     embedding_norm: Annotated[str, typer.Option()] = "off",
+    learning_rule: Annotated[str, typer.Option(help="backprop, dfa, dfa_micro or shallow")] = "backprop",
     architecture: Annotated[str, typer.Option(help="causal, prefix or encdec")] = "causal",
     objective: Annotated[str, typer.Option(help="lm, prefix-lm or span-corruption")] = "lm",
     batch: Annotated[int, typer.Option(min=1, max=MOST_SIZE, help="Sequences per step.")] = 32,
@@ -54,14 +55,16 @@ def command(
     goes on when the same command is given again.
     """
     from benchsuite.errors import UserError, did_you_mean
-    from benchsuite.model.spec import ModelSpec
+    from benchsuite.model.spec import ModelSpec, untaught
 
     spec = ModelSpec(layers=layers, width=width, heads=heads, vocab=vocab, seq=seq, activation=activation,
-                     position=position, embedding_norm=embedding_norm, architecture=architecture,
-                     fills=objective == "span-corruption")  # fmt: skip
+                     position=position, embedding_norm=embedding_norm, learning_rule=learning_rule,
+                     architecture=architecture, fills=objective == "span-corruption")  # fmt: skip
     if objective == "lm" and architecture != "causal":
         raise UserError(f"full language modelling gives a model of architecture {architecture!r} nothing to see",
                         hint="choose --objective prefix-lm or span-corruption")  # fmt: skip
+    if (reason := untaught(learning_rule, architecture, objective)) is not None:
+        raise UserError(reason, hint="choose --learning-rule backprop, or --objective lm")
     if output.exists():
         raise UserError(f"{output} exists already", hint="name another folder, or remove it")
 

@@ -88,6 +88,7 @@ def check_machine(
 
 def _check_training(case: Case, ranks: int) -> None:
     for stage in stages.of(case.params):
+        shares.check_rule(stage.spec.learning_rule, ranks)
         shares.check(training_budget.batches(stage.train), ranks, stage.train["micro_batch"])
         smallest = min(stage.train["batch"], stage.train["ramp_batch"] if stage.train["ramp_tokens"] else 2**20)
         if stage.train["tokens"] // (stage.spec.seq * smallest) > MOST_STEPS:

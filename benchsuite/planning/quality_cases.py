@@ -171,6 +171,8 @@ def _quality_case(
         unsupported = "a fake device trains no model"
     for stage in recipe.stages if recipe else ():
         unsupported = unsupported or spec.unsupported(stage.architecture, setting.baseline.position)
+        rule = variants["learning_rule"]
+        unsupported = unsupported or spec.untaught(rule, stage.architecture, stage.objective)
     longest = quality.train.tokens * max([1.0, *(float(multiple[:-1]) for multiple in quality.curve)])
     train_bytes = quality.train_bytes or _round_up(BYTES_PER_TOKEN * round(longest), 100_000)
     source = quality.tasks.source
@@ -180,7 +182,7 @@ def _quality_case(
     params = {
         "model": {
             **asdict(setting.model),
-            **variants,
+            **spec.told(variants),
             "matching": matching or builder.suite.matching,
             **spec.norm_place(variants["embedding_norm"], variants["position"]),
         },

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchsuite import components
-from benchsuite.model.spec import norm_place
+from benchsuite.model.spec import norm_place, told
 from benchsuite.planning import cost
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
@@ -107,11 +107,12 @@ def speed_case(
     if entry.scope == "step":
         # The whole model's variants name it; an unchanged model is one case, whichever component asks for it.
         baseline = {name: getattr(builder.suite.baseline, name) for name in components.COMPONENTS}
-        shape["variants"] = {**baseline, component: variant}
-        if shape["variants"] == baseline:
+        variants = {**baseline, component: variant}
+        shape["variants"] = told(variants)
+        if variants == baseline:
             component = next(iter(components.COMPONENTS))
             variant, label = baseline[component], f"baseline/{implementation}/{entry.scope}"
-        unsupported = builder.unsupported_step(implementation, shape["variants"], entry.dtype)
+        unsupported = builder.unsupported_step(implementation, variants, entry.dtype)
     else:
         label += f"/{entry.direction or 'fwd+bwd'}"
         unsupported = builder.unsupported_layer(implementation, component, variant, entry.dtype)

@@ -73,6 +73,7 @@ class Baseline(Section):
     activation: Name = "gelu"
     position: Name = "learned"
     embedding_norm: Name = "off"
+    learning_rule: Name = "backprop"
     corpus: Name = "curated"
     languages: Name = "en"
 

@@ -25,15 +25,16 @@ from benchsuite.timing.monitor import Monitor
 pytestmark = pytest.mark.slow
 
 SHAPE = {"batch": 2, "seq": 16, "width": 24, "heads": 3, "layers": 2, "vocab": 50}
+LAYERS = [component for component in components.COMPONENTS if component not in components.WITHOUT_LAYER]
 CASES = [
     (component, variant, "sdpa" if component == "position" else "eager")
-    for component in components.COMPONENTS
+    for component in LAYERS
     for variant in components.variants(component)
 ]
 CASES += [
     (component, name, implementation)
     for implementation in ("fused", "folded")
-    for component in components.COMPONENTS
+    for component in LAYERS
     for name, variant in components.variants(component).items()
     if implementation in variant.implementations
 ]
