@@ -18,6 +18,7 @@ NOTE = (
     "time the baseline is taken from its learning curve at the tokens that it reads while the variant trains: a "
     "variant with a slower step meets a baseline that has read more. Accuracy was measured at equal tokens alone."
 )
+VERDICTS = {"less": "better", "more": "worse", "unresolved": "unresolved"}  # sooner as good is better at equal time
 COLUMNS = (
     Column("Variant"),
     Column("At equal tokens", "bits per byte", scale="difference"),
@@ -74,7 +75,7 @@ def _row(document: Fields, row: Fields, name: str) -> tuple[Cell, ...]:
     time = at_equal_time(document, row)
     read = (quality["tokens"] or {}).get("tokens")
     told = f"baseline on {format.si(read / row['speed']['ratio'], 'tokens')}" if time[0] is not None and read else ""
-    verdict = "" if time[1] is None or time[2] is None else _verdict(time[1], time[2])
+    verdict = VERDICTS.get(row["time"]["verdict"] or "", "") if time[0] is not None else ""
     why = "its step was not measured" if choice.cost(row)[0] is None else "beyond the baseline's curve"
     delta = (quality["delta"], quality["low"], quality["high"])
     return (
@@ -83,10 +84,6 @@ def _row(document: Fields, row: Fields, name: str) -> tuple[Cell, ...]:
         Cell(format.bits(*time), told if time[0] is not None else why, verdict, chip=False, sort=time[0], bar=time),
         Cell(format.points(*delta), verdict=quality["verdict"] or "", chip=False, sort=delta[0]),
     )
-
-
-def _verdict(low: float, high: float) -> str:
-    return "better" if high < 0 else "worse" if low > 0 else "unresolved"
 
 
 SECTION = Section(
