@@ -26,7 +26,7 @@ def collect(run: Run) -> list[Fields]:
 def _kept(run: Run, case: Case) -> Fields | None:
     results = (record.speed for record in run.records.get(case.id, {}).values())
     saved = next((result.saved_by for result in results if result is not None and result.saved_by), None)
-    if not saved:
+    if not saved or not sum(one.bytes for one in saved):
         return None
     kept = sorted(saved, key=lambda one: -one.bytes)
     step = str(case.params.get("scope")) == "step"
@@ -46,7 +46,7 @@ def blocks(document: Fields) -> list[Block]:
             Cell(tensor["dtype"]),
             Cell(format.bytes_(tensor["bytes"]), sort=tensor["bytes"]),
         )
-        for entry in entries
+        for entry in steps[:CASES]
         for tensor in entry["tensors"][:SHOWN]
     ]
     table = Table(COLUMNS, rows, "Tensors that autograd keeps", filter=True)

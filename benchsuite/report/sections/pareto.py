@@ -150,13 +150,17 @@ def _cross(chart: Chart, across: Interval, up: Interval, classes: str) -> None:
 
 def _range(intervals: list[Interval]) -> tuple[float, float]:
     """Return the ends of a logarithmic axis that holds 1 and all estimates; intervals that are much wider are cut."""
-    known = [math.log(one[0]) for one in intervals if one[0]] + [0.0]
+    known = [_log(one[0]) for one in intervals if one[0]] + [0.0]
     slack = max(1.5 * (max(known) - min(known)), 0.25)
-    ends = [math.log(v) for one in intervals for v in one if v]
-    low = max(min([*ends, 0.0]), min(known) - slack)
-    high = min(max([*ends, 0.0]), max(known) + slack)
+    ends = [_log(v) for one in intervals for v in one if v] + [0.0]
+    low, high = max(min(ends), min(known) - slack), min(max(ends), max(known) + slack)
     margin = max(0.06 * (high - low), 0.02)
     return math.exp(low - margin), math.exp(high + margin)
+
+
+def _log(value: float) -> float:
+    """Return the logarithm of a ratio, kept finite for absurd ones."""
+    return math.log(min(max(value, 1e-6), 1e6))
 
 
 def _tokens(row: Fields) -> Interval:
