@@ -39,7 +39,7 @@ def command(
     if json_ and format_ not in (None, Format.json):
         raise UserError(f"--json and --format {format_} contradict each other", hint="give one of them")
     chosen = Format.json if json_ else format_
-    if any(run.is_file() for run in runs):
+    if any(run.is_file() or run.suffix == ".zip" for run in runs):
         runs = _of_archive(runs)
         if output is None and chosen is None:
             for run in runs:

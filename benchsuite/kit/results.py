@@ -54,7 +54,10 @@ def extracted(archive: Path) -> Path:
     target = files.named(archive).with_suffix("")
     if target == files.named(archive):
         raise UserError(f"{archive}: an archive of results ends in .zip", hint=HINT)
-    content = hashlib.sha256(files.read(archive)).hexdigest()
+    try:
+        content = hashlib.sha256(files.read(archive)).hexdigest()
+    except OSError as error:
+        raise UserError(f"{archive} cannot be read: {error.strerror}", hint="give the results.zip of a kit") from error
     if target.exists() or target.is_symlink():
         if target.is_dir() and not target.is_symlink() and _mark(target) == content:
             return target

@@ -17,8 +17,11 @@ from pathlib import Path
 
 from benchsuite.errors import UserError
 
-# Newer systems read the wheels of older ones.
-PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+# Newer systems read the wheels of older ones; ours, which is for no index, is of `linux`.
+PLATFORMS = (
+    *("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
+    "linux_x86_64",
+)
 # What comes with torch on a GPU machine and is large; the rest of what torch needs is small, and is packed.
 WITH_TORCH = ("triton",)
 PACKAGE = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)(?:\s*==\s*([\w.!+-]+))?")

@@ -21,15 +21,17 @@ from benchsuite.kit.stages import STAGES, Stage
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def wheel(folder: Path, name: str, version: str, *needs: str, files: dict[str, str] | None = None) -> Path:
+def wheel(
+    folder: Path, name: str, version: str, *needs: str, files: dict[str, str] | None = None, tag: str = "any"
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    path, about = folder / f"{name}-{version}-py3-none-any.whl", f"{name}-{version}.dist-info"
+    path, about = folder / f"{name}-{version}-py3-none-{tag}.whl", f"{name}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as made:
         for file, text in (files or {f"{name}.py": ""}).items():
             made.writestr(file, text)
         required = "".join(f"Requires-Dist: {need}\n" for need in needs)
         made.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{required}")
-        made.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        made.writestr(f"{about}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-{tag}\n")
         made.writestr(f"{about}/RECORD", "")
     return path
 
@@ -87,7 +89,7 @@ def test_wrong_options_say_what_is_wrong(
 @pytest.mark.slow
 def test_a_kit_has_what_the_machine_lacks_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = tmp_path / "index"
-    ours = wheel(tmp_path, "benchsuite", "9", "torch>=2.8", "alpha>=1", "gamma", "numpy>=2")
+    ours = wheel(tmp_path, "benchsuite", "9", "torch>=2.8", "alpha>=1", "gamma", "numpy>=2", tag="linux_x86_64")
     wheel(index, "alpha", "1.5", "beta")
     wheel(index, "beta", "2.0")
     wheel(index, "numpy", "2.1")
@@ -101,7 +103,8 @@ def test_a_kit_has_what_the_machine_lacks_and_no_more(tmp_path: Path, monkeypatc
     assert done.returncode == exit_codes.FINE, done.stderr
     with tarfile.open(tmp_path / "kit.tar.gz") as archive:
         names = {name.removeprefix("kit/") for name in archive.getnames()}
-    packed = {f"wheels/{name}-py3-none-any.whl" for name in ("benchsuite-9", "alpha-1.5", "beta-2.0", "gamma-1.0")}
+    packed = {f"wheels/{name}-py3-none-any.whl" for name in ("alpha-1.5", "beta-2.0", "gamma-1.0")}
+    packed.add("wheels/benchsuite-9-py3-none-linux_x86_64.whl")
     assert names - {"kit", "wheels"} == packed | {"run.py", "kit.json", "README"}
     assert "start there: python3.12 kit.tar.gz" not in done.stderr
     (index / "beta-2.0-py3-none-any.whl").unlink()

@@ -112,7 +112,11 @@ def test_what_is_no_archive_says_so(tmp_path: Path) -> None:
     broken, named = tmp_path / "broken.zip", tmp_path / "results"
     broken.write_bytes(b"PK\3\4 and no more")
     named.write_bytes(b"")
-    for given, words in ((broken, "cannot be unpacked"), (named, "ends in .zip")):
+    for given, words in (
+        (broken, "cannot be unpacked"),
+        (named, "ends in .zip"),
+        (tmp_path / "none.zip", "cannot be read"),
+    ):
         done = command.call("report", str(given))
         assert done.returncode == exit_codes.USAGE
         assert words in done.stderr
