@@ -27,7 +27,7 @@ from benchsuite.stats.rounds import timed
 from benchsuite.stats.speed import FEWEST_ROUNDS, LEAST_ROUNDS, paired_logs, resolved, round_error
 from benchsuite.timing import fake
 
-SPEED_COMPARISONS = ("speed", "implementation", "twin")
+SPEED_COMPARISONS = ("speed", "implementation", "twin", "rule")
 
 
 class Sampling:

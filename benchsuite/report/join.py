@@ -22,7 +22,7 @@ from benchsuite import format
 from benchsuite.errors import UserError
 from benchsuite.records.case import Comparison, Record
 from benchsuite.records.load import Run, load
-from benchsuite.report import effort, quality, speed, task_index, tokens, trained
+from benchsuite.report import effort, quality, rules, speed, task_index, tokens, trained
 from benchsuite.report.words import findings
 from benchsuite.suite.corpora import displayed
 from benchsuite.text import plain
@@ -60,6 +60,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
     calm: list[Fields] = []
     measurements: list[Fields] = []
     indexed: list[Fields] = []
+    by_rules: list[Fields] = []
     warnings: list[str] = []
     counts: Counter[str] = Counter()
     for run in runs:
@@ -70,6 +71,9 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         implementations += [_implementation(run, c) for c in run.manifest.comparisons if c.kind == "implementation"]
         measurements += speed.measurements(run)
         controls += [_control(run, c, judge, placed) for c in run.manifest.comparisons if c.kind == "control"]
+        of_rules = rules.rows(run)
+        by_rules += of_rules
+        controls += [_expectation(told) for told in rules.expectations(of_rules)]
         controls += [_twin(run, c) for c in run.manifest.comparisons if c.kind == "twin"]
         tasks += [{"run": run.name} | task for task in quality.task_list(models)]
         indexed += task_index.told(run)
@@ -111,6 +115,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         "training": training,
         "beyond": far,
         "stability": calm,
+        "rules": by_rules,
     }
     clean: Fields = _clean(document)
     return clean | {"findings": findings(clean)}
@@ -228,6 +233,20 @@ def _twin(run: Run, comparison: Comparison) -> Fields:
         **{key: nothing[key] for key in ("delta", "low", "high", "minimum_detectable")},
         "seeds": 0,
         "reason": found["reason"],
+    }
+
+
+def _expectation(told: Fields) -> Fields:
+    """What must come out of the rules of learning, as a control."""
+    nothing = quality.empty(None)
+    return {
+        **told,
+        "of": "rules",
+        "description": "over the architectures, each judged over paired seeds (Holm)",
+        "tokens": tokens.unplaced(None),
+        **{key: nothing[key] for key in ("delta", "low", "high", "minimum_detectable")},
+        "seeds": 0,
+        "reason": None if told["passed"] is not None else "too few seeds of all rules",
     }
 
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from benchsuite import files, format
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
-from benchsuite.report import figures, task_view, trained_view, view, words
+from benchsuite.report import figures, rules_view, task_view, trained_view, view, words
 from benchsuite.report.join import join
 from benchsuite.text import markdown
 
@@ -97,6 +97,12 @@ def _tables(document: Fields) -> Fields:
         "models": view.models_table(document),
         "beyond": trained_view.beyond_tables(document),
         "stability": trained_view.stability_tables(document),
+        "rules": rules_view.table(document),
+        "rule_names": list(rules_view.NAMES.values()),
+        "rule_searches": rules_view.searches(document),
+        "rule_total": rules_view.search_total(document),
+        "rule_sentences": rules_view.sentences(document),
+        "rule_views": rules_view.views(document),
         "failures": view.failures_table(document),
         "machines": [(run["name"], view.machine_lines(run)) for run in document["runs"]],
         "noise": view.noise_sentence(document),
@@ -138,6 +144,7 @@ def _figures(document: Fields) -> Fields:
             ("tradeoff", figures.tradeoff),
             ("curves", figures.curves),
             ("beyond", trained_view.beyond_figure),
+            ("rule_curves", rules_view.curves),
         )
         for size, width in (("wide", figures.WIDE), ("narrow", figures.NARROW))
     }
