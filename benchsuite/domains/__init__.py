@@ -66,9 +66,9 @@ ARCHITECTURES = {
         Architecture("afn", "AFN", ("clicks",), "arXiv:1909.03276"),
         Architecture("gcn", "Graph convolution", ("nodes", "links"), "arXiv:1609.02907"),
         Architecture("cheb", "Chebyshev convolution", ("nodes", "links"), "arXiv:1606.09375"),
-        Architecture("spline", "Spline convolution", ("nodes", "links"), "arXiv:1711.08920"),
+        Architecture("spline", "Spline convolution", ("nodes",), "arXiv:1711.08920"),
         Architecture("gat", "Graph attention", ("nodes", "links"), "arXiv:1710.10903"),
-        Architecture("dna", "Dynamic neighbourhood", ("nodes", "links"), "arXiv:1904.04849"),
+        Architecture("dna", "Dynamic neighbourhood", ("nodes",), "arXiv:1904.04849"),
     )
 }
 

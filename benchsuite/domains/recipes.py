@@ -102,7 +102,7 @@ def of(architecture: str, task: str, size: str) -> Recipe:
         raise UserError(f"{architecture} is no architecture for the task {task}", hint=f"it does {_does(architecture)}")
     found = SIZES[size][architecture]
     if domain == "links":  # the auto-encoder of the original study: no weight decay, a latent code of 16
-        shape = {**found.sizes, **({"width": 32} if architecture not in ("gat", "dna") else {}), "latent": 16}
+        shape = {**found.sizes, **({} if architecture == "gat" else {"width": 32}), "latent": 16}
         found = replace(found, lr=_LINKS.lr, weight_decay=0.0, dropout=0.0, every=_LINKS.every, sizes=shape)
         found = replace(found, steps=400 if size == "published" else _LINKS.steps)
     return found

@@ -57,27 +57,25 @@ def step(params: dict[str, Any], *, first: bool = True, turns: dict[str, Any] | 
 
 
 def _subject(params: dict[str, Any]) -> Subject:
-    """A step on the first batch. Loss and gradients at the first weights are checked against the same in float64."""
+    """A step on the first batch. The loss at the first weights is checked against the same in float64; gradients are
+    not, since a ReLU near its kink, and a bias before a batch norm, differ by more than rounding."""
     torch.manual_seed(0)
     task = tasks.load(params["task"], params["data"], most=params["most"])
-    recipe = Recipe(**params["recipe"]).scaled(1.0, 0.0)  # dropout would draw other numbers in the reference
+    recipe = Recipe(**params["recipe"])
     model = task.model(params["architecture"], recipe)
-    batch = next(task.batches(recipe))
-    started_from = copy.deepcopy(model)
-    take, _ = training.step_function(task, model, recipe, params["rule"], 0)
+    batch = next(iter(task.batches(recipe)))
+    plain = task.model(params["architecture"], recipe.scaled(1.0, 0.0))  # dropout would draw other numbers in float64
+    plain.load_state_dict(model.state_dict())
+    step, _ = training.step_function(task, model, recipe, params["rule"], 0)
 
-    def gradients(dtype: torch.dtype) -> list[Tensor]:
-        fresh = copy.deepcopy(started_from).to(dtype)
-        learner = training.attached(fresh, params["rule"], 0)
-        loss = task.loss(fresh, batch)
-        loss.backward()
-        learner.close()
-        return [loss.detach(), *(p.grad for p in fresh.parameters() if p.grad is not None)]
+    def loss(dtype: torch.dtype) -> list[Tensor]:
+        with torch.no_grad():
+            return [task.loss(copy.deepcopy(plain).to(dtype), batch)]
 
     return Subject(
-        call=lambda: take(batch),
-        results=lambda: gradients(torch.float32),
-        reference=lambda: gradients(torch.float64),
+        call=lambda: step(batch),
+        results=lambda: loss(torch.float32),
+        reference=lambda: loss(torch.float64),
         held=[*model.parameters(), *model.buffers()],
         clear=lambda: model.zero_grad(set_to_none=True),
         tokens=None,

@@ -102,6 +102,7 @@ def _tables(document: Fields) -> Fields:
         "rule_searches": rules_view.searches(document),
         "rule_total": rules_view.search_total(document),
         "rule_sentences": rules_view.sentences(document),
+        "rule_expectations": rules_view.expectations(document),
         "rule_views": rules_view.views(document),
         "failures": view.failures_table(document),
         "machines": [(run["name"], view.machine_lines(run)) for run in document["runs"]],

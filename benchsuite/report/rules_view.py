@@ -29,7 +29,7 @@ def table(document: Fields) -> list[Fields]:
             "seeds": str(row["seeds"]),
             "scores": [_score(row, rule) for rule in RULES],
             "known": _known(row),
-            "fraction": format.share(*_triple(row["fraction"])),
+            "fraction": "not defined" if row["fraction"]["reason"] else format.share(*_triple(row["fraction"])),
             "fraction_reason": row["fraction"]["reason"] or "",
             "against_shallow": row["dfa_over_shallow"]["verdict"] or "",
             "speed": _ratio(row["speed"]["dfa"]["speed"]),
@@ -71,7 +71,16 @@ def search_total(document: Fields) -> str:
     if not trainings:
         return ""
     time_s = sum(one["search_time_s"] or 0.0 for one in told)
-    return f"The searches took {trainings} trainings and {format.seconds(time_s)} of one core in all."
+    return f"{trainings} trainings and {format.seconds(time_s)} of one core in all."
+
+
+def expectations(document: Fields) -> list[str]:
+    """What was expected, and what came out, as sentences."""
+    outcome = {True: "as expected", False: "not as expected", None: "not judged: too few seeds"}
+    return [
+        f"Expected: {told['expected']}. {told['observed'][:1].upper()}{told['observed'][1:]}: {outcome[told['met']]}."
+        for told in document["rule_expectations"]
+    ]
 
 
 def views(document: Fields) -> list[Fields]:

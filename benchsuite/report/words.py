@@ -51,8 +51,6 @@ VARIANTS = {
     ("languages", "eleven"): "Eleven languages",
 }
 CONTROLS = {
-    "shallow_is_worse": "The shallow rule",
-    "backprop_is_best": "Backpropagation",
     "a_against_a": "A against A",
     "quarter_tokens": "A quarter of the tokens",
     "half_tokens": "Half of the tokens",

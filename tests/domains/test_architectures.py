@@ -26,7 +26,7 @@ def small() -> dict[str, Learnable]:
         "nodes": domain_tasks.NodeClassification(graph),
         "links": domain_tasks.LinkPrediction(graph_data.hold_out(graph)),
         "clicks": domain_tasks.ClickThrough(click_data.generate(rows=6000, values=6)),
-        "views": domain_tasks.ViewSynthesis(scenes.generate(size=16, views=(10, 1, 2))),
+        "views": domain_tasks.ViewSynthesis(scenes.generate(size=12, views=(8, 1, 2))),
     }
 
 
@@ -34,7 +34,13 @@ TINY = {
     "nodes": {"steps": 40, "every": 10, "dropout": 0.0},
     "links": {"steps": 60, "every": 20},
     "clicks": {"steps": 120, "every": 40, "batch": 128},
-    "views": {"steps": 120, "every": 60, "batch": 128},
+    "views": {
+        "steps": 80,
+        "every": 40,
+        "batch": 96,
+        "lr": 5e-3,
+        "sizes": {"width": 32, "layers": 2, "samples": 12, "frequencies": 4},
+    },
 }
 ENOUGH = {"nodes": 0.3, "links": 0.1, "clicks": 0.08, "views": 1.5}  # above a guess: dB of views, else a fraction
 
