@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchsuite.cli import options
 from benchsuite.cli.numbers import finite
 from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def command(
     suite: Annotated[str, typer.Argument(help="The name of a suite, or the path of a suite file.")],
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, xpu; cuda:0,cuda:1 share out")] = "cpu",
+    device: Annotated[str, typer.Option(help=options.DEVICES)] = "auto",
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
     ] = None,
@@ -43,11 +44,18 @@ def command(
 ) -> None:
     """Show the cases of a suite on this machine, with estimates. Nothing is run."""
     import benchsuite
+    from benchsuite.cli import devices
     from benchsuite.engine import estimate
     from benchsuite.hardware.fingerprint import usable_cores
 
     resolved = benchsuite.plan(
-        suite, device=device, only=only or [], sets=sets or [], seeds=seeds, corpora=corpus or [], scale=scale
+        suite,
+        device=devices.chosen(device),
+        only=only or [],
+        sets=sets or [],
+        seeds=seeds,
+        corpora=corpus or [],
+        scale=scale,
     )
     found = estimate.of(resolved, jobs or usable_cores())
     if as_json:

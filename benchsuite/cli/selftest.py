@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.cli import options
+
 
 def command(
-    device: Annotated[str, typer.Option(help="cpu, or cuda or another that `benchsuite run` takes.")] = "cpu",
+    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
     quick: Annotated[bool, typer.Option("--quick", help="One shape of each operator, three rounds.")] = False,
     check_only: Annotated[bool, typer.Option("--check-only", help="Check the operators; time nothing.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Operators by glob pattern: swiglu, 'attention*'.")] = None,
@@ -29,13 +31,13 @@ def command(
     import sys
     from dataclasses import replace
 
-    from benchsuite.cli import exit_codes, rivals
+    from benchsuite.cli import devices, exit_codes, rivals
     from benchsuite.errors import UserError
     from benchsuite.measure import sanitizers
     from benchsuite.planning import plan
     from benchsuite.suite import source
 
-    machine = plan.Machine.here(device)
+    machine = plan.Machine.here(devices.chosen(device, many=False))
     if machine.no_kernels is not None:
         raise UserError(f"there are no operators to test: {machine.no_kernels}", hint="benchsuite doctor says more")
     suite = source.read("operators")
@@ -49,7 +51,7 @@ def command(
         speed = replace(speed, operators=entries, rounds=3, most_rounds=3)
     resolved = plan.resolve(replace(suite, speed=speed), machine, only=only or [])
     code = rivals.run(resolved, output, rivals.Shown(json_, markdown))
-    if code != exit_codes.INTERRUPTED and device.startswith("cuda") and sanitizers.SANITIZED not in os.environ:
+    if code != exit_codes.INTERRUPTED and machine.devices[0].sanitized and sanitizers.SANITIZED not in os.environ:
         found = sanitizers.run(only or ())
         print("\n".join(f"{tool}: {words}" for tool, words in found.items()), file=sys.stderr)
         code = exit_codes.FAILED if sanitizers.dirty(found) else code

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from benchsuite import devices
 from benchsuite.domains import TASKS
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
@@ -61,7 +62,7 @@ def guess(kind: str, params: dict[str, Any]) -> float:
 def _guess_member(params: dict[str, Any], call_s: float) -> float:
     """Seconds that one process adds to the round of its ring (`benchsuite.engine.rings`): its build and check beside
     those of the others, then by itself the first call, the warm-up and its turns (`benchsuite.timing.sampler`)."""
-    cores = params.get("threads", 1) if params.get("device", "cpu") == "cpu" else 1
+    cores = params.get("threads", 1) if devices.of(params).is_host else 1
     sample_s, config = float(params.get("sample_s", 1.0)), SamplerConfig()
     beside_s = PROCESS_S + BUILD_S.get(params.get("scope", ""), 0.0) + 2 * call_s
     beside_s += COMPILE_S if str(params.get("implementation")).endswith("compile") else 0.0
@@ -81,18 +82,13 @@ def _usual(params: dict[str, Any]) -> float:
 
 def guess_first(params: dict[str, Any]) -> float:
     """Seconds that the first process of a speed case takes beyond those of later ones: what is compiled is kept."""
-    cores = params.get("threads", 1) if params.get("device", "cpu") == "cpu" else 1
+    cores = params.get("threads", 1) if devices.of(params).is_host else 1
     return COMPILE_FIRST_S / cores if str(params.get("implementation")).endswith("compile") else 0.0
-
-
-# FLOP/s and bytes/s (of freshly allocated memory) of one CPU core, and of a GPU in the size of an A100: enough to tell
-# what is far too large.
-CALL_RATES = {"cpu": (5e10, 1e9), "cuda": (5e13, 1e12)}
 
 
 def guess_call(params: dict[str, Any]) -> float:
     """Seconds that one call of a speed case may take: the larger of arithmetic and memory traffic at a modest rate."""
-    shape, device = params["shape"], params["device"]
+    shape, device = params["shape"], devices.of(params)
     spec = ModelSpec.of_speed_case(params)
     batch, tokens, passes = shape["batch"], shape["batch"] * spec.seq, 1 if params["direction"] == "fwd" else 3
     if params["scope"] == "step":
@@ -103,8 +99,8 @@ def guess_call(params: dict[str, Any]) -> float:
         work, traffic = passes * flops.attention_flops(spec, batch, spec.seq), 16 * spec.heads * batch * spec.seq**2
     else:
         work, traffic = 0, 4 * passes * (4 * tokens * spec.width + spec.vocab * spec.width)
-    rate, bandwidth = CALL_RATES["cpu" if device in ("cpu", "fake") else "cuda"]
-    scale = params["threads"] if device == "cpu" else 1
+    rate, bandwidth = device.call_rates
+    scale = params["threads"] if device.is_host else 1
     return max(work / (rate * scale), traffic / (bandwidth * scale))
 
 

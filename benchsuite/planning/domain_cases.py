@@ -13,7 +13,6 @@ from benchsuite.planning import speed_cases
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
 from benchsuite.suite.schema import Domains, DomainTask, Speed
-from benchsuite.timing import fake
 
 RULES = ("backprop", "dfa", "shallow")  # the first is what the others are compared with
 
@@ -51,15 +50,13 @@ def _params(builder: Builder, told: Domains, entry: DomainTask, architecture: st
         "recipe": recipe.to_json(),
         "rates": list(told.rates),
         "regularisation": list(regularisation),
-        "device": builder.device,
+        "device": builder.device.name,
         "threads": 1,
     }
 
 
 def _add(builder: Builder, told: Domains, architecture: str, task: str, params: dict[str, Any]) -> None:
-    reason = None if builder.device == "cpu" else f"the domains train on the CPU, not on {builder.device}"
-    if fake.is_fake(builder.device):
-        reason = "a fake device trains no model"
+    reason = _unsupported(builder)
     base: Case | None = None
     for rule in RULES:
         label = f"{architecture}/{task}/{rule}"
@@ -74,7 +71,7 @@ def _add_steps(builder: Builder, speed: Speed, architecture: str, task: str, par
     shared = {key: params[key] for key in ("task", "architecture", "data", "most", "recipe", "device", "threads")}
     shared |= {"implementation": "eager", "scope": "step", "direction": "step", "dtype": "float32"}
     shared |= {"mode": speed_cases.mode(builder, speed, "step"), "sample_s": speed.sample_s}
-    reason = None if builder.device == "cpu" else f"the domains train on the CPU, not on {builder.device}"
+    reason = _unsupported(builder)
     base: Case | None = None
     for rule in RULES:
         label, rounds = f"{architecture}/{task}/{rule}/step", range(speed.rounds)
@@ -82,6 +79,12 @@ def _add_steps(builder: Builder, speed: Speed, architecture: str, task: str, par
         base = base or case
         if case is not base:
             builder.compare("rule", case, base, _about(architecture, rule) | {"scope": "step"})
+
+
+def _unsupported(builder: Builder) -> str | None:
+    if builder.device.is_host and not builder.device.scripted:
+        return None
+    return f"the domains train on the CPU, not on {builder.device.name}: --device cpu"
 
 
 def _about(architecture: str, rule: str) -> dict[str, Any]:

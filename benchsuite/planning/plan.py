@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchsuite import devices
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.planning import domain_cases, operator_cases, peer_cases, quality_cases, speed_cases
 from benchsuite.planning.cases import Builder
@@ -33,7 +34,6 @@ from benchsuite.records.case import Case, Comparison
 from benchsuite.suite import corpora as corpora_
 from benchsuite.suite import source
 from benchsuite.suite.schema import Suite
-from benchsuite.timing import accelerator
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Plan:
 def plan(
     suite: str | Path,
     *,
-    device: str = "cpu",
+    device: str = devices.AUTO,
     only: Sequence[str] = (),
     sets: Sequence[str] = (),
     seeds: int | None = None,
@@ -74,9 +74,9 @@ def plan(
 ) -> Plan:
     """Return what a run of `suite`, a name or a file, would measure on this machine. Nothing is measured.
 
-    `device` is cpu, cuda, cuda:1, mps, xpu, or several with commas between. `only` are glob patterns on the labels of
-    cases, `sets` overrides such as "quality.train.tokens=200k". `seeds` and `corpora` replace those of the quality
-    part, `scale` the sizes of an ablation (125m, 350m, 760m, 1b3); `ranks` processes train one model together.
+    `device` is auto, cpu, cuda, cuda:1, mps, xpu, or several with commas between. `only` are glob patterns on the
+    labels of cases, `sets` overrides such as "quality.train.tokens=200k". `seeds` and `corpora` replace those of the
+    quality part, `scale` the sizes of an ablation (125m, 350m, 760m, 1b3); `ranks` processes train one model together.
 
     Raises UserError where the suite is wrong, a filter fits no case, or a job would refuse its case.
     """
@@ -113,12 +113,7 @@ def resolve(
         )
     if suite.speed is not None and suite.speed.mode is not None:
         for device in machine.devices:
-            known = accelerator.modes(device.partition(":")[0])
-            if suite.speed.mode not in known:
-                raise UserError(
-                    f"speed.mode: {device} has no timing mode {suite.speed.mode!r}",
-                    hint=f"choose from: {', '.join(known)}",
-                )
+            device.check_mode(suite.speed.mode, "speed.mode")
     builder = Builder(suite, machine, notes=list(notes))
     if suite.speed is not None:
         speed_cases.add(builder, suite.speed)

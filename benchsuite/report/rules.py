@@ -58,15 +58,13 @@ def expectations(rows: Sequence[Fields]) -> list[Fields]:
         return []
     return [
         {
-            "run": rows[0]["run"],
             "expected": "the shallow rule is worse than DFA somewhere",
-            "observed": f"it is worse in {len(worse)} of {len(shallow)}",
+            "observed": f"It is worse in {len(worse)} of {len(shallow)}",
             "met": bool(worse) if shallow else None,
         },
         {
-            "run": rows[0]["run"],
             "expected": "DFA beats backpropagation nowhere",
-            "observed": f"backpropagation is ahead in {ahead} of {len(best)}"
+            "observed": f"Backpropagation is ahead in {ahead} of {len(best)}"
             + (f", and DFA with {', '.join(beaten)}" if beaten else ", and DFA in none"),
             "met": not beaten if best else None,
         },

@@ -71,6 +71,8 @@ def _speed_problems(suite: Suite, speed: Speed) -> Iterator[tuple[KeyPath, str]]
             if component not in components.COMPONENTS:
                 yield (*path, "component"), _no_such("component", component, list(components.COMPONENTS))
                 continue
+            if component in components.WITHOUT_LAYER and case.scope == "layer":
+                yield (*path, "component"), f"{component} shapes no layer that could be timed; say scope: step"
             if case.variants == ("macro",):
                 if suite.quality is None:
                     yield (*path, "variants"), "'macro' means the quality part's variants; there is no quality part"

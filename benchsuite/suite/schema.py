@@ -74,6 +74,7 @@ class Baseline(Section):
     activation: Name = "gelu"
     position: Name = "learned"
     embedding_norm: Name = "off"
+    learning_rule: Name = "backprop"
     corpus: Name = "curated"
     languages: Name = "en"
 
@@ -111,6 +112,7 @@ class SpeedCase(Section):
     shape: Annotated[Shape, BeforeValidator(as_shape)] = Shape()
     shapes: Annotated[tuple[Shape, ...], Field(max_length=MOST_ENTRIES)] = ()
     matching: Literal["iso-parameter", "iso-width"] | None = None  # default: the suite's
+    sample_s: Seconds | None = None  # default: the suite's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +170,7 @@ class Speed(Section):
 
     A case whose one call is expected to take longer than `call_limit_s` on this device is planned as unsupported and
     says so: one suite then serves a laptop and a large GPU. `mode` says how time is taken (the module
-    benchsuite.timing.accelerator tells what there is); without it each device has its own default.
+    benchsuite.devices tells what there is); without it each device has its own default.
     """
 
     cases: Annotated[tuple[SpeedCase, ...], Field(max_length=MOST_ENTRIES)] = ()
