@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchsuite import devices
+from benchsuite.domains import TASKS
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
 from benchsuite.records.case import Case
@@ -34,6 +35,7 @@ HAND_ON_S = 0.004  # a turn: the threads of one process have come to rest, and a
 TRAIN_FLOP_PER_S = 5e10  # of one core on small matrices
 EVALUATION_S = 3.5  # of 300 documents a task
 PREPARE_S = 15.0
+RULE_STEP_S = {"views": 0.02, "clicks": 0.006, "nodes": 0.01, "links": 0.01}  # of small recipes, with their scoring
 
 
 def guess(kind: str, params: dict[str, Any]) -> float:
@@ -42,6 +44,11 @@ def guess(kind: str, params: dict[str, Any]) -> float:
         return member(params, _usual(params) * guess_call(params) if "shape" in params else 0.0)
     if kind in ("operator", "peer"):
         return member(params, CALL_S)
+    if kind == "rule_step":
+        return member(params, RULE_STEP_S[TASKS[params["task"]].domain])
+    if kind == "rule":
+        trainings = len(params["rates"]) * len(params["regularisation"])
+        return PROCESS_S + trainings * params["recipe"]["steps"] * RULE_STEP_S[TASKS[params["task"]].domain]
     if "train" not in params or "model" not in params:
         return PROCESS_S
     model, parts = params["model"], params.get("stages") or [{}]
