@@ -26,7 +26,7 @@ from benchsuite.records.store import Store
 from benchsuite.stats.rounds import timed
 from benchsuite.stats.speed import FEWEST_ROUNDS, LEAST_ROUNDS, paired_logs, resolved, round_error
 
-SPEED_COMPARISONS = ("speed", "implementation", "twin")
+SPEED_COMPARISONS = ("speed", "implementation", "twin", "rule")
 
 
 class Sampling:

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchsuite import devices
+from benchsuite.domains import TASKS
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
 from benchsuite.records.case import Case
@@ -34,25 +35,35 @@ HAND_ON_S = 0.004  # a turn: the threads of one process have come to rest, and a
 TRAIN_FLOP_PER_S = 5e10  # of one core on small matrices
 EVALUATION_S = 3.5  # of 300 documents a task
 PREPARE_S = 15.0
+RULE_STEP_S = {"views": 0.02, "clicks": 0.006, "nodes": 0.01, "links": 0.01}  # of small recipes, with their scoring
 
 
 def guess(kind: str, params: dict[str, Any]) -> float:
     """Seconds that one replicate may take, from its parameters alone; of a speed case its share of the ring's round."""
     if kind == "speed":
-        return _guess_member(params, _usual(params) * guess_call(params) if "shape" in params else 0.0)
+        return member(params, _usual(params) * guess_call(params) if "shape" in params else 0.0)
     if kind in ("operator", "peer"):
-        return _guess_member(params, CALL_S)
+        return member(params, CALL_S)
+    if kind == "rule_step":
+        return member(params, RULE_STEP_S[TASKS[params["task"]].domain])
+    if kind == "rule":
+        trainings = len(params["rates"]) * len(params["regularisation"])
+        return PROCESS_S + trainings * params["recipe"]["steps"] * RULE_STEP_S[TASKS[params["task"]].domain]
     if "train" not in params or "model" not in params:
         return PROCESS_S
     model, parts = params["model"], params.get("stages") or [{}]
     tokens = sum(part.get("train", {}).get("tokens", params["train"]["tokens"]) for part in parts)
     weights = 12 * model["layers"] * model["width"] ** 2 + model["vocab"] * model["width"]
     attention = 12 * model["layers"] * model["width"] * model["seq"]  # FLOPs a token beside 6 per weight
-    limit = params.get("tasks", {}).get("limit") or 300
-    return PROCESS_S + tokens * (6 * weights + attention) / TRAIN_FLOP_PER_S + EVALUATION_S * limit / 300
+    return PROCESS_S + tokens * (6 * weights + attention) / TRAIN_FLOP_PER_S + evaluation(params)
 
 
-def _guess_member(params: dict[str, Any], call_s: float) -> float:
+def evaluation(params: dict[str, Any]) -> float:
+    """Seconds that the tasks of a quality case may take."""
+    return EVALUATION_S * (params.get("tasks", {}).get("limit") or 300) / 300
+
+
+def member(params: dict[str, Any], call_s: float) -> float:
     """Seconds that one process adds to the round of its ring (`benchsuite.engine.rings`): its build and check beside
     those of the others, then by itself the first call, the warm-up and its turns (`benchsuite.timing.sampler`)."""
     cores = params.get("threads", 1) if devices.of(params).is_host else 1

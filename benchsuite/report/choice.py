@@ -130,7 +130,7 @@ def headline(document: Fields) -> str:
     found = choices(document)
     runs = [run["name"] for run in document["runs"]]
     if not found:
-        return "This run compares nothing yet"
+        return "Rules of learning compared" if document["rules"] else "This run compares nothing yet"
     if not any(one.judged for one in found):
         return (
             f"{'These runs' if len(runs) > 1 else 'This run'} measured speed alone: what is faster, not what is better"

@@ -87,12 +87,13 @@ class _Saving:
         self._sizes: dict[tuple[tuple[int, ...], str, str], list[int]] = {}
 
     def __call__(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self._known:
-            self._known.add(storage.data_ptr())
-            made_by = tensor.grad_fn.name() if tensor.grad_fn is not None else "input"
-            kind = (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), made_by)
-            self._sizes.setdefault(kind, []).append(storage.nbytes())
+        made_by = tensor.grad_fn.name() if tensor.grad_fn is not None else "input"
+        for part in (tensor._indices(), tensor._values()) if tensor.is_sparse else (tensor,):
+            storage = part.untyped_storage()
+            if storage.data_ptr() not in self._known:
+                self._known.add(storage.data_ptr())
+                kind = (tuple(part.shape), str(part.dtype).removeprefix("torch."), made_by)
+                self._sizes.setdefault(kind, []).append(storage.nbytes())
         return tensor
 
     def groups(self) -> tuple[Saved, ...]:

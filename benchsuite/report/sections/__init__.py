@@ -19,6 +19,7 @@ from benchsuite.report.sections import (
     models,
     pareto,
     reproduce,
+    rules,
     speeds,
     stability,
     task_index,
@@ -29,6 +30,7 @@ from benchsuite.report.sections import (
 
 SECTIONS: tuple[Section, ...] = (
     answer.SECTION,
+    rules.SECTION,
     machines.SECTION,
     pareto.SECTION,
     components.SECTION,

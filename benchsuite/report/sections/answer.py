@@ -25,7 +25,7 @@ MARK = {"better": "better", "worse": "worse", "open": "unresolved"}
 def blocks(document: Fields) -> list[Block]:
     ranked = sorted((one for c in choice.choices(document) for one in c.candidates), key=choice.order)
     if not ranked:
-        return [Text("This run compares nothing yet.")]
+        return [] if document["rules"] else [Text("This run compares nothing yet.")]
     judged = [one for one in ranked if one.basis not in ("speed", "")] or ranked
     rows = [_row(document, one) for one in judged]
     kept = [n for n in range(len(COLUMNS)) if n == 0 or any(row[n].text != format.UNKNOWN for row in rows)]
