@@ -145,7 +145,9 @@ class Chart:
                 for gap in (9, 14, 21, 30, 42)
                 for dx, dy in ((1, -0.7), (1, 0.9), (-1, -0.7), (-1, 0.9), (1, 0), (-1, 0))
             ]
-            left, base = min(enumerate(places), key=lambda one: (self._covered(*one[1], size) + 3 * one[0], one[0]))[1]
+            left, base = min(
+                enumerate(places), key=lambda one: (self._covered(one[1][0], one[1][1], size) + 3 * one[0], one[0])
+            )[1]
             self.write(left, base, name, "name")
             self.taken.append((left - 2, base - 11, left + size + 2, base + 3))
 

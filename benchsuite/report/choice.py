@@ -208,7 +208,8 @@ def _keep(base: str, ranked: tuple[Candidate, ...], judged: list[Candidate], cle
     if best.basis in ("time", "tokens"):
         value = f"{format.bounded(_ratio(best))} of the {best.basis}"
     told = f"Keep {base}: nothing is shown to be better {HERE}."
-    if best.verdict == "better" and best.row["speed"]["verdict"] != "slower":
+    dearer = best.basis == "accuracy" and best.row["speed"]["verdict"] == "slower"
+    if best.verdict == "better" and not dearer:
         return told, f"{best.name}: {value}, but compared in another way it is not resolved, or worse."
     if best.verdict == "better":  # more accurate but slower, and no token ratio weighs the two
         return told, f"{best.name} is more accurate ({value}) but slower; a learning curve would weigh the two."

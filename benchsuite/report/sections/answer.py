@@ -66,7 +66,8 @@ def _row(document: Fields, one: choice.Candidate) -> tuple[Cell, ...]:
 
 def _why(judged: list[choice.Candidate]) -> str:
     """Return why no time to quality is known."""
-    reasons = {(one.row["quality"]["tokens"] or {}).get("reason") for one in judged} - {None}
+    found = [(one.row["quality"]["tokens"] or {}).get("reason") for one in judged]
+    reasons = {str(reason) for reason in found if reason}
     return f"Time to quality was not measured: {'; '.join(sorted(reasons)) or 'no quality was'}."
 
 
