@@ -106,7 +106,7 @@ def test_a_kit_has_what_the_machine_lacks_and_no_more(tmp_path: Path, monkeypatc
     packed = {f"wheels/{name}-py3-none-any.whl" for name in ("alpha-1.5", "beta-2.0", "gamma-1.0")}
     packed.add("wheels/benchsuite-9-py3-none-linux_x86_64.whl")
     assert names - {"kit", "wheels"} == packed | {"run.py", "kit.json", "README"}
-    assert "start there: python3.12 kit.tar.gz" not in done.stderr
+    assert "start there: tar xf kit.tar.gz && python3.12 kit/run.py" in done.stderr
     (index / "beta-2.0-py3-none-any.whl").unlink()
     done = command.call(*arguments, "-o", str(tmp_path / "other"))
     assert done.returncode == exit_codes.USAGE
