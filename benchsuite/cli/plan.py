@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchsuite.cli import options
 from benchsuite.cli.numbers import finite
 from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES
 
@@ -19,16 +20,10 @@ if TYPE_CHECKING:
     from benchsuite.engine.estimate import Estimate
     from benchsuite.planning.elsewhere import Elsewhere
 
-# What is a device here; any other word is looked for among the GPUs whose peaks are known.
-DEVICES = ("auto", "cpu", "cuda", "mps", "xpu", "fake")
-
 
 def command(
     suite: Annotated[str, typer.Argument(help="The name of a suite, or the path of a suite file.")],
-    device: Annotated[
-        str,
-        typer.Option(help="cpu, cuda, cuda:1, mps, xpu; cuda:0,cuda:1 share out; or a GPU elsewhere, as h100"),
-    ] = "cpu",
+    device: Annotated[str, typer.Option(help=f"{options.DEVICES[:-1]}; or a GPU elsewhere, as h100.")] = "auto",
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
     ] = None,
@@ -57,21 +52,24 @@ def command(
     elsewhere: times and memory are then predicted from its maker's peaks.
     """
     import benchsuite
+    from benchsuite.cli import devices
+    from benchsuite.devices import AUTO
+    from benchsuite.devices import kinds as known_kinds
     from benchsuite.engine import estimate
     from benchsuite.hardware.fingerprint import usable_cores
     from benchsuite.planning import elsewhere
 
-    kinds = {name.partition(":")[0] for name in device.split(",")}
-    there = None if kinds <= {*DEVICES} else elsewhere.named(device)
+    kinds = {name.partition(":")[0] for name in device.split(",")}  # other words are names of GPUs
+    there = None if kinds <= {AUTO, *known_kinds()} else elsewhere.named(device)
     resolved = benchsuite.plan(
         suite,
-        device=device,
+        device="cuda" if there else devices.chosen(device),
         only=only or [],
         sets=sets or [],
         seeds=seeds,
         corpora=corpus or [],
         scale=scale,
-        machine=there and there.machine(),
+        machine=None if there is None else there.machine(),
     )
     if there is not None and scale is None:
         _show_elsewhere(there.planned(resolved), there, as_json)

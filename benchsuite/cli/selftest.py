@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchsuite.cli import options
+
 if TYPE_CHECKING:
     from benchsuite.suite.schema import Suite
 
 
 def command(
-    device: Annotated[str, typer.Option(help="cpu, or cuda or another that `benchsuite run` takes.")] = "cpu",
+    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
     quick: Annotated[
         bool, typer.Option("--quick", help="One shape of each operator, three rounds; so on a GPU always.")
     ] = False,
@@ -35,16 +37,18 @@ def command(
     three minutes; `benchsuite run operators` takes all. Exit codes: 0 fine, 2 usage, 5 an operator is wrong or failed,
     130 interrupted.
     """
-    from benchsuite.cli import rivals
+    from benchsuite.cli import devices, rivals
     from benchsuite.errors import UserError
     from benchsuite.planning import plan
 
+    device = devices.chosen(device, many=False)
     if sanitize:
         raise typer.Exit(_sanitize(device, only or [], limit, json_))
     machine = plan.Machine.here(device)
     if machine.no_kernels is not None:
         raise UserError(f"there are no operators to test: {machine.no_kernels}", hint="benchsuite doctor says more")
-    gpu = device.partition(":")[0] not in ("cpu", "fake")
+    found = machine.devices[0]
+    gpu = not found.is_host and not found.scripted
     resolved = plan.resolve(_suite(quick=quick, check_only=check_only, gpu=gpu), machine, only=only or [])
     raise typer.Exit(rivals.run(resolved, output, rivals.Shown(json_, markdown)))
 
@@ -78,10 +82,11 @@ def _suite(*, quick: bool, check_only: bool, gpu: bool) -> Suite:
 def _sanitize(device: str, only: list[str], limit_s: float, as_json: bool) -> int:
     """Run the tools of compute-sanitizer, print what each found, and return the exit code."""
     from benchsuite.cli import exit_codes
+    from benchsuite.devices import named
     from benchsuite.errors import UserError
     from benchsuite.measure import sanitizers
 
-    if not device.startswith("cuda"):
+    if not named(device).sanitized:
         raise UserError(f"--sanitize: compute-sanitizer checks CUDA, not {device}", hint="add --device cuda")
     found = sanitizers.run(device, only, limit_s)
     if as_json:

@@ -14,12 +14,12 @@ PACKAGES = {"flash_attn": "flash-attn", "xformers": "xformers", "liger": "liger-
 _MODULES = {"flash_attn": "flash_attn", "xformers": "xformers", "liger": "liger_kernel"}
 
 
-def unavailable_reason(implementation: str, device: str, dtype: str, *, installed: bool | None = None) -> str | None:
+def unavailable_reason(implementation: str, dtype: str, *, on_cpu: bool, installed: bool | None = None) -> str | None:
     """Why this implementation cannot run here; None where it can, and for names that are none of these. `installed`
     says whether its package is there; None: as it is in this environment."""
     if implementation not in ATTENTION + ACTIVATION:
         return None
-    if device == "cpu":
+    if on_cpu:
         what = (
             "FlexAttention has no backward pass"
             if implementation == "flex"
