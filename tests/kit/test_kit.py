@@ -55,11 +55,14 @@ def source(folder: Path, name: str) -> None:
 
 def test_what_is_there_comes_from_a_freeze_file_and_from_options(tmp_path: Path) -> None:
     freeze = tmp_path / "packages.txt"
-    freeze.write_text("# of the machine\nnumpy==2.1.0\nTorch==2.10.0+cu130\n-e git+https://x/y\nz @ file:///z\n\n")
+    freeze.write_text(
+        "# of the machine\nnumpy==2.1.0\nTorch==2.10.0+cu130\nbenchsuite==0.0.1\n-e git+https://x/y\nz @ file:///z\n\n"
+    )
     found = wheels.there("", [str(freeze), "Typing_Extensions==4.12"])
     assert found["numpy"] == "2.1.0"
     assert found["torch"] == "2.10.0+cu130"
     assert found["typing-extensions"] == "4.12"
+    assert "benchsuite" not in found
     assert wheels.there("2.11", [str(freeze)])["torch"] == "2.11"
     assert "+" not in wheels.there("2.10", ["pytest"])["pytest"]
 
