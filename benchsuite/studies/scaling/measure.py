@@ -90,10 +90,10 @@ def trained(layers: int, width: int, rule: str, lr: float, seed: int) -> dict[st
     about = {"layers": layers, "width": width, "rule": rule, "lr": lr, "seed": seed, "weights": weights(spec)}
     about |= {"tokens": steps * BATCH * SEQ, "flops": steps * flops.step_flops(spec, BATCH, SEQ)}
     try:
-        model, log = train(spec, text()[0], config, seed=seed)
+        model, _ = train(spec, text()[0], config, seed=seed)
     except Diverged:
-        return {**about, "loss": None, "time_s": None}
-    return {**about, "loss": heldout_loss(model), "time_s": log.time_s}
+        return {**about, "loss": None}
+    return {**about, "loss": heldout_loss(model)}
 
 
 def angles(layers: int, width: int, lr: float) -> dict[str, Any]:
