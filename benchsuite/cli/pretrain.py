@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.cli import options
 from benchsuite.cli.numbers import finite
 from benchsuite.limits import LEAST_RATE, MOST_AMOUNT, MOST_RATE, MOST_SEED, MOST_SIZE, MOST_THREADS
 
@@ -37,7 +38,7 @@ def command(
         int, typer.Option(help="Text to take from the corpus.", min=1, max=MOST_AMOUNT)
     ] = 4_000_000,
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0, max=MOST_THREADS)] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
     micro_batch: Annotated[
         int | None, typer.Option(min=1, max=MOST_SIZE, help="Sequences at once; gradients are added up.")
     ] = None,
@@ -90,7 +91,7 @@ def command(
     ):
         if value not in known:
             raise UserError(f"{option} {value!r} is unknown", hint=did_you_mean(value, list(known)))
-    devices.checked(device)
+    device = devices.usable(device)
     ranks = Ranks.here(device)
     torch.set_num_threads(threads or max(1, usable_cores() // ranks.size))
     console = Console(stderr=True, quiet=not ranks.first)

@@ -13,7 +13,6 @@ from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
 from benchsuite.suite import corpora
 from benchsuite.suite.schema import CORPUS, LANGUAGES, PLAIN, Quality, Recipe, Setting, Stability
-from benchsuite.timing import fake
 from benchsuite.zeroshot import taskfiles
 
 BYTES_PER_TOKEN = 4  # of a byte-level BPE with a small vocabulary, rounded up: no token is seen twice for want of text
@@ -168,7 +167,7 @@ def _quality_case(
         plain = no_fused or train.precision == "float16"
         train = replace(train, implementation="sdpa" if plain else "fused")
     unsupported = no_fused if train.implementation == "fused" else None
-    if fake.is_fake(builder.device):
+    if builder.device.scripted:
         unsupported = "a fake device trains no model"
     for stage in recipe.stages if recipe else ():
         unsupported = unsupported or spec.unsupported(stage.architecture, setting.baseline.position)
@@ -208,7 +207,7 @@ def _quality_case(
             **({"corpus": builder.suite.baseline.corpus, "languages": list(spoken)} if spoken else {}),
         },
         "init_offset": setting.init_offset,
-        "device": builder.device,
+        "device": builder.device.name,
         **({"longest": quality.longest} if quality.longest and kind == "quality" else {}),
         **({"stages": stages.params_of(recipe, setting.train)} if recipe else {}),
     }

@@ -12,7 +12,6 @@ from benchsuite.planning import cost
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
 from benchsuite.suite.schema import Speed, SpeedCase
-from benchsuite.timing import accelerator
 
 TWIN = "same_step"
 
@@ -127,7 +126,7 @@ def speed_case(
         "direction": "step" if entry.scope == "step" else entry.direction or "fwd+bwd",
         "shape": shape,
         "dtype": entry.dtype,
-        "device": builder.device,
+        "device": builder.device.name,
         "mode": mode(builder, speed, entry.scope),
         "threads": 1 if _trained(builder, entry) and not speed.threads else threads(builder, speed),
         "matching": entry.matching or builder.suite.matching,
@@ -142,14 +141,13 @@ def speed_case(
 
 def _trained(builder: Builder, entry: SpeedCase) -> bool:
     """Return True for steps of the quality part's models, which on a CPU train on one thread each."""
-    return entry.scope == "step" and entry.variants == ("macro",) and builder.device == "cpu"
+    return entry.scope == "step" and entry.variants == ("macro",) and builder.device.is_host
 
 
 def mode(builder: Builder, speed: Speed, scope: str) -> str:
     """Return the timing mode: the suite's own; else the wall clock for work that the host waits for, such as a step,
     and the best mode of the device for the rest."""
-    device = accelerator.modes(builder.device.partition(":")[0])[0]
-    return speed.mode or ("wall" if scope in ("step", "evaluate") else device)
+    return speed.mode or ("wall" if scope in ("step", "evaluate") else builder.device.modes[0])
 
 
 def threads(builder: Builder, speed: Speed) -> int:

@@ -14,6 +14,7 @@ from benchsuite.report.sections import (
     measurements,
     models,
     reproduce,
+    rules,
     speeds,
     stability,
     task_index,
@@ -25,6 +26,7 @@ from benchsuite.report.sections import (
 
 SECTIONS: tuple[Section, ...] = (
     findings.SECTION,
+    rules.SECTION,
     variants.SECTION,
     tradeoff.SECTION,
     curves.SECTION,
