@@ -136,9 +136,9 @@ def measure(folder: Path, rules: Sequence[str]) -> None:
     records = page.read(path)
 
     def keep(record: dict[str, Any]) -> None:
-        records.append(record)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+        records[:] = page.read(path)  # another process may have added to them
 
     for job in wanted(records, rules):
         keys = dict(zip(("layers", "width", "rule", "lr", "seed"), job, strict=True))
