@@ -248,5 +248,6 @@ def initialised() -> list[str]:
     """Return the accelerators whose driver this process has begun to use, so that a fork of it cannot. Imports
     nothing."""
     torch = sys.modules.get("torch")
-    begun = {kind: getattr(getattr(torch, kind, None), "is_initialized", None) for kind in kinds()}
-    return [kind for kind, asked in begun.items() if asked is not None and asked()]
+    names = [kind.kind for kind in accelerators()]  # torch.cpu calls itself initialised too
+    begun = {name: getattr(getattr(torch, name, None), "is_initialized", None) for name in names}
+    return [name for name, asked in begun.items() if asked is not None and asked()]

@@ -48,8 +48,8 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     case: str = "*"
-    time_s: tuple[float, ...] = Field((), description="seconds of one call each, the last for ever")
-    spread: float = Field(0.0, ge=0, description="relative standard deviation between processes")
+    time_s: tuple[float, ...] = Field(default=(), description="seconds of one call each, the last for ever")
+    spread: float = Field(default=0.0, ge=0, description="relative standard deviation between processes")
     peak_bytes: int | None = None
     throttled: tuple[str, ...] = ()
     disturbed: tuple[str, ...] = ()

@@ -100,4 +100,5 @@ class Builder:
             return "torch.compile needs a C++ compiler and there is none here (c++, g++ or clang++)"
         if implementation == "fused":
             return self.machine.no_kernels
-        return other_kernels.unavailable_reason(implementation, dtype, on_cpu=self.device.is_host)
+        installed = True if self.machine.elsewhere else None
+        return other_kernels.unavailable_reason(implementation, dtype, on_cpu=self.device.is_host, installed=installed)

@@ -41,11 +41,11 @@ RULE_STEP_S = {"views": 0.02, "clicks": 0.006, "nodes": 0.01, "links": 0.01}  # 
 def guess(kind: str, params: dict[str, Any]) -> float:
     """Seconds that one replicate may take, from its parameters alone; of a speed case its share of the ring's round."""
     if kind == "speed":
-        return _guess_member(params, _usual(params) * guess_call(params) if "shape" in params else 0.0)
+        return member(params, _usual(params) * guess_call(params) if "shape" in params else 0.0)
     if kind in ("operator", "peer"):
-        return _guess_member(params, CALL_S)
+        return member(params, CALL_S)
     if kind == "rule_step":
-        return _guess_member(params, RULE_STEP_S[TASKS[params["task"]].domain])
+        return member(params, RULE_STEP_S[TASKS[params["task"]].domain])
     if kind == "rule":
         trainings = len(params["rates"]) * len(params["regularisation"])
         return PROCESS_S + trainings * params["recipe"]["steps"] * RULE_STEP_S[TASKS[params["task"]].domain]
@@ -55,11 +55,15 @@ def guess(kind: str, params: dict[str, Any]) -> float:
     tokens = sum(part.get("train", {}).get("tokens", params["train"]["tokens"]) for part in parts)
     weights = 12 * model["layers"] * model["width"] ** 2 + model["vocab"] * model["width"]
     attention = 12 * model["layers"] * model["width"] * model["seq"]  # FLOPs a token beside 6 per weight
-    limit = params.get("tasks", {}).get("limit") or 300
-    return PROCESS_S + tokens * (6 * weights + attention) / TRAIN_FLOP_PER_S + EVALUATION_S * limit / 300
+    return PROCESS_S + tokens * (6 * weights + attention) / TRAIN_FLOP_PER_S + evaluation(params)
 
 
-def _guess_member(params: dict[str, Any], call_s: float) -> float:
+def evaluation(params: dict[str, Any]) -> float:
+    """Seconds that the tasks of a quality case may take."""
+    return EVALUATION_S * (params.get("tasks", {}).get("limit") or 300) / 300
+
+
+def member(params: dict[str, Any], call_s: float) -> float:
     """Seconds that one process adds to the round of its ring (`benchsuite.engine.rings`): its build and check beside
     those of the others, then by itself the first call, the warm-up and its turns (`benchsuite.timing.sampler`)."""
     cores = params.get("threads", 1) if devices.of(params).is_host else 1

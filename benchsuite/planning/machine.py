@@ -12,12 +12,14 @@ from benchsuite.hardware import fingerprint
 @dataclass(frozen=True)
 class Machine:
     """What of this machine decides what can run: usable `cores`, the `device` to measure (or several with commas
-    between), a C++ `compiler`'s name, and why there are no kernels of ours (None where there are)."""
+    between), a C++ `compiler`'s name, and why there are no kernels of ours (None where there are). `elsewhere`: it is
+    another machine, of whose packages nothing is known."""
 
     cores: int
     device: str = "cpu"
     compiler: str | None = "c++"
     no_kernels: str | None = None
+    elsewhere: bool = False
 
     @classmethod
     def here(cls, device: str = devices.AUTO) -> Machine:

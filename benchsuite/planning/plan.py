@@ -71,18 +71,20 @@ def plan(
     corpora: Sequence[str] = (),
     scale: str | None = None,
     ranks: int = 1,
+    machine: Machine | None = None,
 ) -> Plan:
     """Return what a run of `suite`, a name or a file, would measure on this machine. Nothing is measured.
 
     `device` is auto, cpu, cuda, cuda:1, mps, xpu, or several with commas between. `only` are glob patterns on the
     labels of cases, `sets` overrides such as "quality.train.tokens=200k". `seeds` and `corpora` replace those of the
     quality part, `scale` the sizes of an ablation (125m, 350m, 760m, 1b3); `ranks` processes train one model together.
+    `machine` is another than this one, with its device (`benchsuite.planning.elsewhere`).
 
     Raises UserError where the suite is wrong, a filter fits no case, or a job would refuse its case.
     """
     from benchsuite.planning import preflight
 
-    machine = Machine.here(device)
+    machine = machine or Machine.here(device)
     read = source.read(str(suite), sets=sets, scale=scale)
     planned = resolve(read, machine, only=only, seeds=seeds, corpora=corpora)
     preflight.check(planned.cases, ranks)

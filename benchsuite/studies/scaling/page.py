@@ -78,7 +78,7 @@ def text(records: Sequence[Record]) -> str:
         "",
         "`python -m benchsuite.studies.scaling.measure`. Decoders with ALiBi and untied embeddings, trained on the",
         f"generated corpus `curated` by the trainer's recipe, {each:.0f} tokens for each weight of the blocks;",
-        f"of the learning rates {', '.join(f'{lr:g}' for lr in rates)} each has the one that is best at seed 0. Loss is",
+        f"of the learning rates {', '.join(f'{lr:g}' for lr in rates)} each has the best at seed 0. Loss is",
         "cross-entropy on held-out text, in nats. Every training is a line of [records.jsonl](records.jsonl).",
         "",
         "| model | weights in blocks | tokens | compute, FLOPs |"
