@@ -35,9 +35,17 @@ BLOCK = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.DOTALL | re.MULTILIN
 ONLY_PARSED = {
     "gate": "tests/cli/test_gate.py", "calibrate": "tests/cli/test_gate.py", "doctor": "tests/cli/test_commands.py",
     "pretrain": "tests/cli/test_commands.py", "evaluate": "tests/cli/test_commands.py",
-    "selftest": "tests/cli/test_selftest.py", "kernels": "tests/cuda_ext/test_command.py",
+    "selftest": "tests/cli/test_selftest.py", "pack": "tests/kit/test_kit.py",
+    "kernels": "tests/cuda_ext/test_command.py",
 }  # fmt: skip
-NOT_HERE = ("--device cuda", "--launcher", "--transformers", "mish", "--corpus installed")  # devices, models, plug-ins
+NOT_HERE = (
+    "--device cuda",
+    "--launcher",
+    "--transformers",
+    "mish",
+    "--corpus installed",
+    "results.zip",
+)  # on any machine
 LANGUAGES = ("sh", "python", "yaml", "toml", "text", "cuda")
 
 
