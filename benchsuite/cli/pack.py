@@ -29,7 +29,7 @@ def command(
     """Pack a kit for a GPU machine without a network: wheels, suites, and a runner that needs nothing else.
 
     There, `python3 run.py` runs what is most worth knowing first, each stage within a limit, in under nine minutes, and
-    writes results.zip anew after every stage. Here, `benchsuite report results.zip` reads it.
+    writes results.zip again after every stage. Here, `benchsuite report results.zip` reads it.
 
     Needs the package index, for the wheels that the machine lacks, and nvcc, for the kernels.
     """

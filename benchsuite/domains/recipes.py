@@ -1,4 +1,4 @@
-"""How each architecture is trained: sizes, batches, steps, and the values that the search multiplies.
+"""The training recipe of each architecture: sizes, batches, steps, and the values that the search multiplies.
 
 Two sizes of each: `nano` takes seconds on a CPU core with the generated tasks; `published` has the settings of the
 original study's code where that states them (github.com/lightonai/dfa-scales-to-modern-deep-learning). torch-free.

@@ -31,7 +31,7 @@ STREAM = 4  # of a seed's random numbers: orders of data have the streams below
 
 
 class Learner:
-    """What `attach` left in a model: hooks, and the feedback matrix of `dfa`, which no state_dict holds."""
+    """The hooks that `attach` left in a model, and the feedback matrix of `dfa`, which no state_dict holds."""
 
     def __init__(self, model: nn.Module, points: Sequence[str], rule: str, seed: int, output: str) -> None:
         self.rule = rule

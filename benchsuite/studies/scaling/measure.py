@@ -121,7 +121,8 @@ def angles(layers: int, width: int, lr: float) -> dict[str, Any]:
 
 
 def wanted(records: Sequence[dict[str, Any]], rules: Sequence[str]) -> Iterator[tuple[int, int, str, float, int]]:
-    """What is to be trained next, told what there is: every learning rate at seed 0, then the best at the others."""
+    """Yield what is to be trained next, told what there is: every learning rate at seed 0, then the best at the
+    others."""
     for layers, width in SIZES:
         for rule in rules:
             yield from ((layers, width, rule, lr, 0) for lr in RATES)
