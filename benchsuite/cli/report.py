@@ -10,7 +10,7 @@ import typer
 
 
 class Format(StrEnum):
-    """How a report is written."""
+    """The format of a report."""
 
     html = "html"
     md = "md"

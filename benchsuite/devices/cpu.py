@@ -47,7 +47,7 @@ class CPU(Device):
         """There is one."""
 
     def synchronize(self) -> None:
-        """What was called is done."""
+        """Do nothing: what was called is done."""
 
     def clock(self, mode: str) -> Clock:
         self.check_mode(mode)

@@ -43,7 +43,7 @@ VARIABLE = "BENCHSUITE_FAKE_DEVICE"
 
 
 class Entry(BaseModel):
-    """What happens to the cases that fit `case`; what is not given is left as it was."""
+    """The events for the cases that fit `case`; what is not given is left as it was."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -149,7 +149,7 @@ def entries() -> list[Entry]:
 
 
 def scripted(params: Mapping[str, Any]) -> Entry:
-    """What the script says of the speed case `params`."""
+    """Return what the script says of the speed case `params`."""
     shape = params["shape"]
     parts = [params[key] for key in ("component", "variant", "implementation", "scope", "direction")]
     label = "/".join([*parts, f"{shape['batch']}x{shape['seq']}x{shape['width']}"])

@@ -50,7 +50,7 @@ def measure(
     turns: dict[str, Any] | None = None,
     build: Callable[[], subjects.Subject] | None = None,
 ) -> dict[str, Any]:
-    """Measures the speed case `params` and returns its result as the brief of `records.jsonl` gives it. Only the
+    """Measure the speed case `params` and return its result as the schema of `records.jsonl` has it. Only the
     `first` process of a case measures memory, which is the same in all. `turns` is the turnstile at which other
     processes wait too, as the arguments of `benchsuite.timing.turns.Turns`; `build` makes the subject of another kind
     of case than `speed`.
@@ -152,7 +152,7 @@ def once(params: dict[str, Any], build: Callable[[], subjects.Subject] | None = 
 
 
 def import_compiler() -> None:
-    """Imports what torch.compile will, and has it read its own sources, whose hash is part of the key of all it keeps:
+    """Import what torch.compile will, and have it read its own sources, whose hash is part of the key of all it keeps:
     half a second in every process that has not done so. It runs nothing. A torch that has other modules, or no such
     keys, does it later."""
     for name in COMPILER:

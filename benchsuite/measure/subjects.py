@@ -1,4 +1,5 @@
-"""What a speed case times: the part of the model that a component shapes (`layer`), or a whole training step (`step`).
+"""The code that a speed case times: the part of the model that a component shapes (`layer`), or a whole training step
+(`step`).
 
 `layer` cases hold one layer and everything its variant does to a one-layer model: the feed-forward block for an
 activation, embedding hook plus attention for a position scheme, token lookup plus norm for an embedding norm. A

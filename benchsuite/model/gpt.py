@@ -197,7 +197,7 @@ class Block(nn.Module):
         return x + self.ffn(self.ffn_norm(x))
 
     def between(self, x: Tensor, *more: Tensor) -> Tensor:
-        """What a block of another architecture adds between its halves, from `more` that `forward` was given."""
+        """Return what a block of another architecture adds between its halves, from `more` that `forward` was given."""
         return x
 
     def into_the_stream(self) -> list[nn.Linear]:
@@ -353,7 +353,7 @@ def prefix_mask(prefix: Tensor, T: int) -> Tensor:
 
 
 def check_implementation(spec: ModelSpec, implementation: str) -> None:
-    """Raises ValueError where a part of `spec` cannot be computed in this way."""
+    """Raise ValueError where a part of `spec` cannot be computed in this way."""
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"unknown implementation {implementation!r}; choose from {', '.join(IMPLEMENTATIONS)}")
     for component in components.COMPONENTS if implementation == "fused" else ():

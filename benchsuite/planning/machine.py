@@ -1,4 +1,4 @@
-"""What of this machine decides what can run."""
+"""The properties of this machine that decide what can run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from benchsuite.hardware import fingerprint
 
 @dataclass(frozen=True)
 class Machine:
-    """What of this machine decides what can run: usable `cores`, the `device` to measure (or several with commas
-    between), a C++ `compiler`'s name, and why there are no kernels of ours (None where there are). `elsewhere`: it is
-    another machine, of whose packages nothing is known."""
+    """The properties of this machine that decide what can run: usable `cores`, the `device` to measure (or several with
+    commas between), a C++ `compiler`'s name, and why there are no `fused` kernels (None if there are). `elsewhere`: it
+    is another machine, of whose packages nothing is known."""
 
     cores: int
     device: str = "cpu"

@@ -17,7 +17,7 @@ TWIN = "same_step"
 
 
 def add(builder: Builder, speed: Speed) -> None:
-    """What is compared is measured on one device: layers by turns on all, whole steps, which share the baseline's,
+    """Assign each comparison to one device: layers by turns on all, whole steps, which share the baseline's,
     on the first."""
     turns = itertools.cycle(builder.machine.devices)
     for entry in speed.cases:
@@ -156,7 +156,7 @@ def threads(builder: Builder, speed: Speed) -> int:
 
 
 def _too_long(params: dict[str, Any], limit_s: float) -> str | None:
-    """Why a case is too large for this device, by a rough estimate of one call."""
+    """Return why a case is too large for this device, by a rough estimate of one call."""
     call_s = cost.guess_call(params)
     if call_s <= limit_s:
         return None

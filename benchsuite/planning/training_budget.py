@@ -1,4 +1,5 @@
-"""What the trainings of a plan take: tokens, FLOPs, GPU-hours, memory of each GPU. Estimates, for a stated utilisation.
+"""The cost of the trainings of a plan: tokens, FLOPs, GPU-hours, memory of each GPU. Estimates, for a stated
+utilisation.
 
 for budget in of(plan, gpus=8): print(budget.label, budget.hours("NVIDIA H100 80GB HBM3", mfu=0.4))
 """
@@ -54,7 +55,7 @@ def batches(train: dict[str, Any]) -> list[int]:
 
 
 def budget(case: Case, gpus: int) -> Budget:
-    """What one training takes, shared out over so many GPUs."""
+    """Return what one training takes, shared out over so many GPUs."""
     parts = stages.of(case.params)
     for part in parts:
         shares.check(batches(part.train), gpus, part.train["micro_batch"])

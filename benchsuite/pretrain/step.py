@@ -84,9 +84,9 @@ class TrainConfig:
 class Objective(nn.Module):
     """The loss of a model as a module: tokens (B, T + 1) to the mean loss in nats. Wrappers of torch want a forward.
 
-    With `scored`, the tokens that a sequence is scored on in the mean, rows are those of
+    With `scored`, the tokens that a sequence is scored on, on average, rows are those of
     `benchsuite.pretrain.objectives`: how many tokens are given, then the tokens, -1 behind their end. The loss is the
-    sum over what is scored, divided by what is scored in the mean of so many rows: thus a batch is the mean of its
+    sum over what is scored, divided by the average of so many rows: thus a batch is the mean of its
     parts, however it is shared out.
     """
 

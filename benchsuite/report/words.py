@@ -51,7 +51,7 @@ VARIANTS = {
     ("learning_rule", "backprop"): "Backpropagation",
     ("learning_rule", "dfa"): "Direct feedback alignment",
     ("learning_rule", "dfa_micro"): "Direct feedback alignment in half blocks",
-    ("learning_rule", "shallow"): "Learning in the head alone",
+    ("learning_rule", "shallow"): "Shallow learning",
     ("languages", "en"): "English",
     ("languages", "eleven"): "Eleven languages",
 }

@@ -1,4 +1,5 @@
-"""What is wrong with a suite beyond the types of its values: names of nothing, numbers that do not fit together."""
+"""Find what is wrong with a suite beyond the types of its values: names of nothing, numbers that do not fit
+together."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ BYTE_VOCAB = 257  # every byte and <|endoftext|>
 
 
 def problems(suite: Suite) -> Iterator[tuple[KeyPath, str]]:
-    """What is wrong with `suite` beyond the types of its values: key paths and messages."""
+    """Yield what is wrong with `suite` beyond the types of its values: key paths and messages."""
     if suite.speed is None and suite.quality is None and suite.domains is None:
         yield (), "nothing to measure: give a speed, a quality or a domains part"
     yield from _uneven(("model", "heads"), suite.model.width, suite.model.heads)
@@ -44,7 +45,7 @@ def problems(suite: Suite) -> Iterator[tuple[KeyPath, str]]:
 
 
 def without_effect(suite: Suite, path: KeyPath) -> str | None:
-    """Why the value at `path` decides nothing in `suite`; None where it may."""
+    """Return why the value at `path` decides nothing in `suite`; None where it may."""
     match path:
         case ("quality", "train", "ramp_batch" | "ramp_step") if suite.quality and not suite.quality.train.ramp_tokens:
             return "quality.train.ramp_tokens is 0, so the batch does not grow"

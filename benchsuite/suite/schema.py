@@ -1,4 +1,4 @@
-"""What a suite file can say, and what it must not.
+"""The schema of suite files.
 
 The dataclasses here are the schema: pydantic checks a file's values against their types
 (`benchsuite.suite.source`), and `benchsuite.suite.check` finds what types cannot show. A suite says nothing
@@ -65,7 +65,7 @@ class Model(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline(Section):
-    """What every variant is compared with, one name for each component.
+    """The variants to compare with, one name for each component.
 
     `languages` are such as benchsuite.pretrain.corpora.mixture reads (`en`, `ca+es`, `eleven@0.3`). They stand for
     {language} in the name of the corpus, and say nothing where it has none.
@@ -226,7 +226,7 @@ class Tokenizer(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Tasks(Section):
-    """Which zero-shot tasks: the generated world's, one about facts for each language, or such as are derived from
+    """The zero-shot tasks: the generated world's, one about facts for each language, or such as are derived from
     held-out documents (`auto`: those that the corpus has). `limit` documents each; `names` picks some of them."""
 
     source: Literal["auto", "world", "facts", "derived"] = "auto"

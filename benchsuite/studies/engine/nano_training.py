@@ -55,7 +55,7 @@ def batches(seed: int, size: int = CONFIG.batch) -> Iterator[Tensor]:
 
 
 def ours(implementation: str, *, precision: str = "float32", compile: bool = False, batch: int = CONFIG.batch) -> Turn:
-    """What `train` does in a step: data, learning rate, gradient, clipping, AdamW."""
+    """Return what `train` does in a step: data, learning rate, gradient, clipping, AdamW."""
     config = TrainConfig(tokens=CONFIG.tokens, batch=batch, precision=precision)
     model = GPT(SPEC, implementation)
     optimizer, data = adamw(model.parameters(), config), batches(0, batch)
