@@ -71,7 +71,7 @@ def test_the_gate_runs_without_the_other_extras(tmp_path: Path) -> None:
     assert gated.returncode == 0, gated.stderr
     assert (tmp_path / "gate" / "gate.md").is_file()
     assert run("report", "gate/head").returncode == 0
-    exported = run("export", "gate/head", "-o", "out.parquet")
+    exported = run("export", "gate/head", "--parquet", "out.parquet")
     assert exported.returncode == 2
     assert "benchsuite[tables]" in exported.stderr
 

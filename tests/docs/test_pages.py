@@ -46,6 +46,7 @@ NOT_HERE = (
     "--corpus installed",
     "results.zip",
 )  # on any machine
+PARTS = ("@", "# benchsuite/", "# my_package/")  # of modules; tests/components/test_registry.py runs the variant
 LANGUAGES = ("sh", "python", "yaml", "toml", "text", "cuda")
 
 
@@ -90,7 +91,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for page in PAGES:  # files come first: some pages use those of others
         for language, text in blocks(page):
             name = re.match(r"# (\S+\.\w+)\n", text)
-            if name and language in ("yaml", "python"):
+            if name and language in ("yaml", "python") and not text.startswith(PARTS):
                 (folder / name[1]).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name[1]).write_text(text)
     with mock.patch.object(Scheduler, "run", record_everything):
@@ -149,8 +150,8 @@ def parsed(arguments: list[str]) -> None:
 
 
 def run_python(text: str) -> None:
-    if text.startswith("@"):
-        return  # a part of a module, which tests/components/test_registry.py runs
+    if text.startswith(PARTS):
+        return
     names: dict[str, Any] = {"__name__": "page"}
     with mock.patch("benchsuite.gate", gate):
         exec(compile(text, "page", "exec"), names)
