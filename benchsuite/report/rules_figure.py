@@ -30,7 +30,7 @@ def _curves(row: Fields, width: int) -> Chart:
     chart = Chart(
         width, 190, Axis("", 0, last), Axis("", min(scores) - margin, max(scores) + margin), top=26, bottom=24
     )
-    chart.write(0, 14, f"{row['title'].split()[0]}, {row['task']}", "title")
+    chart.write(0, 14, f"{row['architecture']}, {row['task']}", "title")
     for rule, curve in drawn:
         chart.line(curve, CLASSES[rule], NAMES[rule])
     return chart
