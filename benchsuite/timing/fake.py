@@ -76,6 +76,7 @@ class Script:
             tokens=1024,
             flops=None,
             bytes_moved=None,
+            executed_flops=None,
         )
 
     def memory(self, subject: Any) -> Memory:

@@ -1,0 +1,74 @@
+"""AdamW with the gradient's clipping in one call, for models whose tensors are small: there torch's clipping, a
+kernel for each tensor, takes longer than the arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchsuite import cuda_ext
+from benchsuite.cuda_ext.autograd import fake
+
+
+class ClippedAdamW(torch.optim.AdamW):
+    """torch's AdamW with a step of its own on the CPU; the state is torch's, and so is its `step`.
+
+    The groups differ in their parameters and their weight decay alone; parameters are float32 and contiguous.
+    """
+
+    def __init__(self, params: Any, **options: Any) -> None:
+        super().__init__(params, **options)
+        cuda_ext.load()
+        self._call = torch.ops.benchsuite.adamw_.default
+        self._steps: float | None = None
+
+    @torch.no_grad()
+    def clipped_step(self, clip: float) -> Tensor:
+        """Take a step with the gradient clipped to a norm of `clip`, and drop the gradients. Return the norm before, a
+        scalar; NaN where the gradient has one, in which case the weights do, too."""
+        if self._steps is None:
+            self._begin()
+        params: list[nn.Parameter] = []
+        decay: list[float] = []
+        for group in self.param_groups:
+            given = [p for p in group["params"] if p.grad is not None]
+            params += given
+            decay += [group["weight_decay"]] * len(given)
+        assert self._steps is not None
+        self._steps += 1
+        states = [self.state[p] for p in params]
+        grads = [p.grad if p.grad.is_contiguous() else p.grad.contiguous() for p in params if p.grad is not None]
+        options = self.param_groups[0]
+        norm: Tensor = self._call(
+            params, grads, [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states], decay,
+            options["lr"], *options["betas"], options["eps"], clip, self._steps,
+        )  # fmt: skip
+        self._counter.fill_(self._steps)
+        for p in params:
+            p.grad = None
+        return norm
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        super().load_state_dict(state_dict)
+        self._steps = None
+
+    def _begin(self) -> None:
+        """Make the state that is not there; all parameters share one count of steps."""
+        every = [p for group in self.param_groups for p in group["params"]]
+        self._counter = torch.zeros(())
+        for p in every:
+            state = self.state[p]
+            if not state:
+                state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
+            else:
+                self._counter = state["step"]
+        for p in every:
+            self.state[p]["step"] = self._counter
+        self._steps = float(self._counter)
+
+
+def register() -> None:
+    """The fake implementation; called once, when the library is loaded."""
+    fake("benchsuite::adamw_", lambda params, *_: params[0].new_empty(()))
