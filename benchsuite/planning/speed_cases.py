@@ -139,7 +139,7 @@ def speed_case(
         "mode": entry.mode or mode(builder, speed, entry.scope),
         "threads": 1 if _trained(builder, entry) and not speed.threads else threads(builder, speed),
         "matching": entry.matching or builder.suite.matching,
-        "sample_s": speed.sample_s,
+        "sample_s": entry.sample_s or speed.sample_s,
     }
     if entry.scope == "step":
         params |= norm_place(shape["variants"]["embedding_norm"], shape["variants"]["position"])

@@ -121,6 +121,7 @@ class SpeedCase(Section):
     shape: Annotated[Shape, BeforeValidator(as_shape)] = Shape()
     shapes: Annotated[tuple[Shape, ...], Field(max_length=MOST_ENTRIES)] = ()
     matching: Literal["iso-parameter", "iso-width"] | None = None  # default: the suite's
+    sample_s: Seconds | None = None  # default: the suite's
 
 
 @dataclass(frozen=True, kw_only=True)
