@@ -71,4 +71,11 @@ class ClippedAdamW(torch.optim.AdamW):
 
 def register() -> None:
     """The fake implementation; called once, when the library is loaded."""
-    fake("benchsuite::adamw_", lambda params, *_: params[0].new_empty(()))
+    fake("benchsuite::adamw_", _fake)
+
+
+def _fake(params: list[Tensor], *rest: Any) -> Tensor:
+    lists = [params, *rest[:3]]
+    if len({tensor.device for several in lists for tensor in several}) > 1:
+        raise RuntimeError("adamw_: the tensors are on different devices")
+    return params[0].new_empty(())

@@ -16,7 +16,7 @@ from benchsuite.timing import fake
 # cuda is also what torch calls an AMD GPU; cuda:1 is the second. fake is a script (benchsuite.timing.fake).
 DEVICES = ("cpu", "cuda", "mps", "xpu", fake.DEVICE)
 NUMBERED = ("cuda", "xpu", fake.DEVICE)
-PRODUCTS = "avx512_bf16"  # what the kernels need of a CPU for 16-bit products; every CPU with AMX-BF16 has it, too
+PRODUCTS = {"avx512_bf16", "amx_tile"}  # what a CPU has whose 16-bit products pay (reports/engine/nano_training.md)
 
 
 def _memory(device: str) -> int | None:
@@ -41,7 +41,7 @@ def _cuda_here() -> bool:
 class Machine:
     """What of this machine decides what can run: usable `cores`, the `device` to measure (or several with commas
     between), a C++ `compiler`'s name, why there are no kernels of ours (None where there are), whether the CPU has
-    16-bit `products` that these use, and the memory of the smallest device (None where it is not known)."""
+    16-bit `products` that pay, and the memory of the smallest device (None where it is not known)."""
 
     cores: int
     device: str = "cpu"
@@ -69,7 +69,7 @@ class Machine:
         if len(set(names)) < len(names):
             raise UserError(f"--device {device} names a device twice")
         compiler = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
-        products = PRODUCTS in fingerprint.cpu_flags()
+        products = set(fingerprint.cpu_flags()) >= PRODUCTS
         memory = min((found for name in names if (found := _memory(name)) is not None), default=None)
         return cls(fingerprint.usable_cores(), device, compiler, cuda_ext.unavailable_reason(), products, memory)
 

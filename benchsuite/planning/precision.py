@@ -35,7 +35,7 @@ def of_training(asked: str, device: str, machine: Machine, suite: Suite) -> str:
 
 def faster_in_bfloat16(machine: Machine) -> bool:
     """Return whether a training step by our kernels is faster in mixed precision on this CPU, which its flags tell: it
-    has 16-bit products, by AVX512-BF16 or AMX, and our kernels run."""
+    has AMX, and our kernels run. With AVX512-BF16 alone they run, too, and how fast has not been measured."""
     return machine.products and machine.no_kernels is None
 
 

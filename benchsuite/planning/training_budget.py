@@ -6,15 +6,17 @@ for budget in of(plan, gpus=8): print(budget.label, budget.hours("NVIDIA H100 80
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchsuite.hardware import peaks
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
 from benchsuite.planning import stages
-from benchsuite.planning.plan import Plan
 from benchsuite.pretrain import shares
 from benchsuite.records.case import Case
+
+if TYPE_CHECKING:
+    from benchsuite.planning.plan import Plan
 
 GPUS = {"A100": "NVIDIA A100-SXM4-80GB", "H100": "NVIDIA H100 80GB HBM3"}
 STATE_BYTES = 16  # of a parameter: float32 weight, gradient and Adam's two moments

@@ -64,7 +64,7 @@ def test_its_state_is_torch_s_and_goes_on_in_either() -> None:
     assert isinstance(loaded, ClippedAdamW)
     for new, old in zip(again, ours, strict=True):
         new.data.copy_(old.data)
-    loaded.load_state_dict(state)
+    loaded.load_state_dict(copy.deepcopy(state))
     for model, way in ((ours, optimizer), (again, loaded)):
         give_gradients(9, model)
         assert isinstance(way, ClippedAdamW)

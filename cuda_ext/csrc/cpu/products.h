@@ -31,7 +31,6 @@ BENCHSUITE_INLINE __m512i rounded(__m512 low, __m512 high) {
   asm("vcvtne2ps2bf16 %2, %1, %0" : "=v"(both) : "v"(high), "v"(low));
   return both;
 }
-BENCHSUITE_INLINE __m512i rounded(Vec low, Vec high) { return rounded(__m512(low), __m512(high)); }
 
 BENCHSUITE_INLINE __mmask32 below32(int64_t n) { return n >= 32 ? ~__mmask32(0) : __mmask32((1u << n) - 1); }
 BENCHSUITE_INLINE __mmask16 below16(int64_t n) { return n >= 16 ? __mmask16(0xffff) : n <= 0 ? __mmask16(0) : __mmask16((1u << n) - 1); }
@@ -180,20 +179,29 @@ BENCHSUITE_INLINE void block_of_pairs(const char* a, Layout at, const char* b, L
   for (int part = 0; part < 2 * R; ++part) {
     const char* rows = a + (part / 2) * at.outer + (part % 2) * 8 * 64;
     __m512 sum[8][N];
+#pragma GCC unroll 8
     for (int r = 0; r < 8; ++r)
+#pragma GCC unroll 2
       for (int n = 0; n < N; ++n) sum[r][n] = _mm512_setzero_ps();
     for (int64_t k = 0; k < blocks; ++k)
       for (int pair = 0; pair < 16; ++pair) {
-        __m512i line[N];
-        for (int n = 0; n < N; ++n) line[n] = _mm512_load_si512(b + n * bt.outer + k * bt.depth + 64 * pair);
+        const char* line = b + k * bt.depth + 64 * pair;
+        const char* row = rows + k * at.depth + 4 * pair;
+        __m512i two[N];
+#pragma GCC unroll 2
+        for (int n = 0; n < N; ++n) two[n] = _mm512_load_si512(line + n * bt.outer);
+#pragma GCC unroll 8
         for (int r = 0; r < 8; ++r) {
-          int32_t two;
-          std::memcpy(&two, rows + k * at.depth + 64 * r + 4 * pair, 4);
-          const __m512i same = _mm512_set1_epi32(two);
-          for (int n = 0; n < N; ++n) asm("vdpbf16ps %2, %1, %0" : "+v"(sum[r][n]) : "v"(same), "v"(line[n]));
+          int32_t same;
+          std::memcpy(&same, row + 64 * r, 4);
+          const __m512i all = _mm512_set1_epi32(same);
+#pragma GCC unroll 2
+          for (int n = 0; n < N; ++n) asm("vdpbf16ps %2, %1, %0" : "+v"(sum[r][n]) : "v"(all), "v"(two[n]));
         }
       }
+#pragma GCC unroll 8
     for (int r = 0; r < 8; ++r)
+#pragma GCC unroll 2
       for (int n = 0; n < N; ++n) _mm512_store_ps(c + (8 * part + r) * kBlock + n * kTile, sum[r][n]);
   }
 }
