@@ -85,8 +85,8 @@ class Learner:
         cosines: dict[str, list[Tensor]] = {}
         for (name, _), mine, gradient in zip(points, fed, true, strict=True):
             if gradient is not None:
-                both = (x.flatten(0, places - 1).flatten(1).double() for x in (mine, gradient))
-                cosines.setdefault(name, []).append(torch.cosine_similarity(*both, dim=1))
+                one, other = (x.flatten(0, places - 1).flatten(1).double() for x in (mine, gradient))
+                cosines.setdefault(name, []).append(torch.cosine_similarity(one, other, dim=1))
         return {name: float(torch.cat(found).mean()) for name, found in cosines.items()}
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ class Learner:
         if self._watched is not None:
             self._watched += [*passed, ("", output)]
             return None
-        fed: Tensor = _Feedback.apply(matrix, output, *(y for _, y in passed))
+        fed: Tensor = _Feedback.apply(matrix, output, *[y for _, y in passed])
         return fed
 
 

@@ -194,6 +194,7 @@ class Block(nn.Module):
         super().__init__()
         self.attention_norm = LayerNorm(spec, implementation)
         self.attention = Attention(spec, implementation)
+        self.middle = nn.Identity()  # the stream between the halves by a name, which learning rules ask for
         self.ffn_norm = LayerNorm(spec, implementation)
         self.ffn = FeedForward(spec, implementation)
 
@@ -207,6 +208,7 @@ class Block(nn.Module):
         *more: Tensor,
     ) -> Tensor:
         x = self.between(self.attention(self.attention_norm(x), rotation, bias, inside, x), *more)
+        x = self.middle(x)
         if at is not None:  # no token needs another one's feed-forward block
             x = x.flatten(0, 1)[at]
         return self.ffn(self.ffn_norm(x), x)

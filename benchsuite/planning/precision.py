@@ -8,39 +8,32 @@ float32.
 from __future__ import annotations
 
 from benchsuite import components
+from benchsuite.devices import AUTO, Device
 from benchsuite.planning.machine import Machine
 from benchsuite.suite.schema import Suite
-from benchsuite.timing import fake
-
-AUTO = "auto"
 
 
-def of_layer(asked: str | None, device: str) -> str:
-    """Return the type of a layer: bfloat16 on an accelerator and float32 on a CPU, for `auto`."""
-    return _usual(device) if asked == AUTO else asked or "float32"
+def of_layer(asked: str | None, device: Device) -> str:
+    """Return the type of a layer, float32 where none is asked for; `auto` is the device's own."""
+    return device.dtype("layer") if asked == AUTO else asked or "float32"
 
 
-def of_training(asked: str, device: str, machine: Machine, suite: Suite) -> str:
+def of_training(asked: str, device: Device, machine: Machine, suite: Suite) -> str:
     """Return the precision of a training step, and of the trainings of `suite`.
 
-    `auto` is bfloat16 on accelerators. On a CPU it is bfloat16 where `faster_in_bfloat16` and every model of the suite
+    `auto` is the device's own. On a CPU it is bfloat16 where `faster_in_bfloat16` and every model of the suite
     is computed by our kernels: torch's own gain nothing there (reports/precision).
     """
     if asked != AUTO:
         return asked
-    if device.partition(":")[0] != "cpu":
-        return _usual(device)
-    return "bfloat16" if faster_in_bfloat16(machine) and _fused(suite) else "float32"
+    faster = device.is_host and not device.scripted and faster_in_bfloat16(machine) and _fused(suite)
+    return "bfloat16" if faster else device.dtype("step")
 
 
 def faster_in_bfloat16(machine: Machine) -> bool:
     """Return whether a training step by our kernels is faster in mixed precision on this CPU, which its flags tell: it
     has AMX, and our kernels run. With AVX512-BF16 alone they run, too, and how fast has not been measured."""
     return machine.products and machine.no_kernels is None
-
-
-def _usual(device: str) -> str:
-    return "float32" if device.partition(":")[0] in ("cpu", fake.DEVICE) else "bfloat16"
 
 
 def _fused(suite: Suite) -> bool:

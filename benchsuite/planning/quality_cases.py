@@ -13,7 +13,6 @@ from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
 from benchsuite.suite import corpora
 from benchsuite.suite.schema import CORPUS, LANGUAGES, PLAIN, Quality, Recipe, Setting, Stability
-from benchsuite.timing import fake
 from benchsuite.zeroshot import taskfiles
 
 BYTES_PER_TOKEN = 4  # of a byte-level BPE with a small vocabulary, rounded up: no token is seen twice for want of text
@@ -174,10 +173,12 @@ def _quality_case(
         plain = no_fused or train.precision == "float16"
         train = replace(train, implementation="sdpa" if plain else "fused")
     unsupported = no_fused if train.implementation == "fused" else None
-    if fake.is_fake(builder.device):
+    if builder.device.scripted:
         unsupported = "a fake device trains no model"
     for stage in recipe.stages if recipe else ():
         unsupported = unsupported or spec.unsupported(stage.architecture, setting.baseline.position)
+        rule = variants["learning_rule"]
+        unsupported = unsupported or spec.untaught(rule, stage.architecture, stage.objective)
     longest = quality.train.tokens * max([1.0, *(float(multiple[:-1]) for multiple in quality.curve)])
     train_bytes = quality.train_bytes or _round_up(BYTES_PER_TOKEN * round(longest), 100_000)
     source = quality.tasks.source
@@ -187,7 +188,7 @@ def _quality_case(
     params = {
         "model": {
             **asdict(setting.model),
-            **variants,
+            **spec.told(variants),
             "matching": matching or builder.suite.matching,
             **spec.norm_place(variants["embedding_norm"], variants["position"]),
         },
@@ -212,7 +213,7 @@ def _quality_case(
             **({"corpus": builder.suite.baseline.corpus, "languages": list(spoken)} if spoken else {}),
         },
         "init_offset": setting.init_offset,
-        "device": builder.device,
+        "device": builder.device.name,
         **({"longest": quality.longest} if quality.longest and kind == "quality" else {}),
         **({"stages": stages.params_of(recipe, setting.train)} if recipe else {}),
     }

@@ -8,12 +8,11 @@ from typing import Any
 
 from benchsuite import components
 from benchsuite import format as fmt
-from benchsuite.model.spec import norm_place
+from benchsuite.model.spec import norm_place, told
 from benchsuite.planning import cost, precision, training_budget
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
 from benchsuite.suite.schema import Speed, SpeedCase
-from benchsuite.timing import accelerator, fake
 
 TWIN = "same_step"
 
@@ -113,11 +112,12 @@ def speed_case(
         shape |= {"recompute": True} if given.recompute else {}
         # The whole model's variants name it; an unchanged model is one case, whichever component asks for it.
         baseline = {name: getattr(builder.suite.baseline, name) for name in components.COMPONENTS}
-        shape["variants"] = {**baseline, component: variant}
-        if shape["variants"] == baseline:
+        variants = {**baseline, component: variant}
+        shape["variants"] = told(variants)
+        if variants == baseline:
             component = next(iter(components.COMPONENTS))
             variant, label = baseline[component], f"baseline/{implementation}/{entry.scope}"
-        unsupported = builder.unsupported_step(implementation, shape["variants"], dtype)
+        unsupported = builder.unsupported_step(implementation, variants, dtype)
     else:
         label += f"/{entry.direction or 'fwd+bwd'}"
         unsupported = builder.unsupported_layer(implementation, component, variant, dtype)
@@ -135,7 +135,7 @@ def speed_case(
         "direction": "step" if entry.scope == "step" else entry.direction or "fwd+bwd",
         "shape": shape,
         "dtype": dtype,
-        "device": builder.device,
+        "device": builder.device.name,
         "mode": entry.mode or mode(builder, speed, entry.scope),
         "threads": 1 if _trained(builder, entry) and not speed.threads else threads(builder, speed),
         "matching": entry.matching or builder.suite.matching,
@@ -143,9 +143,9 @@ def speed_case(
     }
     if entry.scope == "step":
         params |= norm_place(shape["variants"]["embedding_norm"], shape["variants"]["position"])
-    known = accelerator.modes(builder.device.partition(":")[0])
-    if unsupported is None and params["mode"] not in known and not fake.is_fake(builder.device):
-        unsupported = f"{builder.device} has no timing mode {params['mode']!r}, only {', '.join(known)}"
+    known = builder.device.modes
+    if unsupported is None and params["mode"] not in known:
+        unsupported = f"{builder.device.name} has no timing mode {params['mode']!r}, only {', '.join(known)}"
     if unsupported is None and entry.scope == "step":
         unsupported = _too_large(builder, params)
     if unsupported is None and speed.call_limit_s is not None:
@@ -164,25 +164,25 @@ def dtype_of(builder: Builder, entry: SpeedCase) -> str:
 
 def _too_large(builder: Builder, params: dict[str, Any]) -> str | None:
     """Why a step does not fit into the memory of this device, by an estimate from below."""
-    available = builder.machine.memory_bytes
+    available = builder.device.capacity_bytes()
     if available is None:
         return None
     needed = training_budget.step_bytes(params)
     if needed <= available:
         return None
-    return f"the step needs at least {fmt.bytes_(needed)} of memory; this {builder.device} has {fmt.bytes_(available)}"
+    here = f"this {builder.device.name} has {fmt.bytes_(available)}"
+    return f"the step needs at least {fmt.bytes_(needed)} of memory; {here}"
 
 
 def _trained(builder: Builder, entry: SpeedCase) -> bool:
     """Return True for steps of the quality part's models, which on a CPU train on one thread each."""
-    return entry.scope == "step" and entry.variants == ("macro",) and builder.device == "cpu"
+    return entry.scope == "step" and entry.variants == ("macro",) and builder.device.is_host
 
 
 def mode(builder: Builder, speed: Speed, scope: str) -> str:
     """Return the timing mode: the suite's own; else the wall clock for work that the host waits for, such as a step,
     and the best mode of the device for the rest."""
-    device = accelerator.modes(builder.device.partition(":")[0])[0]
-    return speed.mode or ("wall" if scope in ("step", "evaluate") else device)
+    return speed.mode or ("wall" if scope in ("step", "evaluate") else builder.device.modes[0])
 
 
 def threads(builder: Builder, speed: Speed) -> int:

@@ -120,6 +120,8 @@ def noise_sentence(document: Fields) -> str:
         return "With one seed this run resolves no difference in quality, however large."
     found = [quality["minimum_detectable"] for quality in judged if quality["covers_seeds"]]
     sizes = sorted(size for size in found if size is not None)
+    if not sizes and document["rules"]:
+        return "This run compares rules of learning on several architectures; it measured no language model's quality."
     if not sizes:
         return "No quality was measured in this run."
     span = format.points_size(sizes[0])

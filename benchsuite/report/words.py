@@ -47,6 +47,10 @@ VARIANTS = {
     ("position", "t5"): "T5's relative bias",
     ("embedding_norm", "on"): "Embedding norm",
     ("embedding_norm", "off"): "No embedding norm",
+    ("learning_rule", "backprop"): "Backpropagation",
+    ("learning_rule", "dfa"): "Direct feedback alignment",
+    ("learning_rule", "dfa_micro"): "Direct feedback alignment in half blocks",
+    ("learning_rule", "shallow"): "Learning in the head alone",
     ("languages", "en"): "English",
     ("languages", "eleven"): "Eleven languages",
 }

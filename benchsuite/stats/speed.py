@@ -75,10 +75,10 @@ def paired_logs(variant: Iterable[Timed], baseline: Iterable[Timed]) -> list[flo
 def log_ratio(variant_s: Sequence[float], baseline_s: Sequence[float]) -> float:
     """Return the log of the baseline's time over the variant's in one round, from the times of their turns in order.
 
-    In each cycle of turns (A B A B, then B A B A) both have two, of which the faster counts: what disturbs a turn only ever adds time.
-    The result is the median over cycles of the log-ratio of these times, so a machine that is slower for some cycles, or
-    a cycle in which both turns were disturbed, does not move it. Raises ValueError where there is no turn of both, or a
-    time is not finite and positive.
+    In each cycle of turns (A B A B, then B A B A) both have two, of which the faster counts: what disturbs a turn only
+    ever adds time. The result is the median over cycles of the log-ratio of these times, so a machine that is slower
+    for some cycles, or a cycle in which both turns were disturbed, does not move it. Raises ValueError where there is
+    no turn of both, or a time is not finite and positive.
     """
     turns = min(len(variant_s), len(baseline_s))
     if turns == 0:
@@ -104,7 +104,7 @@ def round_error(variant_s: Sequence[float], baseline_s: Sequence[float]) -> floa
 
 
 def _cycle_logs(variant_s: Sequence[float], baseline_s: Sequence[float]) -> Floats:
-    """Return the log of the baseline's time over the variant's in each cycle of two turns; of a single turn, that one's.
+    """Return the log of the baseline's time over the variant's in each cycle of two turns; of a single turn, of that.
     Raises ValueError where a time is not finite and positive."""
     turns = min(len(variant_s), len(baseline_s))
     times = np.asarray([variant_s[:turns], baseline_s[:turns]], dtype=float)

@@ -113,8 +113,9 @@ def test_no_gradient_crosses_a_point(net: Net, rule: str, depends: bool) -> None
     def first_gradient(error: Tensor) -> Tensor:
         net.zero_grad(set_to_none=True)
         (net(TOKENS) * error).sum().backward()  # linear: the error is the same for any output
-        assert net.first[0].weight.grad is not None
-        return net.first[0].weight.grad.clone()
+        gradient = net.get_parameter("first.0.weight").grad
+        assert gradient is not None
+        return gradient.clone()
 
     one, other = torch.randn(2, 2, 3, 4, generator=torch.Generator().manual_seed(0))
     before, with_other_error = first_gradient(one), first_gradient(other)
@@ -249,7 +250,7 @@ def test_angles_are_those_of_the_gradients_and_change_nothing(net: Net) -> None:
 def test_the_angle_is_one_where_the_feedback_matrix_is_the_forward_weight() -> None:
     net = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 2))
     learner = attach(net, ["0"], "dfa", seed=0)
-    learner.matrix = net[1].weight.detach().clone()
+    learner.matrix = net.get_parameter("1.weight").detach().clone()
     x = torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
     assert learner.angles(lambda: net(x).square().sum())["0"] == pytest.approx(1)
 

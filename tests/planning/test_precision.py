@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from benchsuite.devices.cpu import CPU
+from benchsuite.devices.cuda import CUDA
 from benchsuite.errors import UserError
 from benchsuite.planning.machine import Machine
 from benchsuite.planning.plan import Plan, resolve
@@ -15,7 +17,7 @@ from benchsuite.suite.yaml_tree import parse
 
 PLAIN = Machine(cores=2)
 PRODUCTS = Machine(cores=2, products=True)
-CUDA = Machine(cores=2, device="cuda", products=True)
+GPU = Machine(cores=2, device="cuda", products=True)
 
 TEXT = """
 name: mine
@@ -45,7 +47,7 @@ def types(cases: Sequence[Case]) -> set[str]:
         (PLAIN, "float32"),
         (PRODUCTS, "bfloat16"),
         (Machine(cores=2, products=True, no_kernels="no compiler"), "float32"),
-        (CUDA, "bfloat16"),
+        (GPU, "bfloat16"),
     ],
 )
 def test_auto_is_one_type_for_all_steps_and_models(machine: Machine, found: str) -> None:
@@ -78,20 +80,24 @@ def test_float32_cases_are_what_they_were() -> None:
     assert not step.params["shape"].keys() & {"micro_batch", "recompute"}
 
 
-def test_the_shipped_steps_say_what_does_not_fit_a_cpu() -> None:
-    small = resolve(read("steps"), Machine(cores=2, memory_bytes=4 * 2**30))
+def test_the_shipped_steps_say_what_does_not_fit_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CPU, "capacity_bytes", lambda _: 4 * 2**30)
+    small = resolve(read("steps"), PLAIN)
     reasons = {case.label: case.unsupported for case in small.cases}
     assert "memory" in (reasons["baseline/sdpa/step/1b3"] or "")
     assert reasons["baseline/fused/step/3m/bfloat16"] is None
     assert reasons["baseline/fused/step/3m"] is None
     assert "no timing mode 'graph-hot'" in (reasons["baseline/sdpa/step/30m/graph-hot"] or "")
+    monkeypatch.setattr(CPU, "capacity_bytes", lambda _: None)
     unlimited = {case.label: case.unsupported for case in resolve(read("steps"), PLAIN).cases}
     assert "call_limit_s" in (unlimited["baseline/sdpa/step/1b3"] or "")
 
 
-def test_the_shipped_steps_on_a_gpu_fit_its_memory() -> None:
+def test_the_shipped_steps_on_a_gpu_fit_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing: set[str]
     for gib, missing in ((80, set()), (16, {"760m", "1b3"})):
-        found = resolve(read("steps"), Machine(cores=16, device="cuda", memory_bytes=gib * 2**30))
+        monkeypatch.setattr(CUDA, "capacity_bytes", lambda _, gib=gib: gib * 2**30)
+        found = resolve(read("steps"), GPU)
         steps = [case for case in found.cases if "/sdpa/step/" in case.label and case.label.startswith("baseline")]
         lacking = {case.label.split("/")[3] for case in steps if "memory" in (case.unsupported or "")}
         assert lacking >= missing if missing else not lacking

@@ -1,4 +1,4 @@
-"""Turns: one at a time, in cycles of A B C A B C and C B A C B A, as many for each, and nobody waits for one who does not come."""
+"""Turns: one at a time, in cycles of A B C A B C and C B A C B A, as many for each; nobody waits for one who left."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from benchsuite.report.sections import (
     measurements,
     models,
     reproduce,
+    rules,
     speeds,
     stability,
     steps,
@@ -26,6 +27,7 @@ from benchsuite.report.sections import (
 
 SECTIONS: tuple[Section, ...] = (
     findings.SECTION,
+    rules.SECTION,
     variants.SECTION,
     tradeoff.SECTION,
     curves.SECTION,

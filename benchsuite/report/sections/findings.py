@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from benchsuite.report import view
 from benchsuite.report.blocks import Block, Fields, Fold, Items, Section, Text
+from benchsuite.report.sections import rules
 
 
 def blocks(document: Fields) -> list[Block]:
-    groups = view.main_table(document)
-    if not groups:
+    groups, by_rules = view.main_table(document), rules.sentences(document)
+    if not groups and not document["rules"]:
         return [Text("This run compares nothing yet.")]
-    return [
+    found: list[Block] = []
+    if by_rules:
+        found.append(Fold("Learning rule, against backpropagation", [Items(by_rules)], open=True))
+    return found + [
         Fold(
             f"{group['title']}, against {group['against']}",
             [Items([line["sentence"] for line in group["lines"]])],
