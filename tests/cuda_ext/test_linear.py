@@ -1,8 +1,9 @@
-"""linear by 16-bit products: AMX and AVX512-BF16, each where this machine has it, against torch's in float64."""
+"""linear by 16-bit products, by AMX and by AVX512-BF16 where this machine has them, against torch's in float64."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -27,15 +28,23 @@ LIMIT = LIMITS[torch.bfloat16]
 SIZES = ((512, 96, 288), (1, 1, 1), (7, 5, 3), (16, 32, 16), (33, 65, 49), (40, 200, 17), (100, 33, 70))
 
 
-@pytest.fixture(params=["amx", "avx512_bf16"])
-def products(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Both kinds of products, one after the other."""
+@contextmanager
+def only(name: str) -> Iterator[None]:
     cuda_ext.load()
     best = torch.ops.benchsuite.cpu_products()
-    if torch.ops.benchsuite.set_cpu_products(request.param) != request.param:
-        pytest.skip(f"this CPU has no {request.param}")
-    yield request.param
-    torch.ops.benchsuite.set_cpu_products(best)
+    try:
+        if torch.ops.benchsuite.set_cpu_products(name) != name:
+            pytest.skip(f"this CPU has no {name}")
+        yield
+    finally:
+        torch.ops.benchsuite.set_cpu_products(best)
+
+
+@pytest.fixture
+def products() -> Iterator[str]:
+    """Those that layers take."""
+    with only("amx"):
+        yield "amx"
 
 
 def mixed() -> torch.autocast:
@@ -61,6 +70,19 @@ def test_result_and_gradients_at_every_remainder(products: str, inputs: torch.dt
         want = exact[3] + F.linear(*exact[:3])
         for got, right in zip((y, *found), (want, *torch.autograd.grad(want, exact, grad.double())), strict=True):
             assert error(got, right) < LIMIT, (rows, width, out)
+
+
+@pytest.mark.parametrize("name", ["amx", "avx512_bf16"])
+def test_both_kinds_of_products_give_the_result(name: str) -> None:
+    operators = torch.ops.benchsuite
+    with only(name):
+        for rows, width, out in SIZES:
+            x, weight, grad = torch.randn(rows, width), torch.randn(out, width) / width**0.5, torch.randn(rows, out)
+            wanted = F.linear(x.double(), weight.double())
+            assert error(operators.linear(x, weight, None, None), wanted) < LIMIT
+            found = operators.linear_backward(grad, x, weight, True, True, True)
+            exact = (grad.double() @ weight.double(), grad.double().t() @ x.double(), grad.double().sum(0))
+            assert all(error(a, b) < LIMIT for a, b in zip(found, exact, strict=True)), (rows, width, out)
 
 
 def test_without_a_stream_the_result_is_bfloat16_and_rows_may_have_any_stride(products: str) -> None:

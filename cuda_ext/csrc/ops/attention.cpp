@@ -64,9 +64,9 @@ AttentionArgs arguments(const Tensor& like, int64_t B, int64_t H, int64_t Tq, in
   return a;
 }
 
-// Whether 16-bit products take it: beyond so many keys a block's scores are too large for the second-level cache.
+// Whether AMX takes it: beyond so many keys a block's scores are too large for the second-level cache.
 bool by_products(const AttentionArgs& a) {
-  return a.type == Type::bf16 && a.Tk <= 4096 && products() != Products::none;
+  return a.type == Type::bf16 && a.Tk <= 4096 && products() == Products::amx;
 }
 
 void forward(const AttentionArgs& a, const Tensor& like) {
