@@ -217,7 +217,7 @@ def _quality_case(
         **({"longest": quality.longest} if quality.longest and kind == "quality" else {}),
         **({"stages": stages.params_of(recipe, setting.train)} if recipe else {}),
     }
-    if kind == "quality" and train.precision != "float32":
+    if kind == "quality" and train.precision not in ("float32", quality.train.precision):  # what the file does not say
         head, _, tail = label.rpartition("/")
         label = f"{head}/{train.precision}/{tail}"
     return builder.add(kind, label, params, range(quality.seeds), quality.timeout_s, unsupported, group)

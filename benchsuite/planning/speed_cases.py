@@ -64,7 +64,8 @@ def _add_twin(builder: Builder, speed: Speed, entry: SpeedCase) -> None:
     baseline = getattr(builder.suite.baseline, component)
     base = speed_case(builder, speed, entry, implementation, component, baseline, None)
     params, rounds = {**base.params, "twin": 1}, range(speed.rounds)
-    case = builder.add("speed", f"control/{TWIN}", params, rounds, speed.timeout_s, base.unsupported, base)
+    label = f"control/{TWIN}" if params["dtype"] == "float32" else f"control/{TWIN}/{params['dtype']}"
+    case = builder.add("speed", label, params, rounds, speed.timeout_s, base.unsupported, base)
     about = {"name": TWIN, "expected": "same", "description": "the baseline's training step against itself"}
     builder.compare("twin", case, base, about)
 
