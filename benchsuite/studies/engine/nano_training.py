@@ -33,7 +33,7 @@ SPEC = ModelSpec(layers=3, width=96, heads=6, vocab=1024, seq=128)
 CONFIG = TrainConfig(tokens=600_000, batch=4)
 SEEDS = 5
 PLAIN, ROUNDED = "a loop in nanoGPT's style", ", bfloat16"
-ROUNDS, STEPS, WARM = 15, 5, 5  # steps of one model; the stacked ones are SEEDS models
+ROUNDS, STEPS, WARM = 7, 10, 5  # steps of one model; the stacked ones are SEEDS models
 TOKENS = np.random.default_rng(0).integers(0, SPEC.vocab, 200_000).astype(np.uint16)
 
 SHAPES = [(512, 96, 384), (512, 384, 96), (512, 96, 1024), (96, 512, 384)]  # of products of a step, (M, K, N)
