@@ -43,4 +43,6 @@ def command(
 
     made = make.kit(output, python=python, has=there, more=tuple(with_ or ()), device=device, wheel=wheel, say=say)
     typer.echo(f"{made.path}: {len(made.wheels)} wheels, {fmt.bytes_(made.bytes)}", err=True)
-    typer.echo(f"carry it to the machine and start there: python{python} {made.path.name}/run.py", err=True)
+    folder = made.path.name.removesuffix(".tgz").removesuffix(".tar.gz")
+    unpack = "" if folder == made.path.name else f"tar xf {made.path.name} && "
+    typer.echo(f"carry it to the machine, and start there: {unpack}python{python} {folder}/run.py", err=True)

@@ -24,11 +24,13 @@ def blocks(document: Fields) -> list[Block]:
     if not rows:
         return []
     told = [f"Expected: {e['expected']}. {e['observed']}: {OUTCOME[e['met']]}." for e in rules.expectations(rows)]
-    found: list[Block] = [Text(NOTE, "note"), _table(document), Items(told)]
+    by_rules = sentences(document)
+    found: list[Block] = [Items(by_rules)] if by_rules else []
+    found += [Text(NOTE, "note"), _table(document), Items(told)]
     found += [_views(row) for row in rows if row["pictures"]]
     found.append(
         Figure(
-            lambda width: rules_figure.curves(rows, width / 100),
+            lambda width: rules_figure.curves(rows, width),
             "Score on validation data against training steps, a panel for each architecture and task",
             "Score on validation data against training steps, a line for each seed at the learning rate chosen for it.",
         )
