@@ -45,28 +45,28 @@ class ClippedAdamW(torch.optim.AdamW):
             params, grads, [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states], decay,
             options["lr"], *options["betas"], options["eps"], clip, self._steps,
         )  # fmt: skip
-        self._counter.fill_(self._steps)
         for p in params:
             p.grad = None
         return norm
+
+    def state_dict(self) -> dict[str, Any]:
+        if self._steps is not None:  # one count for all until somebody asks
+            for state in self.state.values():
+                state["step"].fill_(self._steps)
+        return super().state_dict()
 
     def load_state_dict(self, state_dict: Any) -> None:
         super().load_state_dict(state_dict)
         self._steps = None
 
     def _begin(self) -> None:
-        """Make the state that is not there; all parameters share one count of steps."""
-        every = [p for group in self.param_groups for p in group["params"]]
-        self._counter = torch.zeros(())
-        for p in every:
-            state = self.state[p]
-            if not state:
-                state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
-            else:
-                self._counter = state["step"]
-        for p in every:
-            self.state[p]["step"] = self._counter
-        self._steps = float(self._counter)
+        """Make the state that is not there, and read how many steps were taken."""
+        self._steps = 0.0
+        for p in (p for group in self.param_groups for p in group["params"]):
+            if not self.state[p]:
+                moments = {name: torch.zeros_like(p) for name in ("exp_avg", "exp_avg_sq")}
+                self.state[p] = {"step": torch.zeros(()), **moments}
+            self._steps = max(self._steps, float(self.state[p]["step"]))
 
 
 def register() -> None:
