@@ -45,15 +45,10 @@ class ClippedAdamW(torch.optim.AdamW):
             params, grads, [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states], decay,
             options["lr"], *options["betas"], options["eps"], clip, self._steps,
         )  # fmt: skip
+        torch._foreach_add_([s["step"] for s in states], 1)
         for p in params:
             p.grad = None
         return norm
-
-    def state_dict(self) -> dict[str, Any]:
-        if self._steps is not None:  # one count for all until somebody asks
-            for state in self.state.values():
-                state["step"].fill_(self._steps)
-        return super().state_dict()
 
     def load_state_dict(self, state_dict: Any) -> None:
         super().load_state_dict(state_dict)
