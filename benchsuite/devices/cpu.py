@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import psutil
+
 from benchsuite.devices import Device, Scope
+from benchsuite.hardware import cgroup
 from benchsuite.timing.clock import Clock, CPUClock, RealTime
 
 if TYPE_CHECKING:
@@ -39,6 +42,10 @@ class CPU(Device):
 
     def dtype(self, scope: Scope) -> str:
         return "float32"
+
+    def capacity_bytes(self) -> int | None:
+        limit, total = cgroup.memory_limit(), int(psutil.virtual_memory().total)
+        return total if limit is None else min(limit, total)
 
     def problem(self) -> str | None:
         return None

@@ -104,6 +104,7 @@ class Fake(Device):
             tokens=1024,
             flops=None,
             bytes_moved=None,
+            executed_flops=None,
         )
 
     def monitor(self, *, shared: int = 0) -> FakeMonitor:
