@@ -106,7 +106,7 @@ class SpeedCase(Section):
     `variants` are names, `all` (every registered variant) or `macro` (those of the quality part). `scope` is `layer`
     (the part that the component shapes) or `step` (a whole training step). The direction of a step is `step`, that of
     a layer `fwd` or `fwd+bwd`, the default. Several implementations are also compared with the first of them, and
-    several shapes are as many entries. `mode` is that of these cases, where it is not the suite's.
+    several shapes are as many entries. `mode` overrides the mode of the suite for these cases.
 
     `dtype` is by default float32; of a step it is the precision in which the quality part trains, where there is one. A
     step in bfloat16 is one in mixed precision, with weights and optimizer in float32. `auto` leaves it to the machine
