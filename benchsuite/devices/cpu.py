@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import psutil
 
-from benchsuite.devices import Device, Scope
+from benchsuite.devices import Device, DType, Scope
 from benchsuite.hardware import cgroup
 from benchsuite.timing.clock import Clock, CPUClock, RealTime
 
@@ -40,7 +40,7 @@ class CPU(Device):
     evaluation_tokens: ClassVar[int] = 2048  # the best of a scan with nano models: it keeps to the cache
     lock: ClassVar[str | None] = "machine"
 
-    def dtype(self, scope: Scope) -> str:
+    def dtype(self, scope: Scope) -> DType:
         return "float32"
 
     def capacity_bytes(self) -> int | None:

@@ -7,10 +7,12 @@ float32.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from benchsuite import components
 from benchsuite.devices import AUTO, Device
 from benchsuite.planning.machine import Machine
-from benchsuite.suite.schema import Suite
+from benchsuite.suite.schema import Precision, Suite
 
 
 def of_layer(asked: str | None, device: Device) -> str:
@@ -18,13 +20,13 @@ def of_layer(asked: str | None, device: Device) -> str:
     return device.dtype("layer") if asked == AUTO else asked or "float32"
 
 
-def of_training(asked: str, device: Device, machine: Machine, suite: Suite) -> str:
+def of_training(asked: Precision | Literal["auto"], device: Device, machine: Machine, suite: Suite) -> Precision:
     """Return the precision of a training step, and of the trainings of `suite`.
 
     `auto` is the device's own. On a CPU it is bfloat16 where `faster_in_bfloat16` and every model of the suite
     is computed by our kernels: torch's own gain nothing there (reports/precision).
     """
-    if asked != AUTO:
+    if asked != "auto":
         return asked
     faster = device.is_host and not device.scripted and faster_in_bfloat16(machine) and _fused(suite)
     return "bfloat16" if faster else device.dtype("step")

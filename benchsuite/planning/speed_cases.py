@@ -109,7 +109,7 @@ def speed_case(
     dtype = dtype_of(builder, entry)
     if entry.scope == "step":
         # What is not asked for is not told, so that a step has the id that it had before.
-        shape |= {"micro_batch": given.micro_batch} if given.micro_batch and given.micro_batch < batch else {}
+        shape |= {"micro_batch": given.micro_batch} if given.micro_batch and batch and given.micro_batch < batch else {}
         shape |= {"recompute": True} if given.recompute else {}
         # The whole model's variants name it; an unchanged model is one case, whichever component asks for it.
         baseline = {name: getattr(builder.suite.baseline, name) for name in components.COMPONENTS}
@@ -156,7 +156,7 @@ def speed_case(
 
 def dtype_of(builder: Builder, entry: SpeedCase) -> str:
     """Return the type of an entry's cases: of a step, unless it says otherwise, that in which the suite trains."""
-    if entry.scope == "layer":
+    if entry.scope == "layer" or entry.dtype == "float64":
         return precision.of_layer(entry.dtype, builder.device)
     quality = builder.suite.quality
     asked = entry.dtype or (quality.train.precision if quality else "float32")

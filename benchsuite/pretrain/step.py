@@ -178,8 +178,8 @@ def adamw(parameters: Iterable[nn.Parameter], config: TrainConfig, *, capturable
     plain = all(type(p) is nn.Parameter and p.device.type == "cpu" and p.dtype == torch.float32 for p in parameters)
     ours = plain and config.implementation == "fused" and cuda_ext.unavailable_reason() is None
     kind = ClippedAdamW if ours else torch.optim.AdamW
-    options = {"lr": config.lr, "betas": (config.beta1, config.beta2), "eps": config.eps}
-    return kind(groups, **options, fused=True, capturable=capturable)
+    betas = config.beta1, config.beta2
+    return kind(groups, lr=config.lr, betas=betas, eps=config.eps, fused=True, capturable=capturable)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, seen: int, total: int) -> None:
