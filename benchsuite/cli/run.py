@@ -39,9 +39,17 @@ def command(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST_JOBS, help="Quality jobs side by side; default: one a core, one on a GPU."),
+        typer.Option(
+            min=1,
+            max=MOST_JOBS,
+            help="Quality jobs side by side; default: one a core, on a GPU what keeps it busy.",
+        ),
     ] = None,
-    scale: Annotated[str | None, typer.Option(help="Another size of an ablation: 125m, 350m, 760m, 1b3.")] = None,
+    dtype: Annotated[str | None, typer.Option(help=options.DTYPE)] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(help=options.SCALE),
+    ] = None,
     launcher: Annotated[
         str, typer.Option(help="How models are trained: local, torchrun with --ranks processes each, or slurm jobs.")
     ] = "local",
@@ -87,7 +95,7 @@ def command(
         "observer": display,
     }
     planned = {"--only": only, "--set": sets, "--seeds": seeds, "--corpus": corpus, "-o": output, "--device": device}
-    planned["--scale"] = scale
+    planned |= {"--scale": scale, "--dtype": dtype}
     try:
         if resume is not None:
             if given := [name for name, value in planned.items() if value]:
@@ -99,7 +107,7 @@ def command(
         elif suite is not None:
             run = benchsuite.run(
                 suite, out=output, device=device or "auto", only=only or [], sets=sets or [], seeds=seeds,
-                corpora=corpus or [], scale=scale, **how,
+                corpora=corpus or [], scale=scale, dtype=dtype, **how,
             )  # fmt: skip
         else:
             raise UserError("which suite?", hint="`benchsuite run quick`; `benchsuite list suites` shows all")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 import psutil
 
+from benchsuite import devices
 from benchsuite.engine.job_order import job_of, together_order
 from benchsuite.engine.processes import LOST, POLL_S, Ended, Observer, Processes, Running, now
 from benchsuite.engine.rounds import SEEDS, Resolution, Rounds
@@ -70,6 +71,7 @@ class Scheduler:
         self._done = {record.key for record in store.records}
         self._prepared: dict[str, Record | None] = {}  # None: ready; a record: why not
         self._again: set[str] = set()  # jobs that the fork server's death cost a process
+        self._alone: set[str] = set()  # jobs that did not fit into a device's memory beside others
         self._learn_from_store()
 
     def run(self) -> None:
@@ -182,6 +184,13 @@ class Scheduler:
         if status == LOST and job.name not in self._again:
             self._again.add(job.name)
             self.store.log(f"the fork server died while {job.name} ({job.label}) ran; it runs again")
+            self.queue.insert(0, job)
+            self.observer.ended(job, None)
+            return
+        if status == "oom" and job.name not in self._alone and processes.running and not devices.of(job.params).is_host:
+            self._alone.add(job.name)
+            self.jobs = max(1, self.jobs // 2)
+            self.store.log(f"{job.name} ({job.label}) did not fit beside others; {self.jobs} at a time from here on")
             self.queue.insert(0, job)
             self.observer.ended(job, None)
             return

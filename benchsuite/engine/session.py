@@ -21,7 +21,7 @@ from typing import Any, TypedDict, Unpack
 
 from benchsuite import cuda_ext, devices, extras, files, locks
 from benchsuite import format as fmt
-from benchsuite.engine import estimate, workers
+from benchsuite.engine import estimate, rate, workers
 from benchsuite.engine.preloads import KERNELS, preloads
 from benchsuite.engine.processes import Observer
 from benchsuite.engine.rounds import SEEDS, resolution_of
@@ -30,7 +30,7 @@ from benchsuite.engine.stop import Stop
 from benchsuite.engine.workers import Workers
 from benchsuite.errors import Interrupted, UserError, did_you_mean
 from benchsuite.hardware.fingerprint import fingerprint
-from benchsuite.planning import preflight
+from benchsuite.planning import ladder, preflight
 from benchsuite.planning.machine import Machine
 from benchsuite.planning.plan import Plan, plan, resolve
 from benchsuite.records.case import Case
@@ -48,7 +48,7 @@ BUSY_PERCENT = 20.0  # beyond it a reader should know; an idle machine shows 0 t
 class Options(TypedDict, total=False):
     """The options of a run.
 
-    jobs: quality jobs side by side; default: one a core, one on a GPU.
+    jobs: quality jobs side by side; default: one a core, and on a GPU as many as keep it busy and fit into its memory.
     memory_limit_bytes: what one job may allocate; default: its share of 80% of what is free.
     budget_s: measure as many rounds and seeds as fit into so many seconds; what an interval needs must fit.
     launcher: how models are trained: `local`, `torchrun` with `ranks` processes each, or `slurm` jobs with the options
@@ -79,6 +79,7 @@ def run(
     seeds: int | None = None,
     corpora: Sequence[str] = (),
     scale: str | None = None,
+    dtype: str | None = None,
     **options: Unpack[Options],
 ) -> Run:
     """Measure a suite, each case in processes of its own, and return what was recorded.
@@ -87,11 +88,17 @@ def run(
     and `Options`. Failures of cases are records, not exceptions. Raises UserError where the suite, an option or the
     machine does not allow the run, and Interrupted where a signal ends it: what is recorded by then is kept.
     """
-    ranks, chosen = options.get("ranks", 1), devices.choose(device)
-    options.get("say", _silent)(str(chosen))
+    ranks, chosen, say = options.get("ranks", 1), devices.choose(device), options.get("say", _silent)
+    say(str(chosen))
+    if scale in (None, source.AUTO) and source.ladder(str(suite)):
+        machine = Machine.here(chosen.device)
+        names, holder = [device.lock_name for device in machine.devices], f"the rate of {suite}"
+        with locks.machine_lock(holder, wait=options.get("wait", True), say=say, names=names):
+            rate.measure_ladder(str(suite), machine, sets, seeds, dtype, say=say)
     planned = plan(
-        suite, device=chosen.device, only=only, sets=sets, seeds=seeds, corpora=corpora, scale=scale, ranks=ranks
-    )
+        suite, device=chosen.device, only=only, sets=sets, seeds=seeds, corpora=corpora, scale=scale, ranks=ranks,
+        dtype=dtype,
+    )  # fmt: skip
     folder = Path(out) if out is not None else Path("runs") / f"{planned.suite.name}-{datetime.now():%Y%m%d-%H%M%S}"
     return measure(planned, folder, **options)
 
@@ -158,7 +165,7 @@ def _measured(planned: Plan, left: Sequence[Case], folder: Path, options: Option
     trainings = _trainings(options, folder)
     say = options.get("say", _silent)
     machine = Machine.here(planned.device)
-    jobs = _jobs(options, machine)
+    jobs = _jobs(options, planned, machine)
     memory = options.get("memory_limit_bytes")
     if memory is None and options.get("launcher") == "slurm":  # its jobs share other machines
         memory = int(available_memory() * MEMORY_FRACTION)
@@ -253,12 +260,12 @@ def _trainings(options: Options, folder: Path) -> Callable[[bool], Workers] | No
     return lambda network: slurm_workers
 
 
-def _jobs(options: Options, machine: Machine) -> int:
+def _jobs(options: Options, planned: Plan, machine: Machine) -> int:
     if jobs := options.get("jobs"):
         return jobs
     if options.get("launcher") == "slurm":
         return ALL_AT_ONCE
-    return (machine.cores if machine.devices[0].is_host else 1) // options.get("ranks", 1) or 1
+    return ladder.jobs(planned, machine) // options.get("ranks", 1) or 1
 
 
 def _busy_percent() -> float:

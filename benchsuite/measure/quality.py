@@ -52,6 +52,11 @@ class Prepared:
     digests: dict[str, str]
 
 
+def ready(params: dict[str, Any]) -> Prepared | None:
+    """Make the data of the quality case `params` ready; None for a device that reads none."""
+    return None if devices.of(params).scripted else prepare(params)
+
+
 def prepare(params: dict[str, Any]) -> Prepared:
     """Load or make the data of the quality case `params`. Of several processes one makes it and the others wait."""
     with _lock("prepare-" + digest({key: params[key] for key in ("corpus", "tokenizer", "tasks", "heldout")}, 16)):
@@ -71,6 +76,13 @@ def train_and_evaluate(
     params: dict[str, Any], *, seed: int, workdir: Path, progress: Callable[[float], None]
 ) -> dict[str, Any]:
     """Train the model of `params` at `seed`, evaluate it, save it in `workdir`/model, and return its result."""
+    device = devices.of(params).for_case(params)
+    return device.trained(params, seed, lambda: _train_and_evaluate(params, seed, workdir, progress))
+
+
+def _train_and_evaluate(
+    params: dict[str, Any], seed: int, workdir: Path, progress: Callable[[float], None]
+) -> dict[str, Any]:
     prepared = prepare(params)
     ranks = Ranks.here(params["device"])
     model, logs = trained(

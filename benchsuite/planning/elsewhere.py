@@ -55,7 +55,7 @@ class Elsewhere:
     def machine(self) -> Machine:
         """A machine with this GPU, where everything is installed: what it lacks is the GPU's own limit."""
         reason = f"our kernels are for NVIDIA's sm_{OLDEST['fused']} and later, and {self.name} is {self.peak.compute}"
-        return Machine(cores=8, device="cuda", elsewhere=True, no_kernels=None if self._has("fused") else reason)
+        return Machine(cores=8, device="cuda", elsewhere=self.name, no_kernels=None if self._has("fused") else reason)
 
     def lacks(self, case: Case) -> str | None:
         """Return why the GPU itself cannot run a case; None where it can."""

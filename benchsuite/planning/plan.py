@@ -72,6 +72,7 @@ def plan(
     scale: str | None = None,
     ranks: int = 1,
     machine: Machine | None = None,
+    dtype: str | None = None,
 ) -> Plan:
     """Return what a run of `suite`, a name or a file, would measure on this machine. Nothing is measured.
 
@@ -80,13 +81,20 @@ def plan(
     quality part, `scale` the sizes of an ablation (125m, 350m, 760m, 1b3); `ranks` processes train one model together.
     `machine` is another than this one, with its device (`benchsuite.planning.elsewhere`).
 
+    `dtype` (float32, bfloat16, float16) is that of all layers and operators, and the precision of trainings.
+
+    Without a `scale` a suite that has a ladder takes the largest that is done in its time here; a note says why.
+
     Raises UserError where the suite is wrong, a filter fits no case, or a job would refuse its case.
     """
-    from benchsuite.planning import preflight
+    from benchsuite.planning import ladder, preflight
 
     machine = machine or Machine.here(device)
-    read = source.read(str(suite), sets=sets, scale=scale)
+    chosen = ladder.choose(str(suite), machine, sets, seeds, dtype) if scale in (None, source.AUTO) else None
+    read = source.read(str(suite), sets=sets, scale=chosen.scale if chosen else scale, dtype=dtype)
     planned = resolve(read, machine, only=only, seeds=seeds, corpora=corpora)
+    if chosen is not None:
+        planned = replace(planned, notes=(chosen.note, *planned.notes))
     preflight.check(planned.cases, ranks)
     return planned
 

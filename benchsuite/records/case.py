@@ -98,7 +98,7 @@ KINDS: dict[str, Kind] = {
     "rule": Kind("benchsuite.measure.rules:train", None, alone=False, seeded=True),
     "rule_step": Kind("benchsuite.measure.rules:step", None, alone=True, seeded=False, timed=True),
     "quality": Kind(
-        "benchsuite.measure.quality:train_and_evaluate", "benchsuite.measure.quality:prepare", alone=False, seeded=True
+        "benchsuite.measure.quality:train_and_evaluate", "benchsuite.measure.quality:ready", alone=False, seeded=True
     ),
     "stability": Kind(
         "benchsuite.measure.quality:train_only", "benchsuite.measure.quality:prepare", alone=False, seeded=True

@@ -108,9 +108,9 @@ class SpeedCase(Section):
     a layer `fwd` or `fwd+bwd`, the default. Several implementations are also compared with the first of them, and
     several shapes are as many entries. `mode` overrides the mode of the suite for these cases.
 
-    `dtype` is by default float32; of a step it is the precision in which the quality part trains, where there is one. A
-    step in bfloat16 is one in mixed precision, with weights and optimizer in float32. `auto` leaves it to the machine
-    (`benchsuite.planning.precision`).
+    `dtype` is by default that of the device (`auto`); of a step it is the precision of the quality part, where there is
+    one. A step in bfloat16 is one in mixed precision, with weights and optimizer in float32. `auto` leaves it to the
+    machine (`benchsuite.planning.precision`).
     """
 
     component: Names
@@ -400,7 +400,8 @@ class Setting(Section):
 @dataclass(frozen=True, kw_only=True)
 class Suite(Section):
     """A suite as its file, its includes, its scale and the command line's overrides give it. `scale` names the file of
-    `suites/scales` that it lies on: model, recipe and text of a size."""
+    `suites/scales` that it lies on: model, recipe and text of a size. Of `auto` the scales are those that the suite has
+    `at`, the smallest first, and a plan takes the largest whose run is done in `ladder_s` on its machine."""
 
     name: Label
     model: Model
@@ -408,6 +409,7 @@ class Suite(Section):
     baseline: Baseline = Baseline()
     matching: Literal["iso-parameter", "iso-width"] = "iso-parameter"
     scale: Name | None = None
+    ladder_s: Seconds | None = None
     speed: Speed | None = None
     quality: Quality | None = None
     domains: Domains | None = None
