@@ -39,6 +39,9 @@ def command(
     mfu: Annotated[
         float, typer.Option(min=0.01, max=1.0, callback=finite, help="Of the budget: the share of peak that is used.")
     ] = 0.4,
+    until: Annotated[
+        str | None, typer.Option(help="decided: as `run --until`; --seeds is then the most.", metavar="decided")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show the cases of a suite on this machine, with estimates. Nothing is run."""
@@ -47,7 +50,14 @@ def command(
     from benchsuite.hardware.fingerprint import usable_cores
 
     resolved = benchsuite.plan(
-        suite, device=device, only=only or [], sets=sets or [], seeds=seeds, corpora=corpus or [], scale=scale
+        suite,
+        device=device,
+        only=only or [],
+        sets=sets or [],
+        seeds=seeds,
+        corpora=corpus or [],
+        scale=scale,
+        until=until,
     )
     found = estimate.of(resolved, jobs or usable_cores())
     if as_json:
@@ -62,6 +72,7 @@ def command(
         begin += [word for value in sets or [] for word in ("--set", value)]
         begin += [word for value in corpus or [] for word in ("--corpus", value)]
         begin += ["--seeds", str(seeds)] if seeds is not None else []
+        begin += ["--until", until] if until is not None else []
         _print_budget(resolved, scale, shlex.join(begin), gpus, mfu)
 
 
@@ -89,7 +100,7 @@ def _print(resolved: Plan, found: Estimate) -> None:
     measurements = sum(len(case.replicates) for case in resolved.cases)
     more = ""
     if found.most_s > 1.1 * found.planned_s:
-        more = f", and up to {fmt.seconds(found.most_s)} where comparisons need further rounds"
+        more = f", and up to {fmt.seconds(found.most_s)} where comparisons need more"
     console.print(
         f"{len(resolved.cases)} cases, {measurements} measurements, {len(resolved.comparisons)} comparisons; "
         f"about {fmt.seconds(found.planned_s)}{more}. A valid answer takes at least about "

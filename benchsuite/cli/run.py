@@ -35,7 +35,10 @@ def command(
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key: quality.train.tokens=200k.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part; the most of them with --until."),
+    ] = None,
     corpus: Annotated[
         list[str] | None, typer.Option(help="Train on this text; give it again to compare with further ones.")
     ] = None,
@@ -57,6 +60,14 @@ def command(
     budget: Annotated[
         str | None,
         typer.Option(help="Measure as many replicates and seeds as fit into 10m, 2h; at least what an interval needs."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="decided",
+            help="decided: add seeds until each token ratio excludes 1 or is within quality.margin of it, the time is "
+            "spent, or there are --seeds (default: quality.most_seeds) of them. Intervals allow for every look.",
+        ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for another run on this machine to end.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
@@ -84,7 +95,7 @@ def command(
         "observer": display,
     }
     planned = {"--only": only, "--set": sets, "--seeds": seeds, "--corpus": corpus, "-o": output, "--device": device}
-    planned["--scale"] = scale
+    planned |= {"--scale": scale, "--until": until}
     try:
         if resume is not None:
             if given := [name for name, value in planned.items() if value]:
@@ -96,7 +107,7 @@ def command(
         elif suite is not None:
             run = benchsuite.run(
                 suite, out=output, device=device or "cpu", only=only or [], sets=sets or [], seeds=seeds,
-                corpora=corpus or [], scale=scale, **how,
+                corpora=corpus or [], scale=scale, until=until, **how,
             )  # fmt: skip
         else:
             raise UserError("which suite?", hint="`benchsuite run quick`; `benchsuite list suites` shows all")

@@ -47,7 +47,7 @@ def guess(kind: str, params: dict[str, Any]) -> float:
     tokens = sum(part.get("train", {}).get("tokens", params["train"]["tokens"]) for part in parts)
     weights = 12 * model["layers"] * model["width"] ** 2 + model["vocab"] * model["width"]
     attention = 12 * model["layers"] * model["width"] * model["seq"]  # FLOPs a token beside 6 per weight
-    limit = params.get("tasks", {}).get("limit") or 300
+    limit = params.get("tasks", {}).get("limit") or 300 if kind == "quality" else 0  # documents of a task
     return PROCESS_S + tokens * (6 * weights + attention) / TRAIN_FLOP_PER_S + EVALUATION_S * limit / 300
 
 

@@ -20,7 +20,16 @@ from pydantic_core import CoreSchema
 
 from benchsuite import text
 from benchsuite.cache import digest
-from benchsuite.records.results import RESULT, QualityResult, SpeedResult, Stability, StabilityResult, checked
+from benchsuite.records.results import (
+    RESULT,
+    QualityResult,
+    Search,
+    SearchResult,
+    SpeedResult,
+    Stability,
+    StabilityResult,
+    checked,
+)
 
 # 1: before the monitor, the roofline and the parts of the saved memory; 2: before rounds
 SCHEMA_VERSION = 3
@@ -93,6 +102,7 @@ KINDS: dict[str, Kind] = {
     "stability": Kind(
         "benchsuite.measure.quality:train_only", "benchsuite.measure.quality:prepare", alone=False, seeded=True
     ),
+    "search": Kind("benchsuite.measure.rates:try_rate", "benchsuite.measure.quality:prepare", alone=False, seeded=True),
 }
 
 
@@ -111,7 +121,9 @@ def _one_of(names: Collection[str]) -> Callable[[str], str]:
 
 
 KindName = Annotated[str, AfterValidator(_one_of(KINDS)), WithJsonSchema({"enum": list(KINDS)})]
-ComparisonKind = Literal["speed", "implementation", "quality", "stability", "control", "curve", "twin"]
+ComparisonKind = Literal[
+    "speed", "implementation", "quality", "stability", "control", "curve", "shared", "rung", "twin"
+]
 Status = Annotated[str, AfterValidator(_one_of(STATUSES)), WithJsonSchema({"enum": list(STATUSES)})]
 
 
@@ -247,8 +259,13 @@ class Record:
         """The result of a training that was only watched, or None."""
         return self.measured.stability if isinstance(self.measured, StabilityResult) else None
 
+    @property
+    def search(self) -> Search | None:
+        """The result of a training at a learning rate that was tried, or None."""
+        return self.measured.search if isinstance(self.measured, SearchResult) else None
+
     @cached_property
-    def measured(self) -> SpeedResult | QualityResult | StabilityResult | None:
+    def measured(self) -> SpeedResult | QualityResult | StabilityResult | SearchResult | None:
         """The typed result where the status is one of `MEASURED`. Raises UserError where it is no result."""
         if self.status not in MEASURED or self.result is None:
             return None

@@ -254,7 +254,11 @@ def _panels(document: Fields) -> dict[str, dict[str, tuple[str, list[np.ndarray]
 
 def _drawn(document: Fields) -> list[Fields]:
     """The models whose curves can be compared: the losses of other objectives are other quantities."""
-    others = [m for m in document["training"] if m["role"] != "curve" and m["component"] not in words.RECIPES]
+    others = [
+        m
+        for m in document["training"]
+        if m["role"] not in ("curve", "shared", "rung") and m["component"] not in words.RECIPES
+    ]
     return [m for m in others if len(m["curve"]) > 1]
 
 

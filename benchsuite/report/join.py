@@ -22,10 +22,11 @@ from benchsuite import format
 from benchsuite.errors import UserError
 from benchsuite.records.case import Comparison, Record
 from benchsuite.records.load import Run, load
-from benchsuite.report import effort, quality, speed, task_index, tokens, trained
+from benchsuite.report import effort, speed, trained
 from benchsuite.report.words import findings
 from benchsuite.suite.corpora import displayed
 from benchsuite.text import plain
+from benchsuite.verdicts import decided, quality, scales, searches, task_index, tokens
 
 Fields = dict[str, Any]
 
@@ -60,13 +61,18 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
     calm: list[Fields] = []
     measurements: list[Fields] = []
     indexed: list[Fields] = []
+    laddered: list[Fields] = []
+    searched: list[Fields] = []
     warnings: list[str] = []
     counts: Counter[str] = Counter()
     for run in runs:
         models = quality.models_of(run)
         judge = quality.QualityRows(models)
         placed = tokens.Placed(models)
-        rows += _rows(run, judge, placed)
+        ladder = scales.told(models, placed)
+        rows += _rows(run, judge, placed, ladder)
+        laddered += ladder
+        searched += searches.told(run)
         implementations += [_implementation(run, c) for c in run.manifest.comparisons if c.kind == "implementation"]
         measurements += speed.measurements(run)
         controls += [_control(run, c, judge, placed) for c in run.manifest.comparisons if c.kind == "control"]
@@ -78,7 +84,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         calm += trained.stability(run)
         failures += _failures(run)
         counts += run.statuses()
-        said = [*run.warnings, *quality.warnings_of(models), *_warnings(run)]
+        said = [*run.warnings, *quality.warnings_of(models), *_warnings(run), *searches.warnings_of(run)]
         warnings += [f"{run.name}: {text}" if len(runs) > 1 else text for text in said]
         described.append(_described(run))
     for control in controls:
@@ -111,6 +117,8 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         "training": training,
         "beyond": far,
         "stability": calm,
+        "learning_rates": searched,
+        "scales": laddered,
     }
     clean: Fields = _clean(document)
     return clean | {"findings": findings(clean)}
@@ -126,24 +134,34 @@ def _named_apart(runs: list[Run]) -> list[Run]:
     return runs
 
 
-def _rows(run: Run, judge: quality.QualityRows, placed: tokens.Placed) -> list[Fields]:
+def _rows(run: Run, judge: quality.QualityRows, placed: tokens.Placed, ladder: list[Fields]) -> list[Fields]:
     """Rows in the manifest's order: of components, then of variants, then of speed cases."""
     comparisons = [c for c in run.manifest.comparisons if c.kind in ("speed", "quality")]
-    of_quality = {_subject(c): c for c in comparisons if c.kind == "quality"}
+    of_quality = {scales.subject(c): c for c in comparisons if c.kind == "quality"}
     family = quality.as_one_family([judge.compare(c) for c in of_quality.values()])
+    shared = {scales.subject(c): c for c in run.manifest.comparisons if c.kind == "shared"}
+    at_shared = dict(zip(shared, quality.as_one_family([judge.compare(c) for c in shared.values()]), strict=True))
+    taken, trends = searches.multiples(run), {scales.subject_of(entry): entry for entry in ladder}
     judged = {
-        subject: fields | {"tokens": placed.ratio(c, fields["bits_per_byte"]["p_holm"])}
+        subject: fields
+        | {
+            "tokens": placed.ratio(c, fields["bits_per_byte"]["p_holm"]),
+            "tokens_graded": placed.graded(c),
+            "learning_rates": {"variant": taken.get(c.case), "baseline": taken.get(c.base_case)},
+            "shared_rate": _at_shared_rate(shared[subject], at_shared[subject], placed) if subject in shared else None,
+            "trend": trends.get(subject),
+        }
         for (subject, c), fields in zip(of_quality.items(), family, strict=True)
     }
-    with_speed = {_subject(c) for c in comparisons if c.kind == "speed"}
+    with_speed = {scales.subject(c) for c in comparisons if c.kind == "speed"}
     components = list(dict.fromkeys(c.component for c in comparisons))
-    subjects = list(dict.fromkeys(_subject(c) for c in comparisons))
+    subjects = list(dict.fromkeys(scales.subject(c) for c in comparisons))
     rows: list[Fields] = []
     for c in comparisons:
-        if c.kind == "quality" and _subject(c) in with_speed:
+        if c.kind == "quality" and scales.subject(c) in with_speed:
             continue
         measured = speed.speed_and_memory(run, c) if c.kind == "speed" else speed.not_measured()
-        of_variant = judged.get(_subject(c)) or quality.empty()
+        of_variant = judged.get(scales.subject(c)) or quality.empty()
         in_training = measured[0] if c.scope == "step" else speed.not_measured()[0]
         named = (
             "component",
@@ -178,8 +196,11 @@ def _implementation(run: Run, c: Comparison) -> Fields:
     return {"run": run.name, **about, "against": c.baseline, "speed": measured[0], "memory": measured[1]}
 
 
-def _subject(comparison: Comparison) -> tuple[str, str, str | None]:
-    return comparison.component, comparison.variant, comparison.matching
+def _at_shared_rate(comparison: Comparison, judged: Fields, placed: tokens.Placed) -> Fields:
+    """The delta and the token ratio of a variant where all are trained at the shared learning rate."""
+    kept = ("delta", "low", "high", "verdict", "seeds", "reason")
+    ratio = placed.ratio(comparison, judged["bits_per_byte"]["p_holm"])
+    return {key: judged[key] for key in kept} | {"tokens": ratio}
 
 
 def _control(run: Run, comparison: Comparison, judge: quality.QualityRows, placed: tokens.Placed) -> Fields:
@@ -239,7 +260,12 @@ def _training(run: Run, models: quality.Models) -> list[Fields]:
             roles.setdefault(c.case, ("control", "", c.name))
     for c in run.manifest.comparisons:
         if c.kind == "curve":
-            roles.setdefault(c.case, ("curve", "", f"baseline, {c.variant}"))
+            roles.setdefault(c.case, ("curve", "", f"baseline, {c.variant}{f' of {c.name}' if c.name else ''}"))
+    for c in run.manifest.comparisons:
+        if c.kind in ("shared", "rung"):
+            told = "shared rate" if c.kind == "shared" else c.name
+            roles.setdefault(c.case, (c.kind, c.component, f"{c.variant}, {told}"))
+            roles.setdefault(c.base_case, (c.kind, "", f"baseline, {told}"))
     for c in run.manifest.comparisons:
         if c.kind == "quality":
             roles[c.base_case] = ("baseline", "", "baseline")
@@ -251,7 +277,9 @@ def _training(run: Run, models: quality.Models) -> list[Fields]:
     read = {case.id: _corpus(case.params) for case in run.manifest.cases if case.kind == "quality"}
     shown = displayed(sorted({name for name in read.values() if name is not None}))
     entries = []
-    for case, seed in sorted(models.results, key=lambda cell: (cases.index(cell[0]), cell[1])):
+    trained = [(case, seed) for case, seed in models.results if run.records.get(case, {}).get(seed) is not None]
+    trained = [cell for cell in trained if run.records[cell[0]][cell[1]].quality]  # not what another case stands for
+    for case, seed in sorted(trained, key=lambda cell: (cases.index(cell[0]), cell[1])):
         result = models.results[case, seed]
         role, component, name = roles.get(case, ("", "", run.cases[case].label))
         if role == "baseline" and case in bases[1:]:  # of a comparison at another budget
@@ -346,7 +374,7 @@ def _described(run: Run) -> Fields:
         "description": manifest.description,
         "created": manifest.created,
         "hardware": asdict(manifest.hardware),
-        "notes": manifest.notes,
+        "notes": [*manifest.notes, *decided.notes_of(run)],
         "cases": dict(sorted(run.statuses().items())),
         "effort": spent.to_json() if spent else None,
         "how_to_reproduce": {

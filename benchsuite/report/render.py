@@ -18,7 +18,7 @@ from markupsafe import Markup
 from benchsuite import files, format
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
-from benchsuite.report import figures, task_view, trained_view, view, words
+from benchsuite.report import evidence, figures, task_view, trained_view, view, words
 from benchsuite.report.join import join
 from benchsuite.text import markdown
 
@@ -95,6 +95,7 @@ def _tables(document: Fields) -> Fields:
         "index_tables": task_view.tables(document),
         "controls": view.controls_table(document),
         "models": view.models_table(document),
+        "evidence": evidence.tables(document),
         "beyond": trained_view.beyond_tables(document),
         "stability": trained_view.stability_tables(document),
         "failures": view.failures_table(document),
@@ -138,6 +139,7 @@ def _figures(document: Fields) -> Fields:
             ("tradeoff", figures.tradeoff),
             ("curves", figures.curves),
             ("beyond", trained_view.beyond_figure),
+            ("scales", evidence.figure),
         )
         for size, width in (("wide", figures.WIDE), ("narrow", figures.NARROW))
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchsuite import format
-from benchsuite.report import task_index
+from benchsuite.verdicts import task_index
 
 Fields = dict[str, Any]
 

@@ -29,14 +29,18 @@ MARKS = {
 }
 
 
+def several(document: Fields) -> bool:
+    """Whether the document is of several runs, so that each line says of which."""
+    return len(document["runs"]) > 1
+
+
 def main_table(document: Fields) -> list[Fields]:
     """One group for each component of each run, with one line for each variant: the headline speed and the quality."""
     groups: dict[tuple[str, str], Fields] = {}
-    several = len(document["runs"]) > 1
     rows = words.headline_rows(document["rows"])
     for row, apart in zip(rows, words.names_apart(rows), strict=True):
         key = (row["run"], row["component"])
-        title = words.component_name(row["component"]) + (f", {row['run']}" if several else "")
+        title = words.component_name(row["component"]) + (f", {row['run']}" if several(document) else "")
         group = groups.setdefault(key, {"title": title, "component": row["component"], "lines": []})
         group["lines"].append(_line(row) | {"apart": apart})
     for group in groups.values():

@@ -164,10 +164,10 @@ def findings(document: Fields) -> list[Fields]:
 def sentence(row: Fields) -> str:
     """What a variant cost and what it bought, against its baseline.
 
-    Where the baseline has a learning curve: "ALiBi needs 0.62x [0.55, 0.70] of the tokens for equal quality here, its
-    step costs 1.03x [1.01, 1.05] of the time, so it is there in 0.64x [0.56, 0.73] of the time; zero-shot +9.3 [+4.1,
-    +14.5] points at equal tokens." Else "Rotary positions cost 12% (9 to 15%) of training speed and bought 1.8 points
-    (0.6 to 3.0) of zero-shot accuracy."
+    Where the baseline has a learning curve: "ALiBi needs 0.62x [0.55, 0.70] of the tokens for equal quality here, at
+    this budget, its step costs 1.03x [1.01, 1.05] of the time, so it is there in 0.64x [0.56, 0.73] of the time;
+    zero-shot +9.3 [+4.1, +14.5] points at equal tokens." Else "Rotary positions cost 12% (9 to 15%) of training speed
+    and bought 1.8 points (0.6 to 3.0) of zero-shot accuracy."
     """
     name = subject(row["component"], row["variant"])
     if row["quality"]["tokens"] and row["quality"]["tokens"]["ratio"] is not None:
@@ -183,9 +183,15 @@ def sentence(row: Fields) -> str:
 def _tokens_clause(row: Fields, many: bool) -> str:
     quality, speed, time = row["quality"], row["speed"], row["time"]
     tokens = quality["tokens"]
-    told = f"{'need' if many else 'needs'} {format.bounded(tokens)} of the tokens for equal quality here"
+    told = (
+        f"{'need' if many else 'needs'} {format.bounded(tokens)} of the tokens for equal quality here, at this budget"
+    )
     if tokens["verdict"] == "unresolved":
         told += " (unresolved)"
+    elif tokens["verdict"] == "same":
+        told += f" (the same within {format.margin(tokens['margin'])})"
+    if quality["trend"] and quality["trend"]["trend"]:
+        told += f" (over {quality['trend']['trend']['scales']} scales the ratio {trend(quality['trend'])})"
     if time["ratio"] is not None:
         cost = format.ratio(1 / speed["ratio"], 1 / speed["high"], 1 / speed["low"])
         there = f"{'they are' if many else 'it is'} there in {format.bounded(time)}"
@@ -197,6 +203,28 @@ def _tokens_clause(row: Fields, many: bool) -> str:
         told += f"; zero-shot {points} points at equal tokens"
         told += " (unresolved)" if quality["verdict"] == "unresolved" else ""
     return told
+
+
+def trend(entry: Fields) -> str:
+    """How a token ratio moves with scale: "shrinks from 0.50x to 0.71x", "holds within 6%", "is not resolved (…)"."""
+    found = entry["trend"]
+    first, last = map(format.ratio, found["ends"])
+    match found["verdict"]:
+        case "holds":
+            return f"holds within {format.margin(found['within'])}"
+        case "shrinks":
+            return f"comes nearer to 1, from {first} to {last}: the difference shrinks"
+        case "grows":
+            return f"moves away from 1, from {first} to {last}: the difference grows"
+        case "turns":
+            return f"crosses 1, from {first} to {last}"
+        case _:
+            return f"has no resolved trend: its change is {ratio_of(found['change'])}"
+
+
+def ratio_of(found: Fields) -> str:
+    """A ratio of `benchsuite.stats.curve`, as the document holds it."""
+    return format.ratio(found["value"], found["low"], found["high"])
 
 
 def _speed_clause(row: Fields) -> str:
@@ -278,6 +306,10 @@ GLOSSARY = {
     "tokens for equal quality": "The tokens that the variant was trained on, over those at which the baseline predicts "
     'held-out text as well, read from the baseline\'s learning curve. Below 1 the variant needs less. "<" and ">" are '
     "bounds: the curve ends there. It holds here: at this size, on this text, near these budgets.",
+    "shrinks, grows, holds": "How the tokens for equal quality move with scale, where the suite has a ladder of sizes "
+    "and budgets: nearer to 1, away from it, or by less than the margin.",
+    "learning rate": "Where a suite tries several, each model is trained at the one at which it read training text "
+    "best that was set aside for this choice and scores nothing else.",
     "time to quality": "Tokens for equal quality over the speed ratio of a training step: below 1 the variant is as "
     "good as the baseline after less time.",
     "zero-shot accuracy": "The share of questions for which the model finds the right choice most likely, without "
