@@ -13,7 +13,7 @@ quick: $(VENV)/.installed
 
 # No compiler, no subprocess: tests/support/tiers.py sees to it.
 check: $(VENV)/.installed-dev lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not long'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not gpu and not long'
 
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25

@@ -172,3 +172,8 @@ def p_value(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def exact(value: float) -> str:
+    """A number to be read by programs: short, and exact to nine digits."""
+    return f"{value:.9g}"

@@ -1,6 +1,6 @@
 """One run at a time: a file lock that the kernel releases when its holder dies, however it dies.
 
-with machine_lock(holder="runs/quick-1", wait=True, say=print):
+with machine_lock(holder="runs/quick-1", wait=True, say=print, names=["machine"]):
     ...  # nothing else that takes the lock measures meanwhile
 """
 
@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,18 +29,17 @@ def machine_lock(
     wait: bool,
     say: Callable[[str], None],
     stop: Callable[[], bool] = lambda: False,
-    device: str = "cpu",
+    names: Collection[str],
 ) -> Iterator[None]:
-    """Holds the lock of this machine's CPU or of its devices (`cuda:0,cuda:1`), so that no run measures in another's
-    noise. Runs on different devices go side by side.
+    """Holds the locks of these names, those of the devices that are measured (`benchsuite.devices.Device.lock_name`),
+    so that no run measures in another's noise. Runs on different devices go side by side.
 
     The lock lies in the cache folder: runs that share it share the lock. Raises UserError where it is taken and
     `wait` is false; otherwise tells `say` who holds it and waits. `stop` ends the waiting with KeyboardInterrupt.
     """
     with contextlib.ExitStack() as held:
-        for one in sorted(device.split(",")):  # in one order, so that no two runs wait for each other
-            kind, _, number = one.partition(":")
-            path = cache_dir("locks") / ("machine" if kind == "cpu" else f"{kind}-{number or 0}")
+        for name in sorted(names):  # in one order, so that no two runs wait for each other
+            path = cache_dir("locks") / name
             problem = "another run measures on this machine"
             held.enter_context(_locked(path, holder, wait, say, stop, problem, "leave out --no-wait"))
         yield

@@ -138,11 +138,11 @@ class Speed:
         """
         import torch
 
+        from benchsuite import devices
         from benchsuite.measure import speed
         from benchsuite.measure.pytest_cases import Asked
         from benchsuite.measure.subjects import Subject
         from benchsuite.records.case import Incorrect, NotMeasured
-        from benchsuite.timing import accelerator
         from benchsuite.worker import pin
 
         if self._used:
@@ -152,7 +152,7 @@ class Speed:
         self._used = True
         asked = self._request.config.stash.get(Asked.key, None)
         params = {"threads": torch.get_num_threads(), "sample_s": SAMPLE_S} if asked is None else asked.params
-        mode = mode or accelerator.modes(device.partition(":")[0])[0]
+        mode = mode or devices.named(device).modes[0]
         if threads is not None:
             params = {**params, "threads": threads}
             if asked is not None:

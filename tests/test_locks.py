@@ -13,10 +13,11 @@ from benchsuite.locks import machine_lock, run_lock
 
 pytestmark = pytest.mark.slow
 
+NAMES = ["machine"]
 HOLD = """
 import sys
 from benchsuite.locks import machine_lock
-with machine_lock("runs/first", wait=True, say=print):
+with machine_lock("runs/first", wait=True, say=print, names=["machine"]):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -36,13 +37,13 @@ def holder() -> subprocess.Popen[str]:
 
 def test_a_lock_that_is_held_is_refused_with_its_holder() -> None:
     process = holder()
-    with pytest.raises(UserError) as error, machine_lock("second", wait=False, say=print):
+    with pytest.raises(UserError) as error, machine_lock("second", wait=False, say=print, names=NAMES):
         raise AssertionError("two hold the lock")
     assert "runs/first" in error.value.message
     assert str(process.pid) in error.value.message
     process.kill()
     process.communicate()
-    with machine_lock("second", wait=False, say=print):
+    with machine_lock("second", wait=False, say=print, names=NAMES):
         """The kernel has freed it."""
 
 
@@ -54,14 +55,14 @@ def test_waiting_ends_when_the_holder_does() -> None:
         said.append(text)
         process.kill()
 
-    with machine_lock("second", wait=True, say=say):
+    with machine_lock("second", wait=True, say=say, names=NAMES):
         assert [text.split(":")[0] for text in said] == ["another run measures on this machine", "it has ended"]
     process.communicate()
 
 
 def test_waiting_can_be_stopped() -> None:
     process = holder()
-    with pytest.raises(KeyboardInterrupt), machine_lock("second", wait=True, say=print, stop=lambda: True):
+    with pytest.raises(KeyboardInterrupt), machine_lock("second", wait=True, say=print, names=NAMES, stop=lambda: True):
         raise AssertionError("two hold the lock")
     process.kill()
     process.communicate()

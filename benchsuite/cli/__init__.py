@@ -39,6 +39,7 @@ def build_app() -> typer.Typer:
         gate,
         history,
         kernels,
+        pack,
         peers,
         plan,
         pretrain,
@@ -86,6 +87,7 @@ def build_app() -> typer.Typer:
         ("evaluate", evaluate.command),
         ("peers", peers.command),
         ("selftest", selftest.command),
+        ("pack", pack.command),
         ("export", export.command),
         ("import", export.import_command),
     ):

@@ -35,7 +35,7 @@ def command(
             help="Instead of --budget, the pairs for which this much time suffices.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, xpu")] = "cpu",
+    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
     ] = None,

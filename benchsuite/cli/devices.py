@@ -1,18 +1,33 @@
-"""The device of a command that works on one model by hand."""
+"""The device of a command: chosen, and said on stderr before anything else."""
 
 from __future__ import annotations
 
-import re
+import os
+
+from benchsuite.errors import UserError
 
 
-def checked(device: str) -> None:
-    """Raises UserError for a name that is none, and for a GPU where torch sees none. Imports torch for a GPU."""
-    from benchsuite.errors import UserError
+def chosen(asked: str, *, many: bool = True) -> str:
+    """Say which device `asked` (`auto` or a name) stands for and why, and return its name. Raises UserError for one
+    that is not here, and for several where a command takes one."""
+    from rich.console import Console
 
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise UserError(f"--device {device!r} is unknown", hint="choose from: cpu, cuda, cuda:1, …")
-    if device != "cpu":
-        import torch
+    from benchsuite import devices
 
-        if not torch.cuda.is_available():
-            raise UserError(f"--device {device}: torch sees no GPU", hint="`benchsuite doctor` says why")
+    if "," in asked and not many:
+        raise UserError(f"--device {asked}: this command works on one device", hint=f"--device {asked.split(',')[0]}")
+    choice = devices.choose(asked, many=many)
+    if os.environ.get("RANK", "0") == "0":  # of several processes that train one model
+        Console(stderr=True, soft_wrap=True, highlight=False).print(str(choice), markup=False)
+    return choice.device
+
+
+def usable(asked: str) -> str:
+    """The same for a command that works on one model in this process. Raises UserError where torch sees no such
+    device."""
+    from benchsuite import devices
+
+    found = devices.named(chosen(asked, many=False))
+    if why_not := f"{found} computes nothing" if found.scripted else found.problem():
+        raise UserError(f"--device {found}: {why_not}", hint="`benchsuite doctor` says more")
+    return found.name

@@ -97,7 +97,6 @@ def _checks(found: dict[str, Any]) -> list[Row]:
 
     from benchsuite.cache import cache_dir
     from benchsuite.cuda_ext.library import status
-    from benchsuite.hardware import nvml
     from benchsuite.hardware.fingerprint import version
 
     fused, fused_why, fused_fix = status()
@@ -105,13 +104,11 @@ def _checks(found: dict[str, Any]) -> list[Row]:
     torch = version("torch")
     compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
     free, load = shutil.disk_usage(cache_dir()).free / 2**30, os.getloadavg()[0]
-    with nvml.opened() as why_not:
-        gpus = why_not or f"{len(identity['gpus'])} found, driver {identity['gpu_driver']}"
     return [
         _row("eager, sdpa", torch is not None, f"torch {torch}", "pip install torch"),
         _row("compile", compiler is not None, f"C++ compiler: {compiler}", "apt-get install g++"),
         _row("fused", fused, fused_why, fused_fix),
-        _row("cuda", bool(identity["gpus"]), gpus, ""),
+        *_devices(),
         _row("cache", free > 1, f"{cache_dir()}, {free:.0f} GiB free", "free some space, or set BENCHSUITE_CACHE"),
         _row(
             "quiet machine",
@@ -120,6 +117,26 @@ def _checks(found: dict[str, Any]) -> list[Row]:
             "stop what else is running, or it will be in the figures",
         ),
     ]
+
+
+def _devices() -> list[Row]:
+    """Return a row for each kind of accelerator that is here or that there is something to say about, and one for what
+    commands take where nothing is said."""
+    from benchsuite import devices
+    from benchsuite.hardware import nvml
+
+    rows = []
+    for kind in devices.accelerators():
+        seen = kind.seen()
+        why = ", ".join(f"{seen.models.count(model)} x {model}" for model in dict.fromkeys(seen.models))
+        if kind.kind == "cuda":
+            with nvml.opened() as why_not:
+                why = why or seen.why_not or why_not or "no GPU is visible"
+                why += "" if why_not else f", driver {nvml.driver()['driver']}"
+        if why or seen.why_not:
+            rows.append(_row(kind.kind, bool(seen.models), why or seen.why_not or "", seen.fix or ""))
+    choice = devices.choose()
+    return [*rows, _row("--device auto", True, f"{choice.device}, {choice.why}", "")]
 
 
 def _limits(identity: dict[str, Any]) -> list[Row]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchsuite.cli import options
 from benchsuite.limits import MOST_DOCUMENTS, MOST_SIZE, MOST_THREADS
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def command(
     batch_size: Annotated[
         int | None, typer.Option(help="Of a transformers checkpoint; ours need none.", min=1, max=MOST_SIZE)
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0, max=MOST_THREADS)] = 0,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run the Python code that a checkpoint brings along.")
@@ -61,7 +62,7 @@ def command(
     from benchsuite.model import checkpoint
     from benchsuite.zeroshot import harness
 
-    devices.checked(device)
+    device = devices.usable(device)
     torch.set_num_threads(threads or usable_cores())
     ours = (Path(model) / checkpoint.SPEC).exists()
     foreign = [

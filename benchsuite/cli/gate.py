@@ -45,7 +45,7 @@ def command(
         float | None,
         typer.Option(min=0.01, max=MOST_S / 60, callback=finite, help="Decide by what is known after so long."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, xpu")] = "cpu",
+    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
     ] = None,

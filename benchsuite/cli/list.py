@@ -23,15 +23,18 @@ class What(StrEnum):
     tasks = "tasks"
     bigscience27 = "bigscience27"
     scales = "scales"
+    devices = "devices"
 
 
 def command(
     what: Annotated[
-        What, typer.Argument(help="suites, scales, components, implementations, corpora, tasks or bigscience27")
+        What,
+        typer.Argument(help="suites, scales, components, implementations, corpora, tasks, bigscience27, devices"),
     ],
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """List suites, their scales, components, implementations, corpora, tasks, or the original study's 27 tasks."""
+    """List suites, their scales, components, implementations, corpora, tasks, the original study's 27 tasks, or GPUs
+    whose peaks are known."""
     rows = {
         What.suites: _suites,
         What.components: _components,
@@ -40,6 +43,7 @@ def command(
         What.tasks: _tasks,
         What.bigscience27: _bigscience27,
         What.scales: _scales,
+        What.devices: _devices,
     }[what]()
     if json_:
         import json
@@ -157,3 +161,19 @@ def _scales() -> list[Row]:
         shape = {key: getattr(model, key) for key in ("layers", "width", "heads", "seq")}
         rows.append({"scale": name, **shape, "train_tokens": train.tokens, "batch": train.batch})
     return rows
+
+
+def _devices() -> list[Row]:
+    from benchsuite.hardware import peaks
+
+    return [
+        {
+            "device": name,
+            "compute": peak.compute,
+            "bfloat16_tflop_per_s": peak.tflop_per_s.get("bfloat16"),
+            "float32_tflop_per_s": peak.tflop_per_s.get("float32"),
+            "gb_per_s": peak.gb_per_s,
+            "source": peak.source,
+        }
+        for name, peak in peaks.devices().items()
+    ]

@@ -7,6 +7,8 @@ import re
 from benchsuite.errors import UserError
 from benchsuite.limits import MOST_S
 
+DEVICE = "auto (an accelerator where there is one, else cpu), cpu, cuda, cuda:1, mps, xpu."
+DEVICES = "auto (all accelerators, else cpu), cpu, cuda, cuda:1, mps, xpu; cuda:0,cuda:1 share the layers out."
 LEAST_MEMORY = 64 * 2**20  # Python alone takes as much
 MOST_MEMORY = 2**50
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.cli import options
 from benchsuite.limits import MOST_REPLICATES, MOST_THREADS
 
 
@@ -15,6 +16,7 @@ def command(
         int, typer.Option(min=3, max=MOST_REPLICATES, help="Rounds of fresh processes that take turns.")
     ] = 5,
     threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of every process.")] = 1,
+    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The run's directory; default: runs/peers-TIME.")
     ] = None,
@@ -26,10 +28,11 @@ def command(
     Measures the suite `peers` as `benchsuite run peers` does, and prints its table. Exit codes: 0 fine, 2 usage, 5
     something failed, 130 interrupted.
     """
-    from benchsuite.cli import rivals
+    from benchsuite.cli import devices, rivals
     from benchsuite.planning import plan
     from benchsuite.suite import source
 
     sets = [f"speed.rounds={rounds}", f"speed.most_rounds={rounds}", f"speed.threads={threads}"]
-    resolved = plan.resolve(source.read("peers", sets=sets), plan.Machine.here())
+    machine = plan.Machine.here(devices.chosen(device, many=False))
+    resolved = plan.resolve(source.read("peers", sets=sets), machine)
     raise typer.Exit(rivals.run(resolved, output, rivals.Shown(json_, markdown)))

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchsuite.cli import options
 from benchsuite.cli.numbers import finite
 from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from benchsuite import Plan
     from benchsuite.engine.estimate import Estimate
+    from benchsuite.planning.elsewhere import Elsewhere
 
 
 def command(
     suite: Annotated[str, typer.Argument(help="The name of a suite, or the path of a suite file.")],
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, xpu; cuda:0,cuda:1 share out")] = "cpu",
+    device: Annotated[str, typer.Option(help=f"{options.DEVICES[:-1]}; or a GPU elsewhere, as h100.")] = "auto",
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
     ] = None,
@@ -44,21 +49,35 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show the cases of a suite on this machine, with estimates. Nothing is run."""
+    """Show the cases of a suite on this machine, with estimates. Nothing is run.
+
+    With --device h100, or another GPU of `benchsuite list devices`, it is the plan for that GPU, which may be
+    elsewhere: times and memory are then predicted from its maker's peaks.
+    """
     import benchsuite
+    from benchsuite.cli import devices
+    from benchsuite.devices import AUTO
+    from benchsuite.devices import kinds as known_kinds
     from benchsuite.engine import estimate
     from benchsuite.hardware.fingerprint import usable_cores
+    from benchsuite.planning import elsewhere
 
+    kinds = {name.partition(":")[0] for name in device.split(",")}  # other words are names of GPUs
+    there = None if kinds <= {AUTO, *known_kinds()} else elsewhere.named(device)
     resolved = benchsuite.plan(
         suite,
-        device=device,
+        device="cuda" if there else devices.chosen(device),
         only=only or [],
         sets=sets or [],
         seeds=seeds,
         corpora=corpus or [],
         scale=scale,
         until=until,
+        machine=None if there is None else there.machine(),
     )
+    if there is not None and scale is None:
+        _show_elsewhere(there.planned(resolved), there, as_json)
+        return
     found = estimate.of(resolved, jobs or usable_cores())
     if as_json:
         told = {"estimate_s": round(found.planned_s, 1), "estimate_most_s": round(found.most_s, 1)}
@@ -76,6 +95,61 @@ def command(
         _print_budget(resolved, scale, shlex.join(begin), gpus, mfu)
 
 
+def _show_elsewhere(resolved: Plan, there: Elsewhere, as_json: bool) -> None:
+    """The plan for a GPU that is not here; every figure is labelled as predicted."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from benchsuite import format as fmt
+    from benchsuite import terminal
+    from benchsuite.planning import elsewhere
+
+    needs = {case.id: there.need(case) for case in resolved.cases if case.unsupported is None}
+    total_s = elsewhere.total(resolved)
+    if as_json:
+        about = {"device": there.name, "peaks": there.peak.source, "assumed": elsewhere.ASSUMED, "also": there.also}
+        predicted = {key: asdict(need) for key, need in needs.items() if need is not None}
+        told = {"predicted_for": about, "predicted": predicted, "estimate_s": round(total_s, 1)}
+        print(json.dumps({"schema_version": 1, **resolved.to_json(), **told}, indent=1))
+        return
+    console = terminal.console(soft_wrap=True)
+    console.print(
+        f"[bold]{escape(there.name)}[/] ({there.peak.compute}), which is not here: nothing below was measured."
+    )
+    console.print(f"Predicted from its published peaks ({escape(there.peak.source)}), at {elsewhere.ASSUMED}.")
+    if there.also:
+        console.print(f"The name also fits {escape(', '.join(there.also))}.")
+    table = Table(
+        "case", "replicates", "one call or training", "bound by", "memory", "each, about", box=None, pad_edge=False
+    )
+    for case in resolved.cases:
+        need = needs.get(case.id)
+        if case.unsupported is not None:
+            shown = ["[yellow]unsupported[/]", "", "", ""]
+        elif need is None:
+            shown = ["not predicted", "", "", fmt.seconds(case.estimate_s)]
+        else:
+            shown = [fmt.seconds(need.call_s), need.bound, fmt.bytes_(need.bytes), fmt.seconds(need.replicate_s)]
+        table.add_row(escape(case.label), str(len(case.replicates)), *shown)
+    terminal.show(table, console)
+    _tell(resolved, console)
+    console.print(f"{len(resolved.cases)} cases; about {fmt.seconds(total_s)} on one such GPU, as predicted.")
+
+
+def _tell(resolved: Plan, console: Console) -> None:
+    """What cannot run and why, and the notes."""
+    from rich.markup import escape
+
+    reasons: dict[str, list[str]] = {}
+    for case in resolved.cases:
+        if case.unsupported is not None:
+            reasons.setdefault(case.unsupported, []).append(case.label)
+    for reason, labels in reasons.items():
+        console.print(f"[yellow]unsupported[/]: {escape(reason)} ({escape(', '.join(labels))})")
+    for note in resolved.notes:
+        console.print(f"note: {escape(note)}")
+
+
 def _print(resolved: Plan, found: Estimate) -> None:
     from rich.markup import escape
     from rich.table import Table
@@ -89,14 +163,7 @@ def _print(resolved: Plan, found: Estimate) -> None:
         each = fmt.seconds(case.estimate_s) if case.unsupported is None else "[yellow]unsupported[/]"
         table.add_row(escape(case.label), case.kind, str(len(case.replicates)), each)
     terminal.show(table, console)
-    reasons: dict[str, list[str]] = {}
-    for case in resolved.cases:
-        if case.unsupported is not None:
-            reasons.setdefault(case.unsupported, []).append(case.label)
-    for reason, labels in reasons.items():
-        console.print(f"[yellow]unsupported[/]: {escape(reason)} ({escape(', '.join(labels))})")
-    for note in resolved.notes:
-        console.print(f"note: {escape(note)}")
+    _tell(resolved, console)
     measurements = sum(len(case.replicates) for case in resolved.cases)
     more = ""
     if found.most_s > 1.1 * found.planned_s:

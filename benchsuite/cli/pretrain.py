@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from benchsuite.cli import options
 from benchsuite.cli.numbers import finite
 from benchsuite.limits import LEAST_RATE, MOST_AMOUNT, MOST_RATE, MOST_SEED, MOST_SIZE, MOST_THREADS
 
@@ -25,6 +26,7 @@ def command(
     activation: Annotated[str, typer.Option(help="See `benchsuite list components`.")] = "gelu",
     position: Annotated[str, typer.Option()] = "learned",
     embedding_norm: Annotated[str, typer.Option()] = "off",
+    learning_rule: Annotated[str, typer.Option(help="backprop, dfa, dfa_micro or shallow")] = "backprop",
     architecture: Annotated[str, typer.Option(help="causal, prefix or encdec")] = "causal",
     objective: Annotated[str, typer.Option(help="lm, prefix-lm or span-corruption")] = "lm",
     batch: Annotated[int, typer.Option(min=1, max=MOST_SIZE, help="Sequences per step.")] = 32,
@@ -36,7 +38,7 @@ def command(
         int, typer.Option(help="Text to take from the corpus.", min=1, max=MOST_AMOUNT)
     ] = 4_000_000,
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0, max=MOST_THREADS)] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
     micro_batch: Annotated[
         int | None, typer.Option(min=1, max=MOST_SIZE, help="Sequences at once; gradients are added up.")
     ] = None,
@@ -53,14 +55,16 @@ def command(
     goes on when the same command is given again.
     """
     from benchsuite.errors import UserError, did_you_mean
-    from benchsuite.model.spec import ModelSpec
+    from benchsuite.model.spec import ModelSpec, untaught
 
     spec = ModelSpec(layers=layers, width=width, heads=heads, vocab=vocab, seq=seq, activation=activation,
-                     position=position, embedding_norm=embedding_norm, architecture=architecture,
-                     fills=objective == "span-corruption")  # fmt: skip
+                     position=position, embedding_norm=embedding_norm, learning_rule=learning_rule,
+                     architecture=architecture, fills=objective == "span-corruption")  # fmt: skip
     if objective == "lm" and architecture != "causal":
         raise UserError(f"full language modelling gives a model of architecture {architecture!r} nothing to see",
                         hint="choose --objective prefix-lm or span-corruption")  # fmt: skip
+    if (reason := untaught(learning_rule, architecture, objective)) is not None:
+        raise UserError(reason, hint="choose --learning-rule backprop, or --objective lm")
     if output.exists():
         raise UserError(f"{output} exists already", hint="name another folder, or remove it")
 
@@ -87,7 +91,7 @@ def command(
     ):
         if value not in known:
             raise UserError(f"{option} {value!r} is unknown", hint=did_you_mean(value, list(known)))
-    devices.checked(device)
+    device = devices.usable(device)
     ranks = Ranks.here(device)
     torch.set_num_threads(threads or max(1, usable_cores() // ranks.size))
     console = Console(stderr=True, quiet=not ranks.first)

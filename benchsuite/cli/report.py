@@ -19,7 +19,9 @@ class Format(StrEnum):
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(help="Run directories; rows of several runs stand in one report.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run directories, whose rows stand in one report; or one results.zip of a kit.")
+    ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the report here; its ending chooses the format.")
     ] = None,
@@ -37,6 +39,12 @@ def command(
     if json_ and format_ not in (None, Format.json):
         raise UserError(f"--json and --format {format_} contradict each other", hint="give one of them")
     chosen = Format.json if json_ else format_
+    if any(run.is_file() or run.suffix == ".zip" for run in runs):
+        runs = _of_archive(runs)
+        if output is None and chosen is None:
+            for run in runs:
+                _into_run_directory([run])
+            return
     if output is None and chosen is None:
         _into_run_directory(runs)
         return
@@ -64,6 +72,36 @@ def _into_run_directory(runs: list[Path]) -> None:
     paths = write(runs[0])
     terminal(runs[0], console())
     typer.echo("\n" + "\n".join(str(path) for path in paths.values()))
+
+
+def _of_archive(given: list[Path]) -> list[Path]:
+    """Unpack the results of a kit, tell how its stages ended, and return the runs in it."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from benchsuite import format as fmt
+    from benchsuite import terminal
+    from benchsuite.errors import UserError
+    from benchsuite.kit import results
+
+    if len(given) > 1:
+        raise UserError("an archive of results is read by itself", hint="benchsuite report results.zip")
+    folder = results.extracted(given[0])
+    found = results.summary(folder)
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    table = Table("stage", "exit", "took", "last words", box=None, pad_edge=False, header_style="bold")
+    for stage in found.stages:
+        code = "-" if stage.exit_code is None else str(stage.exit_code)
+        table.add_row(escape(stage.name), code, fmt.seconds(stage.time_s), escape(stage.said[:100]))
+    terminal.show(table, console)
+    console.print(
+        f"device {escape(found.device)}, Python {escape(found.python)}; logs and runs are in {escape(str(folder))}"
+    )
+    runs = results.runs(folder)
+    if not runs:
+        raise UserError(f"{given[0]} holds no runs", hint=f"the logs of its stages, in {folder}, say why")
+    return runs
 
 
 def _by_ending(output: Path | None) -> Format:

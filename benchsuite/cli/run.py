@@ -28,9 +28,7 @@ def command(
         Path | None, typer.Option("-o", "--output", help="The run's directory; default: runs/SUITE-TIME.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this directory.")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu (the default), cuda, cuda:1, mps, xpu; cuda:0,cuda:1 share the layers out")
-    ] = None,
+    device: Annotated[str | None, typer.Option(help=options.DEVICES, show_default="auto")] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
     ] = None,
@@ -106,7 +104,7 @@ def command(
             run = benchsuite.resume(resume, suite=suite, **how)
         elif suite is not None:
             run = benchsuite.run(
-                suite, out=output, device=device or "cpu", only=only or [], sets=sets or [], seeds=seeds,
+                suite, out=output, device=device or "auto", only=only or [], sets=sets or [], seeds=seeds,
                 corpora=corpus or [], scale=scale, until=until, **how,
             )  # fmt: skip
         else:

@@ -1,6 +1,6 @@
 """What is compared: components, their variants, and one registry for both.
 
-A component is an axis of choice (`activation`, `position`, `embedding_norm`); a variant is one value of it. Each
+A component is an axis of choice (`activation`, `position`, …); a variant is one value of it. Each
 component has one file here, and each variant is one decorated factory in it:
 
     from benchsuite.components import variant
@@ -46,6 +46,7 @@ IMPLEMENTATIONS: dict[str, tuple[str, ...]] = {
     "activation": ("eager", "compile"),
     "position": ("eager", "compile", "sdpa", "folded", "flex", "flash_attn", "xformers"),
     "embedding_norm": ("eager", "compile"),
+    "learning_rule": tuple(IMPLEMENTATION_SUMMARIES),
 }
 WITHOUT_BIAS = ("folded", "flex", "flash_attn", "xformers")  # attention that takes no bias as a tensor
 LIGER = ("swiglu", "geglu")  # what Liger Kernel has of the activations
@@ -53,7 +54,9 @@ COMPONENTS: dict[str, str] = {
     "activation": "the nonlinearity of the feed-forward block",
     "position": "how the model knows the order of its tokens",
     "embedding_norm": "a LayerNorm right after the token embedding",
+    "learning_rule": "how the weights get their gradients",
 }
+WITHOUT_LAYER = ("learning_rule",)  # components that no layer can be timed for: they shape a whole training step
 
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from benchsuite import devices
 from benchsuite.engine import rings, sampling
 from benchsuite.engine.job_order import together_order
 from benchsuite.engine.rings import Edge
@@ -21,7 +22,6 @@ from benchsuite.planning.cost import PREPARE_S, makespan
 from benchsuite.planning.plan import Plan
 from benchsuite.records import rates
 from benchsuite.records.case import KINDS, Case
-from benchsuite.timing import fake
 
 SERVER_S = 3.0  # a new fork server in every round: it imports torch
 REPORT_S = 5.0
@@ -49,7 +49,7 @@ def of(plan: Plan, jobs: int, done: Collection[tuple[str, int]] = ()) -> Estimat
         by_device: dict[str, list[tuple[Edge, int]]] = defaultdict(list)
         for edge in edges:
             left = rounds(edge) - min(had[case.id] for case in edge if case is not None)
-            by_device[str(edge[0].params.get("device", "cpu"))].append((edge, left))
+            by_device[devices.of(edge[0].params).name].append((edge, left))
         first_s = sum(cost.guess_first(case.params) for case in alone if not had[case.id])
         return first_s + max((_rounds_s(told) for told in by_device.values()), default=0.0)
 
@@ -94,6 +94,6 @@ def _rounds_s(told: Iterable[tuple[Edge, int]]) -> float:
 
 def _round_s(edges: Sequence[Edge]) -> float:
     """Seconds of one round of all rings; a case that is in several of them is measured in each."""
-    scripted = fake.is_fake(str(edges[0][0].params.get("device", "cpu")))
+    scripted = devices.of(edges[0][0].params).scripted
     shares = (case.estimate_s or 0.0 for ring in rings.pack(edges) for case in rings.cases_of(ring))
     return sum(shares) + (0.0 if scripted else SERVER_S)

@@ -30,7 +30,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchsuite import worker
+from benchsuite import devices, worker
 from benchsuite.engine import nanny
 
 PACKET_BYTES = 65536
@@ -68,9 +68,8 @@ def ready(preload: list[str]) -> dict[str, Any]:
         imported = importlib.import_module(module)
         if function:
             getattr(imported, function)()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        raise RuntimeError("an import initialised CUDA, which a forked process cannot use")
+    if begun := devices.initialised():
+        raise RuntimeError(f"an import initialised {begun[0]}, which a forked process cannot use")
     found = threads()
     if found:
         raise RuntimeError(f"an import started threads, which a fork loses: {', '.join(found)}")

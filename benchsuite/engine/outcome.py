@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from benchsuite.limits import MOST_AMOUNT, MOST_S
 from benchsuite.records.case import KINDS, MEASURED, STATUSES
-from benchsuite.records.results import QualityResult, SearchResult, SpeedResult, StabilityResult
+from benchsuite.records.results import QualityResult, RuleResult, SearchResult, SpeedResult, StabilityResult
 from benchsuite.text import line, tree
 from benchsuite.worker import EXIT_NO_RESULT
 
@@ -26,8 +26,12 @@ TAIL_BYTES, TAIL_LINES, TAIL_CHARACTERS = 65536, 20, 1500
 _FOLDERS = re.compile(r'File "[^"]*/')  # a machine's paths say nothing to a reader elsewhere
 
 
-# The others are speeds.
-OF_KIND: dict[str, type[BaseModel]] = {"quality": QualityResult, "stability": StabilityResult, "search": SearchResult}
+OF_KIND: dict[str, type[BaseModel]] = {
+    "quality": QualityResult,
+    "stability": StabilityResult,
+    "search": SearchResult,
+    "rule": RuleResult,
+}  # others are speeds
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchsuite import files
+from benchsuite import devices, files
 from benchsuite.engine import outcome
 from benchsuite.engine.workers import Event, Progressed, Workers
 from benchsuite.errors import UserError
@@ -90,8 +90,7 @@ class Processes:
     ) -> None:
         """Start `job`. `place` numbers the share of the cores that an exclusive job has, `turns` is where it takes
         turns with others (`benchsuite.timing.turns`), `timeout_s` replaces the limit of the job."""
-        kind = KINDS[job.kind]
-        on_cpu = job.params.get("device", "cpu") == "cpu"
+        kind, on_host = KINDS[job.kind], devices.of(job.params).is_host
         spec = {
             "name": job.name,
             "measure": kind.measure if job.case else kind.prepare,
@@ -101,7 +100,7 @@ class Processes:
             "params": job.params,
             "replicate": job.replicate,
             "threads": threads,
-            "memory_limit_bytes": memory_limit_bytes if on_cpu else None,  # CUDA maps far more than it uses
+            "memory_limit_bytes": memory_limit_bytes if on_host else None,  # CUDA maps far more than it uses
             "workdir": str(self.folder / job.name),
             "log": str(self._file(job, "log")),
             "result": str(self._file(job, "result.json")),

@@ -12,11 +12,11 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from benchsuite import devices
 from benchsuite.engine.job_order import job_of
 from benchsuite.engine.processes import LOST, POLL_S, Ended, Processes
 from benchsuite.hardware.fingerprint import usable_cores
 from benchsuite.records.case import MEASURED, Case, Job, Record
-from benchsuite.timing import fake
 from benchsuite.timing.turns import Turnstile
 from benchsuite.worker import cores_of
 
@@ -116,7 +116,7 @@ def _around(
     cores = cores_of(threads, members[0].place)
     with Turnstile(len(members), budget_s=budget_s, patience_s=patience_s, cores=cores) as turnstile:
         ended = _wait(members, turnstile, memory_limit_bytes, look)
-        seen = {} if fake.is_fake(str(case.params.get("device", "cpu"))) else turnstile.seen()
+        seen = {} if devices.of(case.params).scripted else turnstile.seen()
     return [_with_other_work(end, seen) for end in ended]
 
 

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from benchsuite import format
+from benchsuite import devices, format
 from benchsuite.engine import rings
 from benchsuite.engine.job_order import job_of, larger, size
 from benchsuite.engine.lengths import Lengths
@@ -25,9 +25,8 @@ from benchsuite.records.case import MEASURED, Case, Comparison, Record
 from benchsuite.records.store import Store
 from benchsuite.stats.rounds import timed
 from benchsuite.stats.speed import FEWEST_ROUNDS, LEAST_ROUNDS, paired_logs, resolved, round_error
-from benchsuite.timing import fake
 
-SPEED_COMPARISONS = ("speed", "implementation", "twin")
+SPEED_COMPARISONS = ("speed", "implementation", "twin", "rule")
 
 
 class Sampling:
@@ -160,7 +159,7 @@ class Sampling:
 
     def _of_device(self, device: str, edges: list[Edge]) -> None:
         processes = self._processes[device]
-        if not fake.is_fake(device):  # what a server hands down to its children is another in each round
+        if not devices.named(device).scripted:  # what a server hands down to its children is another in each round
             processes.workers.close()
         for ring in rings.pack(edges, lambda edge: self._largest[edge[0].group]):
             with self._lock:
@@ -315,4 +314,4 @@ def _round_s(records: Iterable[Record]) -> list[float]:
 
 
 def _device(case: Case) -> str:
-    return str(case.params.get("device", "cpu"))
+    return devices.of(case.params).name

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from benchsuite import cuda_ext, files, locks
+from benchsuite import cuda_ext, devices, files, locks
 from benchsuite import format as fmt
 from benchsuite.engine import estimate, workers
 from benchsuite.engine.preloads import KERNELS, preloads
@@ -74,7 +74,7 @@ def run(
     suite: str | Path,
     *,
     out: str | Path | None = None,
-    device: str = "cpu",
+    device: str = devices.AUTO,
     only: Sequence[str] = (),
     sets: Sequence[str] = (),
     seeds: int | None = None,
@@ -89,9 +89,18 @@ def run(
     and `Options`. Failures of cases are records, not exceptions. Raises UserError where the suite, an option or the
     machine does not allow the run, and Interrupted where a signal ends it: what is recorded by then is kept.
     """
-    ranks = options.get("ranks", 1)
+    ranks, chosen = options.get("ranks", 1), devices.choose(device)
+    options.get("say", _silent)(str(chosen))
     planned = plan(
-        suite, device=device, only=only, sets=sets, seeds=seeds, corpora=corpora, scale=scale, ranks=ranks, until=until
+        suite,
+        device=chosen.device,
+        only=only,
+        sets=sets,
+        seeds=seeds,
+        corpora=corpora,
+        scale=scale,
+        ranks=ranks,
+        until=until,
     )
     folder = Path(out) if out is not None else Path("runs") / f"{planned.suite.name}-{datetime.now():%Y%m%d-%H%M%S}"
     return measure(planned, folder, **options)
@@ -170,11 +179,11 @@ def _measured(planned: Plan, left: Sequence[Case], folder: Path, options: Option
         preflight.check_machine(
             left, folder, memory_bytes=memory or free // jobs, alone_bytes=memory or free, cores=machine.cores
         )
-    wait = options.get("wait", True)
+    wait, lock_names = options.get("wait", True), [device.lock_name for device in machine.devices]
     try:
         with (
             Stop() as stop,
-            locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=planned.device),
+            locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, names=lock_names),
             contextlib.closing(Store.create(folder, manifest(planned)) if new else Store.open(folder)) as store,
         ):
             if store.repaired:
@@ -271,7 +280,7 @@ def _jobs(options: Options, machine: Machine) -> int:
         return jobs
     if options.get("launcher") == "slurm":
         return ALL_AT_ONCE
-    return (machine.cores if machine.device == "cpu" else 1) // options.get("ranks", 1) or 1
+    return (machine.cores if machine.devices[0].is_host else 1) // options.get("ranks", 1) or 1
 
 
 def _busy_percent() -> float:

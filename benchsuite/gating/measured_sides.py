@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from benchsuite import devices
 from benchsuite.engine import rings
 from benchsuite.engine.processes import Observer, Processes, now
 from benchsuite.engine.rings import Member
@@ -19,7 +20,6 @@ from benchsuite.records.results import SpeedResult, checked
 from benchsuite.records.schema import CASE, new_manifest
 from benchsuite.records.store import Store
 from benchsuite.stats.speed import log_ratio
-from benchsuite.timing import fake
 
 
 class MeasuredSide:
@@ -60,7 +60,7 @@ class MeasuredSide:
 
     def renew(self) -> None:
         """Fork what runs from here on from a new server. Scripted times need none."""
-        if all(fake.is_fake(case.params["device"]) for case in self.cases.values()):
+        if all(devices.of(case.params).scripted for case in self.cases.values()):
             return
         self.processes.workers.close()
         self.processes.workers.warm()

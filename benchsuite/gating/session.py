@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchsuite import locks
+from benchsuite import devices, locks
 from benchsuite.engine import workers
 from benchsuite.engine.preloads import KERNELS, preloads
 from benchsuite.engine.stop import Stop
@@ -63,7 +63,7 @@ def gate(
     margins: str | Path | None = None,
     pairs: int = PAIRS,
     budget_s: float | None = None,
-    device: str = "cpu",
+    device: str = devices.AUTO,
     only: Sequence[str] = (),
     sets: Sequence[str] = (),
     out: str | Path | None = None,
@@ -89,8 +89,7 @@ def gate(
     rules = Rules.read(rule(margin, catch), None if margins is None else Path(margins))
     folder = Path(out) if out is not None else Path("runs") / f"gate-{datetime.now():%Y%m%d-%H%M%S}"
     check_new(folder)
-    if "," in device:
-        raise UserError(f"--device {device}: a gate measures on one device", hint="start one for each")
+    device = _chosen(targets, device, say)
     if stored := [word for word in head if word.partition(":")[0] in sides.STORED]:
         raise UserError(f"head is measured now; {stored[0]} can only be a base")
     described = [sides.parse(words, say) for words in (base or [baselines.default()], head or [sides.HERE])]
@@ -124,7 +123,7 @@ def calibrate(
     pairs: int = 20,
     gate_pairs: int = PAIRS,
     gate_s: float | None = None,
-    device: str = "cpu",
+    device: str = devices.AUTO,
     only: Sequence[str] = (),
     sets: Sequence[str] = (),
     out: str | Path | None = None,
@@ -142,6 +141,7 @@ def calibrate(
     folder = Path(out) if out is not None else Path("runs") / f"calibration-{datetime.now():%Y%m%d-%H%M%S}"
     check_new(folder)
     pairs += pairs % 2
+    device = _chosen(targets, device, say)
     side = sides.Side(sides.HERE)
     plan = side.plan(targets, device, only, sets)
     outcome = measured(
@@ -170,6 +170,17 @@ def calibrate(
     }
     calibrations.keep(document, device, side.fingerprint["identity"])
     return document
+
+
+def _chosen(targets: Sequence[str], device: str, say: Callable[[str], None]) -> str:
+    """Return the one device of a gate, and say which and why."""
+    if "," in device:
+        raise UserError(f"--device {device}: a gate measures on one device", hint="start one for each")
+    if device == devices.AUTO and sides.are_tests(targets[0]):
+        device = "cpu"  # tests name the devices of their own
+    chosen = devices.choose(device, many=False)
+    say(str(chosen))
+    return chosen.device
 
 
 def _found(calibration: Calibration) -> dict[str, float | None]:
@@ -204,8 +215,9 @@ def measured(
     """Measure base and head in pairs, with the lock of the device. Raises Interrupted where a signal ends it before the
     first pair."""
     opened: list[Side] = []
+    names = [devices.named(device).lock_name]
     try:
-        with Stop() as stop, locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, device=device):
+        with Stop() as stop, locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, names=names):
             head = None
             for name, side, plan in zip(("base", "head"), described, plans, strict=True):
                 head = _opened(folder / name, side, plan, pairs, stop)

@@ -5,9 +5,12 @@ No user name, and the host's name only where it is asked for. What cannot be rea
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
+import re
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -107,6 +110,20 @@ def version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+@cache
+def torch_backends() -> dict[str, str]:
+    """Return the accelerators that the installed torch is built for, with their versions, as {"cuda": "13.0"}, from the
+    file that torch writes when it is built. Imports no torch."""
+    found = importlib.util.find_spec("torch")
+    if found is None or found.origin is None:
+        return {}
+    try:
+        text = Path(found.origin).with_name("version.py").read_text()
+    except OSError:
+        return {}
+    return dict(re.findall(r"^(cuda|hip|xpu)\b[^=]*= *['\"]([^'\"]+)['\"]", text, re.MULTILINE))
 
 
 def _cpu_info() -> dict[str, str]:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -34,6 +34,18 @@ MOST_MOMENTS = 12  # a figure that cannot be must not measure the machine again 
 SLICE_S = 0.02  # for each product and each way of moving bytes, in each moment
 LONGEST_S = 0.5  # for one product; slower ones are left out
 SYSFS = Path("/sys/devices/system/cpu/cpu0/cache")
+
+
+class Target(Protocol):
+    """The device that is measured, as `benchsuite.devices` describes it: the name that torch gives it, whether it is
+    the host's CPU, and how to wait for it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_host(self) -> bool: ...
+    def synchronize(self) -> None: ...
+    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -62,16 +74,12 @@ class Measured:
         return Peaks(self.product_gflop_per_s / 1e3, self.copy_gb_per_s, source, self.levels)
 
 
-def measure(
-    moments: int = MOMENTS, device: str = "cpu", dtype: str | None = None, threads: int | None = None
-) -> Measured:
-    """Return the best of `moments` rounds, products in `dtype` (by default float32 on the CPU, bfloat16 on CUDA), with
-    `threads` threads on the CPU (by default torch's); about two seconds. On a busy machine it takes
-    longer, with fewer moments."""
-    dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
+def measure(device: Target, dtype: str, moments: int = MOMENTS, threads: int | None = None) -> Measured:
+    """Return the best of `moments` rounds, products in `dtype`, with `threads` threads on the CPU (by default torch's);
+    about two seconds. On a busy machine it takes longer, with fewer moments."""
     end = time.perf_counter() + ENOUGH_S
     with _threads(threads or torch.get_num_threads()):
-        floats = torch.ones(BUFFER_BYTES * (1 if device == "cpu" else 8) // 4, device=device)
+        floats = torch.ones(BUFFER_BYTES * (1 if device.is_host else 8) // 4, device=device.name)
         found = _moment(floats, device, getattr(torch, dtype))
         while found.moments < moments and time.perf_counter() < end:
             found = better(found, _moment(floats, device, getattr(torch, dtype)))
@@ -91,31 +99,31 @@ def better(one: Measured, other: Measured) -> Measured:
 
 
 @functools.cache
-def peaks(threads: int, device: str = "cpu", dtype: str = "float32") -> Peaks:
+def peaks(device: Target, dtype: str, threads: int) -> Peaks:
     """Return the peaks to hold a figure of this machine against where its maker publishes none: measured once between
     two boots (about two seconds for each number of threads and type), then read from the cache."""
-    path = _path(threads, device, dtype)
-    return (_read(path) or _keep(path, measure(device=device, dtype=dtype, threads=threads))).peaks()
+    path = _path(device, dtype, threads)
+    return (_read(path) or _keep(path, measure(device, dtype, threads=threads))).peaks()
 
 
-def known(threads: int, device: str = "cpu", dtype: str = "float32") -> bool:
+def known(device: Target, dtype: str, threads: int) -> bool:
     """Return whether `peaks` measures nothing."""
-    return _read(_path(threads, device, dtype)) is not None
+    return _read(_path(device, dtype, threads)) is not None
 
 
-def may_rise(threads: int, device: str = "cpu", dtype: str = "float32") -> bool:
+def may_rise(device: Target, dtype: str, threads: int) -> bool:
     """Return whether `beaten` measures."""
-    stored = _read(_path(threads, device, dtype))
+    stored = _read(_path(device, dtype, threads))
     return stored is None or stored.moments < MOST_MOMENTS
 
 
-def beaten(threads: int, device: str = "cpu", dtype: str = "float32") -> Peaks:
+def beaten(device: Target, dtype: str, threads: int) -> Peaks:
     """Return the peaks after one more moment, for a figure that lies above them: what is higher now replaces what was
     stored. After `MOST_MOMENTS` in all they stay as they are."""
-    if may_rise(threads, device, dtype):
-        _keep(_path(threads, device, dtype), measure(1, device, dtype, threads))
+    if may_rise(device, dtype, threads):
+        _keep(_path(device, dtype, threads), measure(device, dtype, 1, threads))
     peaks.cache_clear()
-    return peaks(threads, device, dtype)
+    return peaks(device, dtype, threads)
 
 
 def caches() -> list[Cache]:
@@ -135,7 +143,7 @@ def caches_in(folder: Path) -> list[Cache]:
     return sorted(found, key=lambda cache: cache.name)
 
 
-def fastest(call: Callable[[], object], device: str) -> float:
+def fastest(call: Callable[[], object], device: Target) -> float:
     """Return the seconds of the fastest call in `SLICE_S`, of two at least."""
     best, calls, made, end = math.inf, 1, 0, now(device) + SLICE_S
     while True:
@@ -149,42 +157,41 @@ def fastest(call: Callable[[], object], device: str) -> float:
         calls = max(1, min(1000, int(SLICE_S / 10 / best)))  # so that reading the clock counts for nothing
 
 
-def now(device: str) -> float:
+def now(device: Target) -> float:
     """Seconds of the wall clock, when all that was asked of the device is done."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
+    device.synchronize()
     return time.perf_counter()
 
 
-def _moment(floats: torch.Tensor, device: str, dtype: torch.dtype) -> Measured:
+def _moment(floats: torch.Tensor, device: Target, dtype: torch.dtype) -> Measured:
     """One round of everything. A cache is never slower than what lies behind it, however little a call moves."""
     gflop_per_s = _products(device, dtype)
     threads = torch.get_num_threads()
     rate = memory = _bandwidth(floats, floats.nbytes, device)
     levels: list[Level] = []
-    for cache in reversed(caches() if device == "cpu" else []):
+    for cache in reversed(caches() if device.is_host else []):
         capacity = cache.bytes * math.ceil(threads / cache.shared)
         rate = max(rate, _bandwidth(floats, min(capacity // 2, CACHE_BYTES), device))
         levels.insert(0, Level(cache.name, capacity, rate))
     return Measured(memory, gflop_per_s, threads, 1, tuple(levels))
 
 
-def _products(device: str, dtype: torch.dtype) -> float:
+def _products(device: Target, dtype: torch.dtype) -> float:
     """GFLOP/s of the best shape; weights are transposed, as in a linear layer."""
     best = 0.0
     for rows, depth, columns in SHAPES:
-        scale = 1 if device == "cpu" else 4
+        scale = 1 if device.is_host else 4
         flops = 2 * rows * depth * columns * scale**3
         if best and flops / best / 1e9 > LONGEST_S:
             continue
-        x, weight = (torch.ones(n * scale, depth * scale, device=device, dtype=dtype) for n in (rows, columns))
+        x, weight = (torch.ones(n * scale, depth * scale, device=device.name, dtype=dtype) for n in (rows, columns))
         out = x.new_empty(rows * scale, columns * scale)
         multiply = functools.partial(torch.mm, x, weight.t(), out=out)
         best = max(best, flops / fastest(multiply, device) / 1e9)
     return best
 
 
-def _bandwidth(floats: torch.Tensor, working_set: int, device: str) -> float:
+def _bandwidth(floats: torch.Tensor, working_set: int, device: Target) -> float:
     """GB/s, bytes read and written, of the best of a copy, a scaled sum and a read, within the first `working_set`
     bytes."""
     count = max(6, min(working_set, floats.nbytes) // 4)
@@ -198,12 +205,12 @@ def _bandwidth(floats: torch.Tensor, working_set: int, device: str) -> float:
     return max(moved / fastest(call, device) / 1e9 for moved, call in kinds)
 
 
-def _path(threads: int, device: str, dtype: str) -> Path:
+def _path(device: Target, dtype: str, threads: int) -> Path:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
     except OSError:
         boot = platform.node()
-    return cache_dir("peaks") / f"{digest([boot, threads, device, dtype, torch.__version__], 16)}.json"
+    return cache_dir("peaks") / f"{digest([boot, threads, device.name, dtype, torch.__version__], 16)}.json"
 
 
 def _read(path: Path) -> Measured | None:

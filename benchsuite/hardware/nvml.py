@@ -120,8 +120,43 @@ def handle(device: str = "cuda") -> Any:
     return _by_uuid(names[0])
 
 
+def visible() -> list[str]:
+    """Return the names of the GPUs that CUDA can see, in its order as far as that is known. Of GPUs that MIG divides,
+    CUDA sees the first instance, or the one that CUDA_VISIBLE_DEVICES names.
+
+    Source: CUDA C++ Programming Guide, "CUDA Environment Variables"; NVIDIA MIG User Guide, "CUDA Device Enumeration".
+    """
+    asked, every = os.environ.get("CUDA_VISIBLE_DEVICES"), handles()
+    found: list[Any] = every if asked is None else []
+    for name in [] if asked is None else asked.split(","):
+        if (gpu := _asked_for(name.strip(), every)) is None or gpu in found:
+            break  # CUDA takes none after the first that it does not know
+        found.append(gpu)
+    names = [read("nvmlDeviceGetName", gpu) or "GPU" for gpu in found]
+    return names[:1] if any(_divided(gpu) for gpu in found) else names
+
+
+def _asked_for(name: str, every: list[Any]) -> Any:
+    if name.isdecimal():
+        return every[int(name)] if int(name) < len(every) else None
+    if name.startswith("MIG-"):
+        return read("nvmlDeviceGetHandleByUUID", name.encode())
+    return _by_uuid(name)
+
+
+def _divided(gpu: Any) -> bool:
+    mode = read("nvmlDeviceGetMigMode", gpu)
+    return bool(mode and mode[0])
+
+
 def _by_uuid(uuid: str) -> Any:
-    return read("nvmlDeviceGetHandleByUUID", uuid.encode()) if uuid.startswith("GPU-") else None
+    """The GPU of this UUID, or of the only one that begins so, which CUDA takes too; None for a MIG instance."""
+    if not uuid.startswith("GPU-"):
+        return None
+    if (found := read("nvmlDeviceGetHandleByUUID", uuid.encode())) is not None:
+        return found
+    alike = [gpu for gpu in handles() if (read("nvmlDeviceGetUUID", gpu) or "").startswith(uuid)]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _in_order_of_the_bus() -> bool:

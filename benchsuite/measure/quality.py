@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from benchsuite import files
+from benchsuite import devices, files
 from benchsuite.cache import cache_dir, digest, write_atomically
 from benchsuite.hardware import roofline
 from benchsuite.measure.training import trained
@@ -148,7 +148,7 @@ def _told(
     used: dict[str, float | None] = {"mfu": None, "hfu": None}  # their formulas are those of running text
     if stage.objective == "lm" and stage.spec.architecture == "causal":
         config = TrainConfig(**stage.train)
-        peaks = _peaks(params["device"], config.precision)
+        peaks = devices.of(params).published(config.precision)
         used = utilisation(stage.spec, config, log.tokens_per_s / ranks.size, peaks)
     return {
         "tokens": log.tokens,
@@ -302,10 +302,6 @@ def utilisation(
         "mfu": roofline.utilisation(model, token_s, peaks),
         "hfu": roofline.utilisation(executed, token_s, peaks),
     }
-
-
-def _peaks(device: str, precision: str) -> roofline.Peaks | None:
-    return roofline.published(torch.cuda.get_device_name(device), precision) if device.startswith("cuda") else None
 
 
 @contextlib.contextmanager

@@ -19,15 +19,14 @@ from typing import Any
 
 import torch
 
+from benchsuite import devices
+from benchsuite.devices import Device
 from benchsuite.errors import UserError
 from benchsuite.hardware import measured, roofline
-from benchsuite.hardware.fingerprint import cpu_flags
 from benchsuite.measure import accuracy, subjects
 from benchsuite.records.case import Incorrect, Throttled, Unsupported
 from benchsuite.records.results import SpeedResult
-from benchsuite.timing import accelerator, fake
 from benchsuite.timing.clock import Clock
-from benchsuite.timing.memory import Memory, measure_memory
 from benchsuite.timing.monitor import Monitor, energy_pass, energy_per_token
 from benchsuite.timing.sampler import TURNS_WARMUP_S, SamplerConfig, Samples, sample
 from benchsuite.timing.turns import Turns
@@ -41,7 +40,6 @@ COMPILER = (
     "torch.utils.cpp_extension",
     "torch.distributed.tensor.experimental._attention",
 )
-ACCELERATOR_BLOCK_S = 0.005
 COOL_DOWN_S = (2.0, 10.0)  # pauses before a throttled measurement is taken again; after the last it stays throttled
 
 
@@ -63,12 +61,11 @@ def measure(
     """
     at = Turns(**turns) if turns else None
     phases = _Phases(at)
-    device = _device(params, build)
-    clock = device.clock()
+    device, clock = _device(params)
     compiled = params["implementation"].endswith("compile")
     # Processes that wait for one another build side by side, on a core each; what is compiled depends on the threads.
     torch.set_num_threads(1 if at and not compiled else params["threads"])
-    subject = device.subject()
+    subject = device.subject(build or functools.partial(subjects.build, params))
     phases.end("build")
     if at and not compiled:
         at.take()
@@ -81,8 +78,8 @@ def measure(
     config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=2 * params["sample_s"])
     if at:  # each turn begins with an untimed call
         config = replace(config, warmup_budget_s=min(params["sample_s"], TURNS_WARMUP_S))
-    if params["device"] != "cpu":  # a block there costs a wait for the device before and after
-        config = replace(config, block_s=ACCELERATOR_BLOCK_S)
+    if device.block_s is not None:  # a block there costs a wait for the device before and after
+        config = replace(config, block_s=device.block_s)
     for pause_s in (*COOL_DOWN_S, None):
         graphs = _compiled_graphs()
         monitor = device.monitor(shared=at.members - 1 if at else 0)
@@ -100,15 +97,15 @@ def measure(
 
     energy = energy_per_token(seen, clock.mode, samples.calls, subject.tokens)
     if energy is None and first and seen.get("gpu_readings") and subject.tokens and (at is None or at.take()):
-        hot = accelerator.clock(params["device"], "wall")
-        energy = energy_pass(subject.call, samples.calls_per_sample, hot, Monitor(params["device"]), subject.tokens)
+        hot = device.clock("wall")
+        energy = energy_pass(subject.call, samples.calls_per_sample, hot, device.monitor(), subject.tokens)
         phases.end("energy")
-    distance = _distance(params, samples.median_s, subject, at)
+    distance = _distance(device, params, samples.median_s, subject, at)
     phases.end("peaks")
     if at:
         at.close()
     subject.clear()
-    memory = device.memory(subject) if first else None
+    memory = device.memory(subject.call, subject.held) if first else None
     phases.end("memory")
 
     per_s = 1 / samples.median_s
@@ -136,7 +133,8 @@ def measure(
         "monitor": seen,
         "context": {"threads": params["threads"]},
     }
-    impossible = _impossible(params, samples.median_s, subject.flops, distance)
+    how = {"dtype": params["dtype"], "mode": params["mode"], "threads": params["threads"]}
+    impossible = device.impossible(samples.median_s, subject.flops, distance, **how)
     if impossible:
         raise Incorrect(f"{impossible}; the time, {samples.median_s:.3g} s, cannot be that of the work", result)
     if seen["throttled"]:
@@ -146,9 +144,8 @@ def measure(
 
 def once(params: dict[str, Any], build: Callable[[], subjects.Subject] | None = None) -> dict[str, Any]:
     """Call once, untimed, and check what came out: a result of which `error` alone is known. Raises as `measure`."""
-    device = _device(params, build)
-    device.clock()
-    subject = device.subject()
+    device, _ = _device(params)
+    subject = device.subject(build or functools.partial(subjects.build, params))
     subject.call()
     error = accuracy.check(subject.results(), subject.reference and subject.reference(), params["dtype"])
     return SpeedResult(tokens=subject.tokens, error=error).model_dump()
@@ -185,43 +182,22 @@ class _Phases:
         self._last = now
 
 
-def _device(params: dict[str, Any], build: Callable[[], subjects.Subject] | None) -> _Device | fake.Script:
-    return fake.script(params) if fake.is_fake(params["device"]) else _Device(params, build)
-
-
-class _Device:
-    """The device of a case, as torch has it; `fake.Script` stands in for it."""
-
-    def __init__(self, params: dict[str, Any], build: Callable[[], subjects.Subject] | None) -> None:
-        self._params = params
-        self._build = build or functools.partial(subjects.build, params)
-        self._name: str = params["device"]
-
-    def clock(self) -> Clock:
-        kind = self._name.partition(":")[0]
-        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        if kind != "cpu" and (found is None or found.type != kind):
-            raise Unsupported(f"torch sees no device {self._name!r} here")
-        try:
-            return accelerator.clock(self._name, self._params["mode"])
-        except UserError as error:
-            raise Unsupported(error.message) from error
-
-    def subject(self) -> subjects.Subject:
-        return self._build()
-
-    def monitor(self, *, shared: int) -> Monitor:
-        return Monitor(self._name, shared=shared)
-
-    def memory(self, subject: subjects.Subject) -> Memory:
-        return measure_memory(subject.call, subject.held, self._name)
+def _device(params: dict[str, Any]) -> tuple[Device, Clock]:
+    """The device of a case and its clock. Raises Unsupported where they are not here."""
+    device = devices.of(params).for_case(params)
+    if why_not := device.problem():
+        raise Unsupported(why_not)
+    try:
+        return device, device.clock(params["mode"])
+    except UserError as error:
+        raise Unsupported(error.message) from error
 
 
 def _sampled(
     subject: subjects.Subject,
     clock: Clock,
     config: SamplerConfig,
-    monitor: Monitor | fake.FakeMonitor,
+    monitor: Monitor,
     turns: Turns | None,
 ) -> tuple[Samples, dict[str, Any]]:
     """Samples, with garbage collection held off, and what the monitor saw meanwhile."""
@@ -236,38 +212,28 @@ def _sampled(
 
 
 def _distance(
-    params: dict[str, Any], time_s: float, subject: subjects.Subject, turns: Turns | None
+    device: Device, params: dict[str, Any], time_s: float, subject: subjects.Subject, turns: Turns | None
 ) -> roofline.Distance | None:
-    """The distance from the maker's peaks on CUDA, from measured ones on the CPU, which are measured in a turn of their
-    own, and once more where the figure lies above them; None where neither is known."""
+    """The distance from the maker's peaks on an accelerator, from measured ones on the CPU, which are measured in a
+    turn of their own, and once more where the figure lies above them; None where neither is known."""
     flops, moved = subject.flops, subject.bytes_moved
     if not flops and not moved:
         return None
-    if params["device"].startswith("cuda"):
-        published = roofline.published(torch.cuda.get_device_name(params["device"]), params["dtype"])
+    if not device.is_host:
+        published = device.published(params["dtype"])
         return None if published is None else roofline.distance(time_s, flops, moved, published)
-    if params["device"] != "cpu":
-        return None
     # With cold caches all is in memory; else what is held and not moved (a batch's labels, a bias) takes its room too.
     held = sum(x.nbytes for x in subject.held)
     working_set = None if params["mode"] == "cold" else max(moved or 0, held)
-    asked = {"threads": params["threads"], "dtype": params["dtype"]}
-    if turns and not measured.known(**asked):
+    asked = device, params["dtype"], params["threads"]
+    if turns and not measured.known(*asked):
         turns.take()
-    found = roofline.distance(time_s, flops, moved, measured.peaks(**asked), working_set)
-    if roofline.beyond(found) and measured.may_rise(**asked):
+    found = roofline.distance(time_s, flops, moved, measured.peaks(*asked), working_set)
+    if roofline.beyond(found) and measured.may_rise(*asked):
         if turns:
             turns.take()
-        found = roofline.distance(time_s, flops, moved, measured.beaten(**asked), working_set)
+        found = roofline.distance(time_s, flops, moved, measured.beaten(*asked), working_set)
     return found
-
-
-def _impossible(
-    params: dict[str, Any], time_s: float, flops: int | None, distance: roofline.Distance | None
-) -> str | None:
-    if params["device"] == "cpu":
-        return roofline.impossible_cpu(time_s, flops, params["threads"], cpu_flags(), params["dtype"])
-    return roofline.impossible(distance, cold=params["mode"] == "event-cold") if distance else None
 
 
 def _compiled_graphs() -> int:

@@ -7,6 +7,7 @@ matrix multiplication is two of the same size. Both counts are tested against to
 
 from __future__ import annotations
 
+from benchsuite import components
 from benchsuite.model.spec import ModelSpec
 
 T5_BUCKETS = 32  # as in benchsuite.components.position_modules, which needs torch
@@ -73,8 +74,19 @@ def forward_flops(spec: ModelSpec, batch: int, seq: int, prefix: int = 0) -> int
 
 
 def step_flops(spec: ModelSpec, batch: int, seq: int, prefix: int = 0) -> int:
-    """FLOPs of a training step: forward, and a backward of twice the forward: those of MFU."""
-    return 3 * forward_flops(spec, batch, seq, prefix)
+    """FLOPs of a training step: forward, and a backward of twice the forward: those of MFU.
+
+    Direct Feedback Alignment has the same products in its backward pass, and the projection of the error; where only
+    the head learns, there is its backward pass alone.
+    """
+    forward = forward_flops(spec, batch, seq, prefix)
+    match components.get("learning_rule", spec.learning_rule).build(spec.layers).rule:
+        case "dfa":
+            return 3 * forward + 2 * batch * seq * spec.width**2
+        case "shallow":
+            return forward + 2 * 2 * batch * seq * spec.width * spec.vocab
+        case _:
+            return 3 * forward
 
 
 def executed_flops(spec: ModelSpec, batch: int, seq: int, *, recompute: bool) -> int:

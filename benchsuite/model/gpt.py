@@ -177,6 +177,7 @@ class Block(nn.Module):
         super().__init__()
         self.attention_norm = LayerNorm(spec, implementation)
         self.attention = Attention(spec, implementation)
+        self.middle = nn.Identity()  # the stream between the halves by a name, which learning rules ask for
         self.ffn_norm = LayerNorm(spec, implementation)
         self.ffn = FeedForward(spec, implementation)
 
@@ -190,6 +191,7 @@ class Block(nn.Module):
         *more: Tensor,
     ) -> Tensor:
         x = self.between(x + self.attention(self.attention_norm(x), rotation, bias, inside), *more)
+        x = self.middle(x)
         if at is not None:  # no token needs another one's feed-forward block
             x = x.flatten(0, 1)[at]
         return x + self.ffn(self.ffn_norm(x))

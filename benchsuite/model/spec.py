@@ -44,6 +44,7 @@ class ModelSpec:
     activation: str = "gelu"
     position: str = "learned"
     embedding_norm: str = "off"
+    learning_rule: str = "backprop"
     matching: str = "iso-parameter"
     tied: bool = True
     norm_eps: float = 1e-5
@@ -74,10 +75,12 @@ class ModelSpec:
             raise UserError(reason, hint="choose another position scheme")
         for component in components.COMPONENTS:
             components.get(component, getattr(self, component))
+        if (reason := untaught(self.learning_rule, self.architecture)) is not None:
+            raise UserError(reason, hint="choose the learning rule backprop, or a causal decoder")
 
     def to_json(self) -> dict[str, Any]:
         """The fields, and with them `norm_place`: what `from_json` reads."""
-        return asdict(self) | norm_place(self.embedding_norm, self.position)
+        return told(asdict(self)) | norm_place(self.embedding_norm, self.position)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> ModelSpec:
@@ -119,6 +122,12 @@ class ModelSpec:
         return max(1, round(8 * self.width / 3 / FFN_MULTIPLE)) * FFN_MULTIPLE
 
 
+def told(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `fields`, variants by component among others, without a learning rule that is backpropagation: what is
+    stored of models and cases says the rule only where it is another, as there was once no other."""
+    return {key: value for key, value in fields.items() if (key, value) != ("learning_rule", "backprop")}
+
+
 def norm_place(embedding_norm: str, position: str) -> dict[str, str]:
     """Return the place where the embedding is normalised, for what is stored of a model and for the identity of a case.
 
@@ -136,3 +145,14 @@ def unsupported(architecture: str, position: str) -> str | None:
             f"a model of architecture {architecture!r} needs positions: tokens that all see one another have no order"
         )
     return None
+
+
+def untaught(learning_rule: str, architecture: str, objective: str = "lm") -> str | None:
+    """Why a learning rule does not teach this architecture this objective; None where it does.
+
+    The error of a token goes to the same token in every block, which there is where every token is predicted.
+    """
+    if learning_rule == "backprop" or (architecture == "causal" and objective == "lm"):
+        return None
+    what = f"a model of architecture {architecture!r}" if architecture != "causal" else f"the objective {objective!r}"
+    return f"the learning rule {learning_rule!r} teaches causal decoders full language modelling, not {what}"

@@ -8,6 +8,7 @@ from typing import Any
 from benchsuite import components
 from benchsuite.cache import digest
 from benchsuite.components import other_kernels
+from benchsuite.devices import Device
 from benchsuite.errors import UserError
 from benchsuite.limits import MOST_MEASUREMENTS
 from benchsuite.planning import cost
@@ -27,7 +28,7 @@ class Builder:
     cases: dict[str, Case] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
     content: dict[str, str | None] = field(default_factory=dict)
-    device: str = ""
+    device: Device = field(init=False)
     _asked: int = 0  # cases, those that were there already included
     _measurements: int = 0
     _labels: set[str] = field(default_factory=set)
@@ -99,4 +100,5 @@ class Builder:
             return "torch.compile needs a C++ compiler and there is none here (c++, g++ or clang++)"
         if implementation == "fused":
             return self.machine.no_kernels
-        return other_kernels.unavailable_reason(implementation, self.device, dtype)
+        installed = True if self.machine.elsewhere else None
+        return other_kernels.unavailable_reason(implementation, dtype, on_cpu=self.device.is_host, installed=installed)

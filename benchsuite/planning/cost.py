@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from benchsuite import devices
+from benchsuite.domains import TASKS
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
 from benchsuite.records.case import Case
@@ -33,28 +35,39 @@ HAND_ON_S = 0.004  # a turn: the threads of one process have come to rest, and a
 TRAIN_FLOP_PER_S = 5e10  # of one core on small matrices
 EVALUATION_S = 3.5  # of 300 documents a task
 PREPARE_S = 15.0
+RULE_STEP_S = {"views": 0.02, "clicks": 0.006, "nodes": 0.01, "links": 0.01}  # of small recipes, with their scoring
 
 
 def guess(kind: str, params: dict[str, Any]) -> float:
     """Seconds that one replicate may take, from its parameters alone; of a speed case its share of the ring's round."""
     if kind == "speed":
-        return _guess_member(params, _usual(params) * guess_call(params) if "shape" in params else 0.0)
+        return member(params, _usual(params) * guess_call(params) if "shape" in params else 0.0)
     if kind in ("operator", "peer"):
-        return _guess_member(params, CALL_S)
+        return member(params, CALL_S)
+    if kind == "rule_step":
+        return member(params, RULE_STEP_S[TASKS[params["task"]].domain])
+    if kind == "rule":
+        trainings = len(params["rates"]) * len(params["regularisation"])
+        return PROCESS_S + trainings * params["recipe"]["steps"] * RULE_STEP_S[TASKS[params["task"]].domain]
     if "train" not in params or "model" not in params:
         return PROCESS_S
     model, parts = params["model"], params.get("stages") or [{}]
     tokens = sum(part.get("train", {}).get("tokens", params["train"]["tokens"]) for part in parts)
     weights = 12 * model["layers"] * model["width"] ** 2 + model["vocab"] * model["width"]
     attention = 12 * model["layers"] * model["width"] * model["seq"]  # FLOPs a token beside 6 per weight
-    limit = params.get("tasks", {}).get("limit") or 300 if kind == "quality" else 0  # documents of a task
-    return PROCESS_S + tokens * (6 * weights + attention) / TRAIN_FLOP_PER_S + EVALUATION_S * limit / 300
+    asked_s = evaluation(params) if kind == "quality" else 0.0
+    return PROCESS_S + tokens * (6 * weights + attention) / TRAIN_FLOP_PER_S + asked_s
 
 
-def _guess_member(params: dict[str, Any], call_s: float) -> float:
+def evaluation(params: dict[str, Any]) -> float:
+    """Seconds that the tasks of a quality case may take."""
+    return EVALUATION_S * (params.get("tasks", {}).get("limit") or 300) / 300
+
+
+def member(params: dict[str, Any], call_s: float) -> float:
     """Seconds that one process adds to the round of its ring (`benchsuite.engine.rings`): its build and check beside
     those of the others, then by itself the first call, the warm-up and its turns (`benchsuite.timing.sampler`)."""
-    cores = params.get("threads", 1) if params.get("device", "cpu") == "cpu" else 1
+    cores = params.get("threads", 1) if devices.of(params).is_host else 1
     sample_s, config = float(params.get("sample_s", 1.0)), SamplerConfig()
     beside_s = PROCESS_S + BUILD_S.get(params.get("scope", ""), 0.0) + 2 * call_s
     beside_s += COMPILE_S if str(params.get("implementation")).endswith("compile") else 0.0
@@ -74,18 +87,13 @@ def _usual(params: dict[str, Any]) -> float:
 
 def guess_first(params: dict[str, Any]) -> float:
     """Seconds that the first process of a speed case takes beyond those of later ones: what is compiled is kept."""
-    cores = params.get("threads", 1) if params.get("device", "cpu") == "cpu" else 1
+    cores = params.get("threads", 1) if devices.of(params).is_host else 1
     return COMPILE_FIRST_S / cores if str(params.get("implementation")).endswith("compile") else 0.0
-
-
-# FLOP/s and bytes/s (of freshly allocated memory) of one CPU core, and of a GPU in the size of an A100: enough to tell
-# what is far too large.
-CALL_RATES = {"cpu": (5e10, 1e9), "cuda": (5e13, 1e12)}
 
 
 def guess_call(params: dict[str, Any]) -> float:
     """Seconds that one call of a speed case may take: the larger of arithmetic and memory traffic at a modest rate."""
-    shape, device = params["shape"], params["device"]
+    shape, device = params["shape"], devices.of(params)
     spec = ModelSpec.of_speed_case(params)
     batch, tokens, passes = shape["batch"], shape["batch"] * spec.seq, 1 if params["direction"] == "fwd" else 3
     if params["scope"] == "step":
@@ -96,8 +104,8 @@ def guess_call(params: dict[str, Any]) -> float:
         work, traffic = passes * flops.attention_flops(spec, batch, spec.seq), 16 * spec.heads * batch * spec.seq**2
     else:
         work, traffic = 0, 4 * passes * (4 * tokens * spec.width + spec.vocab * spec.width)
-    rate, bandwidth = CALL_RATES["cpu" if device in ("cpu", "fake") else "cuda"]
-    scale = params["threads"] if device == "cpu" else 1
+    rate, bandwidth = device.call_rates
+    scale = params["threads"] if device.is_host else 1
     return max(work / (rate * scale), traffic / (bandwidth * scale))
 
 

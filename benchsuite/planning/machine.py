@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
-from benchsuite import cuda_ext
-from benchsuite.errors import UserError
+from benchsuite import cuda_ext, devices
 from benchsuite.hardware import fingerprint
-from benchsuite.timing import fake
-
-# cuda is also what torch calls an AMD GPU; cuda:1 is the second. fake is a script (benchsuite.timing.fake).
-DEVICES = ("cpu", "cuda", "mps", "xpu", fake.DEVICE)
-NUMBERED = ("cuda", "xpu", fake.DEVICE)
-
-
-def _cuda_here() -> bool:
-    """Whether a driver shows a GPU: NVIDIA's library, or AMD's device file."""
-    return bool(fingerprint.gpus()) or Path("/dev/kfd").exists()
 
 
 @dataclass(frozen=True)
 class Machine:
     """What of this machine decides what can run: usable `cores`, the `device` to measure (or several with commas
-    between), a C++ `compiler`'s name, and why there are no kernels of ours (None where there are)."""
+    between), a C++ `compiler`'s name, and why there are no kernels of ours (None where there are). `elsewhere`: it is
+    another machine, of whose packages nothing is known."""
 
     cores: int
     device: str = "cpu"
     compiler: str | None = "c++"
     no_kernels: str | None = None
+    elsewhere: bool = False
 
     @classmethod
-    def here(cls, device: str = "cpu") -> Machine:
+    def here(cls, device: str = devices.AUTO) -> Machine:
         """This machine. Raises UserError for a device that is not there."""
-        names = device.split(",")
-        for name in names:
-            kind, numbered, number = name.partition(":")
-            if kind not in DEVICES or (numbered and not (kind in NUMBERED and number.isdecimal())):
-                raise UserError(f"unknown device {name!r}", hint=f"choose from: {', '.join(DEVICES)}")
-            if len(names) > 1 and not numbered:
-                raise UserError(
-                    f"--device {device}: of several devices each has a number", hint="--device cuda:0,cuda:1"
-                )
-            if kind == "cuda" and not _cuda_here():
-                raise UserError("no GPU is visible here", hint="use --device cpu; `benchsuite doctor` says more")
-            if kind == fake.DEVICE:
-                fake.entries()
-        if len(set(names)) < len(names):
-            raise UserError(f"--device {device} names a device twice")
+        device = devices.choose(device).device
         compiler = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
         return cls(fingerprint.usable_cores(), device, compiler, cuda_ext.unavailable_reason())
 
     @property
-    def devices(self) -> list[str]:
-        return self.device.split(",")
+    def devices(self) -> tuple[devices.Device, ...]:
+        return devices.several(self.device)

@@ -10,7 +10,6 @@ from benchsuite.planning import speed_cases
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
 from benchsuite.suite.schema import OperatorCases, OperatorChecks, Shape, Speed
-from benchsuite.timing import fake
 
 CHECK_TIMEOUT_S = 1800.0  # a sanitizer makes a kernel a hundred times slower
 
@@ -36,13 +35,13 @@ def _check(
     params = _params(builder, speed, operator, OURS, "fwd+bwd", dtype)
     params |= {"scope": "check", "shape": shapes[0], "shapes": shapes, "sample_s": 0.0}
     unsupported = builder.unsupported_here(OURS, dtype)
-    if dtype == "float64" and builder.device.partition(":")[0] not in ("cpu", fake.DEVICE):
+    if dtype == "float64" and not builder.device.has_float64_kernels:
         unsupported = unsupported or "the kernels of this device compute in float32 and in 16 bits"
     return builder.add("check", f"{operator}/check/{dtype}", params, range(1), CHECK_TIMEOUT_S, unsupported, group)
 
 
 def _add_group(builder: Builder, speed: Speed, entry: OperatorCases, operator: str, sizes: dict[str, int]) -> None:
-    dtype = entry.dtype or ("float32" if builder.device.partition(":")[0] in ("cpu", fake.DEVICE) else "bfloat16")
+    dtype = entry.dtype or builder.device.dtype("operator")
     shape = shape_name(operator, sizes)
     rivals = RIVALS[operator] if entry.rivals is None else entry.rivals
     ours: Case | None = None
@@ -70,7 +69,7 @@ def _params(
         "implementation": implementation,
         "direction": direction,
         "dtype": dtype,
-        "device": builder.device,
+        "device": builder.device.name,
         "mode": speed_cases.mode(builder, speed, "operator"),
         "threads": speed_cases.threads(builder, speed),
     }

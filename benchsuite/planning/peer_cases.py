@@ -58,7 +58,7 @@ def _evaluation(builder: Builder, speed: Speed, entry: Peers, name: str, group: 
         "shape": {"batch": entry.documents, **shape},
         "documents": entry.documents,
         "dtype": "float32",
-        "device": builder.device,
+        "device": builder.device.name,
         "mode": speed_cases.mode(builder, speed, "evaluate"),
         "threads": speed_cases.threads(builder, speed),
         "sample_s": speed.sample_s,

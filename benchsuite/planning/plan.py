@@ -6,6 +6,8 @@ Nothing is measured and torch is not imported. The parameters of a case hold all
 * speed: component, variant, implementation, scope, direction, shape {batch, seq, width, heads, layers, vocab, and for
   steps the `variants` of all components}, dtype, device, mode, threads, matching, sample_s; operators, their checks
   (which have several `shapes`) and peers have those of these that mean something to them;
+* rule: task, architecture, rule, data, most, recipe (`benchsuite.domains.recipes`), rates, regularisation, device; a
+  rule_step has those of these and of a speed case that mean something to it;
 * quality, stability: model (the fields of ModelSpec), train (those of TrainConfig), corpus, heldout, tokenizer, tasks,
   init_offset, device, longest, the cases that tried learning rates (`benchsuite.records.rates`), and where the
   training is another than full language modelling with a causal decoder, its stages (`benchsuite.planning.stages`).
@@ -24,9 +26,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchsuite import devices
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.limits import FIRST_LOOK, MOST_LOOKS
-from benchsuite.planning import operator_cases, peer_cases, quality_cases, speed_cases
+from benchsuite.planning import domain_cases, operator_cases, peer_cases, quality_cases, speed_cases
 from benchsuite.planning.cases import Builder
 from benchsuite.planning.machine import Machine
 from benchsuite.records import rates
@@ -34,7 +37,6 @@ from benchsuite.records.case import Case, Comparison
 from benchsuite.suite import corpora as corpora_
 from benchsuite.suite import source
 from benchsuite.suite.schema import Suite
-from benchsuite.timing import accelerator
 
 PLACED = ("quality", "control", "shared", "rung")  # comparisons that are placed on the baseline's learning curve
 
@@ -67,27 +69,29 @@ class Plan:
 def plan(
     suite: str | Path,
     *,
-    device: str = "cpu",
+    device: str = devices.AUTO,
     only: Sequence[str] = (),
     sets: Sequence[str] = (),
     seeds: int | None = None,
     corpora: Sequence[str] = (),
     scale: str | None = None,
     ranks: int = 1,
+    machine: Machine | None = None,
     until: str | None = None,
 ) -> Plan:
     """Return what a run of `suite`, a name or a file, would measure on this machine. Nothing is measured.
 
-    `device` is cpu, cuda, cuda:1, mps, xpu, or several with commas between. `only` are glob patterns on the labels of
-    cases, `sets` overrides such as "quality.train.tokens=200k". `seeds` and `corpora` replace those of the quality
-    part, `scale` the sizes of an ablation (125m, 350m, 760m, 1b3); `ranks` processes train one model together. With
-    `until="decided"` seeds are added until every comparison is decided; `seeds` is then the most.
+    `device` is auto, cpu, cuda, cuda:1, mps, xpu, or several with commas between. `only` are glob patterns on the
+    labels of cases, `sets` overrides such as "quality.train.tokens=200k". `seeds` and `corpora` replace those of the
+    quality part, `scale` the sizes of an ablation (125m, 350m, 760m, 1b3); `ranks` processes train one model together.
+    `machine` is another than this one, with its device (`benchsuite.planning.elsewhere`). With `until="decided"` seeds
+    are added until every comparison is decided; `seeds` is then the most.
 
     Raises UserError where the suite is wrong, a filter fits no case, or a job would refuse its case.
     """
     from benchsuite.planning import preflight
 
-    machine = Machine.here(device)
+    machine = machine or Machine.here(device)
     read = source.read(str(suite), sets=sets, scale=scale)
     planned = resolve(read, machine, only=only, seeds=seeds, corpora=corpora, until=until)
     preflight.check(planned.cases, ranks)
@@ -108,11 +112,13 @@ def resolve(
     `only` are glob patterns on labels, `seeds` and `corpora` override those of the quality part, `until` too.
     """
     suite = _until_decided(suite, until, seeds)
-    if (seeds is not None or corpora) and suite.quality is None:
+    if (corpora and suite.quality is None) or (seeds is not None and suite.quality is None and suite.domains is None):
         option = "--seeds" if seeds is not None else "--corpus"
         raise UserError(f"{option}: the suite {suite.name} has no quality part")
     if seeds is not None and suite.quality is not None and suite.quality.until != "decided":
         suite = replace(suite, quality=replace(suite.quality, seeds=seeds))
+    if seeds is not None and suite.domains is not None:
+        suite = replace(suite, domains=replace(suite.domains, seeds=seeds))
     suite, notes = corpora_.on(suite, tuple(corpora))
     suite = corpora_.located(suite)
     if suite.speed is not None and (suite.speed.threads or 0) > machine.cores:
@@ -123,12 +129,7 @@ def resolve(
         )
     if suite.speed is not None and suite.speed.mode is not None:
         for device in machine.devices:
-            known = accelerator.modes(device.partition(":")[0])
-            if suite.speed.mode not in known:
-                raise UserError(
-                    f"speed.mode: {device} has no timing mode {suite.speed.mode!r}",
-                    hint=f"choose from: {', '.join(known)}",
-                )
+            device.check_mode(suite.speed.mode, "speed.mode")
     builder = Builder(suite, machine, notes=list(notes))
     if suite.speed is not None:
         speed_cases.add(builder, suite.speed)
@@ -136,6 +137,8 @@ def resolve(
         peer_cases.add(builder, suite.speed)
     if suite.quality is not None:
         quality_cases.add(builder, suite.quality, suite.setting())
+    if suite.domains is not None:
+        domain_cases.add(builder, suite.domains)
     cases, comparisons = _filtered(builder, tuple(only))
     return Plan(suite, machine.device, tuple(only), cases, comparisons, tuple(dict.fromkeys(builder.notes)))
 

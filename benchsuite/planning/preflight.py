@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchsuite import devices
 from benchsuite import format as fmt
 from benchsuite.cache import cache_dir, digest
 from benchsuite.errors import UserError, did_you_mean
@@ -69,13 +70,13 @@ def check_machine(
     """
     wanted = [case for case in cases if case.unsupported is None]
     for case in wanted:
-        if case.kind == "speed" and case.params["device"] == "cpu":
+        if case.kind == "speed" and devices.of(case.params).is_host:
             _check_speed_memory(case, memory_bytes if alone_bytes is None else alone_bytes)
     trained = [case for case in wanted if "train" in case.params]
     if not trained:
         return
     for case in trained:
-        if case.params["device"] == "cpu":
+        if devices.of(case.params).is_host:
             _check_memory(case, memory_bytes)
             _check_time(case, cores)
     _check_disk(trained, folder)
@@ -87,6 +88,7 @@ def check_machine(
 
 def _check_training(case: Case, ranks: int) -> None:
     for stage in stages.of(case.params):
+        shares.check_rule(stage.spec.learning_rule, ranks)
         shares.check(training_budget.batches(stage.train), ranks, stage.train["micro_batch"])
         smallest = min(stage.train["batch"], stage.train["ramp_batch"] if stage.train["ramp_tokens"] else 2**20)
         if stage.train["tokens"] // (stage.spec.seq * smallest) > MOST_STEPS:

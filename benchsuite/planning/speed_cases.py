@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from benchsuite import components
-from benchsuite.model.spec import norm_place
+from benchsuite.model.spec import norm_place, told
 from benchsuite.planning import cost
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
 from benchsuite.suite.schema import Speed, SpeedCase
-from benchsuite.timing import accelerator
 
 TWIN = "same_step"
 
@@ -108,11 +107,12 @@ def speed_case(
     if entry.scope == "step":
         # The whole model's variants name it; an unchanged model is one case, whichever component asks for it.
         baseline = {name: getattr(builder.suite.baseline, name) for name in components.COMPONENTS}
-        shape["variants"] = {**baseline, component: variant}
-        if shape["variants"] == baseline:
+        variants = {**baseline, component: variant}
+        shape["variants"] = told(variants)
+        if variants == baseline:
             component = next(iter(components.COMPONENTS))
             variant, label = baseline[component], f"baseline/{implementation}/{entry.scope}"
-        unsupported = builder.unsupported_step(implementation, shape["variants"], entry.dtype)
+        unsupported = builder.unsupported_step(implementation, variants, entry.dtype)
     else:
         label += f"/{entry.direction or 'fwd+bwd'}"
         unsupported = builder.unsupported_layer(implementation, component, variant, entry.dtype)
@@ -126,11 +126,11 @@ def speed_case(
         "direction": "step" if entry.scope == "step" else entry.direction or "fwd+bwd",
         "shape": shape,
         "dtype": entry.dtype,
-        "device": builder.device,
+        "device": builder.device.name,
         "mode": mode(builder, speed, entry.scope),
         "threads": 1 if _trained(builder, entry) and not speed.threads else threads(builder, speed),
         "matching": entry.matching or builder.suite.matching,
-        "sample_s": speed.sample_s,
+        "sample_s": entry.sample_s or speed.sample_s,
     }
     if entry.scope == "step":
         params |= norm_place(shape["variants"]["embedding_norm"], shape["variants"]["position"])
@@ -141,14 +141,13 @@ def speed_case(
 
 def _trained(builder: Builder, entry: SpeedCase) -> bool:
     """Return True for steps of the quality part's models, which on a CPU train on one thread each."""
-    return entry.scope == "step" and entry.variants == ("macro",) and builder.device == "cpu"
+    return entry.scope == "step" and entry.variants == ("macro",) and builder.device.is_host
 
 
 def mode(builder: Builder, speed: Speed, scope: str) -> str:
     """Return the timing mode: the suite's own; else the wall clock for work that the host waits for, such as a step,
     and the best mode of the device for the rest."""
-    device = accelerator.modes(builder.device.partition(":")[0])[0]
-    return speed.mode or ("wall" if scope in ("step", "evaluate") else device)
+    return speed.mode or ("wall" if scope in ("step", "evaluate") else builder.device.modes[0])
 
 
 def threads(builder: Builder, speed: Speed) -> int:

@@ -15,7 +15,6 @@ from benchsuite.records import rates
 from benchsuite.records.case import Case, ComparisonKind
 from benchsuite.suite import corpora
 from benchsuite.suite.schema import Quality, Recipe, Setting
-from benchsuite.timing import fake
 from benchsuite.zeroshot import taskfiles
 
 BYTES_PER_TOKEN = 4  # of a byte-level BPE with a small vocabulary, rounded up: no token is seen twice for want of text
@@ -105,10 +104,12 @@ class Models:
             plain = no_fused or train.precision == "float16"
             train = replace(train, implementation="sdpa" if plain else "fused")
         unsupported = no_fused if train.implementation == "fused" else None
-        if fake.is_fake(builder.device):
+        if builder.device.scripted:
             unsupported = "a fake device trains no model"
         for stage in recipe.stages if recipe else ():
             unsupported = unsupported or spec.unsupported(stage.architecture, setting.baseline.position)
+            rule = variants["learning_rule"]
+            unsupported = unsupported or spec.untaught(rule, stage.architecture, stage.objective)
         train_bytes = quality.train_bytes or _round_up(BYTES_PER_TOKEN * max(self._budgets()), 100_000)
         source = quality.tasks.source
         if source == "auto":
@@ -117,7 +118,7 @@ class Models:
         params = {
             "model": {
                 **asdict(setting.model),
-                **variants,
+                **spec.told(variants),
                 "matching": matching or builder.suite.matching,
                 **spec.norm_place(variants["embedding_norm"], variants["position"]),
             },
@@ -142,7 +143,7 @@ class Models:
                 **({"corpus": builder.suite.baseline.corpus, "languages": list(spoken)} if spoken else {}),
             },
             "init_offset": setting.init_offset,
-            "device": builder.device,
+            "device": builder.device.name,
             **({"stages": stages.params_of(recipe, setting.train)} if recipe else {}),
         }
         return params, unsupported

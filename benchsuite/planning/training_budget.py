@@ -44,7 +44,7 @@ class Budget:
 
 def of(plan: Plan, gpus: int) -> list[Budget]:
     """The budgets of a plan's trainings, in its order. Raises UserError where so many GPUs cannot share a batch."""
-    return [_budget(case, gpus) for case in plan.cases if "train" in case.params and case.unsupported is None]
+    return [budget(case, gpus) for case in plan.cases if "train" in case.params and case.unsupported is None]
 
 
 def batches(train: dict[str, Any]) -> list[int]:
@@ -53,7 +53,8 @@ def batches(train: dict[str, Any]) -> list[int]:
     return [*(ramp if train["ramp_tokens"] else ()), train["batch"]]
 
 
-def _budget(case: Case, gpus: int) -> Budget:
+def budget(case: Case, gpus: int) -> Budget:
+    """What one training takes, shared out over so many GPUs."""
     parts = stages.of(case.params)
     for part in parts:
         shares.check(batches(part.train), gpus, part.train["micro_batch"])

@@ -21,6 +21,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
+from benchsuite import devices
 from benchsuite.model.gpt import GPT, Block
 from benchsuite.pretrain import shares
 from benchsuite.pretrain.step import Objective
@@ -38,16 +39,15 @@ class Ranks:
 
     @classmethod
     def here(cls, device: str = "cpu") -> Ranks:
-        """Joins the processes that torchrun started; alone where it did not. NCCL on GPUs, gloo elsewhere."""
+        """Joins the processes that torchrun started; alone where it did not."""
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             return cls(device=device)
-        if device == "cuda":
-            device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-            torch.cuda.set_device(device)
+        own = devices.named(device).for_rank(int(os.environ.get("LOCAL_RANK", "0")))
+        own.select()
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-        return cls(dist.get_rank(), size, device)
+            dist.init_process_group(own.process_group)
+        return cls(dist.get_rank(), size, own.name)
 
     @property
     def first(self) -> bool:
@@ -64,7 +64,7 @@ class Ranks:
         if self.size == 1:
             return objective
         if parallel == "ddp":
-            on = [torch.device(self.device)] if self.device.startswith("cuda") else None
+            on = None if devices.named(self.device).is_host else [torch.device(self.device)]
             return DistributedDataParallel(objective, device_ids=on)
         for block in [module for module in objective.model.modules() if isinstance(module, Block)]:
             fully_shard(block)

@@ -16,3 +16,12 @@ def check(sizes: Iterable[int], processes: int, micro_batch: int | None) -> None
         raise UserError(
             f"a batch of {uneven} sequences cannot be shared by {told}", hint=f"make it a multiple of {unit}"
         )
+
+
+def check_rule(learning_rule: str, processes: int) -> None:
+    """Raises UserError for a learning rule that several processes cannot follow together."""
+    if processes > 1 and learning_rule != "backprop":
+        raise UserError(
+            f"the learning rule {learning_rule!r} trains in one process, not in {processes}",
+            hint="train it on one device, or by backprop",
+        )

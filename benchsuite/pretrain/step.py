@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from benchsuite import components
+from benchsuite.components.learning_rule import OUTPUT
+from benchsuite.learning import Learner, attach
 from benchsuite.model.gpt import GPT
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -101,6 +104,18 @@ class Objective(nn.Module):
         targets = row[:, 1:].masked_fill(~counts, -100)
         share = counts.sum() / (self.scored * len(row))
         return self.model.loss(row[:, :-1].clamp(min=0), targets, given) * share
+
+
+def teach(objective: Objective, seed: int) -> Learner:
+    """Make the model of `objective` learn by its spec's rule, whatever calls `objective` and `backward`. The feedback
+    matrix is drawn here, so that torch.compile finds it."""
+    spec = objective.model.spec
+    taught = components.get("learning_rule", spec.learning_rule).build(spec.layers)
+    points = [f"model.{point}" for point in taught.points]
+    learner = attach(objective, points, taught.rule, seed=seed, output=f"model.{OUTPUT}")
+    if taught.rule == "dfa":
+        learner.draw(spec.width, spec.width, objective.model.embedding.weight.device)
+    return learner
 
 
 def train_step(

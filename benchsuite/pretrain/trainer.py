@@ -24,13 +24,13 @@ from benchsuite.cache import digest
 from benchsuite.errors import UserError
 from benchsuite.model.encoder_decoder import build
 from benchsuite.model.gpt import GPT
-from benchsuite.model.spec import ModelSpec
-from benchsuite.pretrain import objectives, stability
+from benchsuite.model.spec import ModelSpec, untaught
+from benchsuite.pretrain import objectives, shares, stability
 from benchsuite.pretrain.objectives import Answers
 from benchsuite.pretrain.order import data_order
 from benchsuite.pretrain.ranks import Parallel, Ranks
 from benchsuite.pretrain.snapshots import Snapshots
-from benchsuite.pretrain.step import Objective, TrainConfig, adamw, set_lr, train_step
+from benchsuite.pretrain.step import Objective, TrainConfig, adamw, set_lr, teach, train_step
 
 FIRST_SCALE = 2.0**12  # of float16's loss, as in the original study (`initial-loss-scale-power 12`)
 
@@ -92,6 +92,9 @@ def train(
     Raises UserError where `tokens` hold less than one sequence, Diverged when the loss is no longer finite.
     """
     ranks = ranks or Ranks(device=device)
+    if (reason := untaught(spec.learning_rule, spec.architecture, objective)) is not None:
+        raise UserError(reason, hint="choose the learning rule backprop, or the objective lm")
+    shares.check_rule(spec.learning_rule, ranks.size)
     sizes = config.sizes(spec.seq)
     share = ranks.share(sizes, config.micro_batch)
     torch.manual_seed(seed if init_seed is None else init_seed)
@@ -100,7 +103,9 @@ def train(
         model.load_state_dict(start.state_dict())
     model.recompute = config.recompute
     counts = objectives.counts(objective, spec.seq, answers)
-    loss = ranks.spread(Objective(model, None if objective == "lm" else counts.scored), parallel)
+    module = Objective(model, None if objective == "lm" else counts.scored)
+    learner = teach(module, seed if init_seed is None else init_seed)
+    loss = ranks.spread(module, parallel)
     optimizer = adamw(loss.parameters(), config)
     scaler = torch.amp.GradScaler(
         ranks.device.partition(":")[0], init_scale=FIRST_SCALE, enabled=config.precision == "float16"
@@ -145,6 +150,7 @@ def train(
             steps.time_s = time.perf_counter() - started
             snapshots.save(ranks, step, loss, optimizer, scaler, steps.to_json())
     time_s = time.perf_counter() - started
+    learner.close()
     told = stability.summary(steps.losses, steps.norms, config.batch * spec.seq)
     curve = _curve(steps.losses, sizes, every, spec.seq)
     log = TrainLog(

@@ -23,6 +23,7 @@ from benchsuite.cache import digest
 from benchsuite.records.results import (
     RESULT,
     QualityResult,
+    RuleResult,
     Search,
     SearchResult,
     SpeedResult,
@@ -96,6 +97,8 @@ KINDS: dict[str, Kind] = {
     "check": Kind("benchsuite.measure.operators:check", None, alone=True, seeded=False),
     "peer": Kind("benchsuite.measure.peers:measure", None, alone=True, seeded=False, timed=True),
     "test": Kind("benchsuite.measure.pytest_cases:measure", None, alone=True, seeded=False, timed=True),
+    "rule": Kind("benchsuite.measure.rules:train", None, alone=False, seeded=True),
+    "rule_step": Kind("benchsuite.measure.rules:step", None, alone=True, seeded=False, timed=True),
     "quality": Kind(
         "benchsuite.measure.quality:train_and_evaluate", "benchsuite.measure.quality:prepare", alone=False, seeded=True
     ),
@@ -122,7 +125,7 @@ def _one_of(names: Collection[str]) -> Callable[[str], str]:
 
 KindName = Annotated[str, AfterValidator(_one_of(KINDS)), WithJsonSchema({"enum": list(KINDS)})]
 ComparisonKind = Literal[
-    "speed", "implementation", "quality", "stability", "control", "curve", "shared", "rung", "twin"
+    "speed", "implementation", "quality", "stability", "control", "curve", "shared", "rung", "twin", "rule"
 ]
 Status = Annotated[str, AfterValidator(_one_of(STATUSES)), WithJsonSchema({"enum": list(STATUSES)})]
 
@@ -217,8 +220,8 @@ class _ResultSchema:
 class Record:
     """One line of records.jsonl: what became of one case at one replicate.
 
-    `result` is what the worker returned, unknown fields included; `speed`, `quality` and `stability` are its typed
-    views. Records of the same `round` were measured together, in turns. What a `reason` quotes of others is made
+    `result` is what the worker returned, unknown fields included; `speed`, `quality`, `stability` and `rule` are its
+    typed views. Records of the same `round` were measured together, in turns. What a `reason` quotes of others is made
     harmless.
     """
 
@@ -264,8 +267,13 @@ class Record:
         """The result of a training at a learning rate that was tried, or None."""
         return self.measured.search if isinstance(self.measured, SearchResult) else None
 
+    @property
+    def rule(self) -> RuleResult | None:
+        """The result of a training by a rule of learning, or None."""
+        return self.measured if isinstance(self.measured, RuleResult) else None
+
     @cached_property
-    def measured(self) -> SpeedResult | QualityResult | StabilityResult | SearchResult | None:
+    def measured(self) -> SpeedResult | QualityResult | StabilityResult | SearchResult | RuleResult | None:
         """The typed result where the status is one of `MEASURED`. Raises UserError where it is no result."""
         if self.status not in MEASURED or self.result is None:
             return None

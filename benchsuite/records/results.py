@@ -1,5 +1,5 @@
-"""The results in records: of a speed case, of a trained model, of a training that was only watched, and of a learning
-rate that was tried.
+"""The results in records: of a speed case, of a trained model, of a training that was only watched, of a learning rate
+that was tried, and of an architecture trained by a rule of learning.
 
 Units are in the names: _s seconds, _bytes, _j joules, _w watts, _c degrees Celsius, _mhz megahertz. What is not known
 is null, never 0. Fields that this version does not know are ignored: a later one, or a plug-in, may record more.
@@ -17,6 +17,7 @@ from benchsuite.errors import UserError
 QUALITY = ("train", "tasks", "bits_per_byte")  # keys of which a quality result has at least one
 STABILITY = "stability"
 SEARCH = "search"
+RULE = "scores"
 
 T = TypeVar("T")
 
@@ -234,10 +235,53 @@ class SearchResult(_Part):
     context: Context = {}
 
 
+class Tried(_Part):
+    """One training of a search."""
+
+    lr: float
+    regularisation: float = Field(description="multiple of the recipe's dropout and weight decay")
+    validation: float = Field(description="the best score on validation data")
+
+
+class Pictures(_Part):
+    """A test view and what the model renders, each a PNG file in base64."""
+
+    truth: str = Field(pattern="^[A-Za-z0-9+/=]*$")
+    rendered: str = Field(pattern="^[A-Za-z0-9+/=]*$")
+
+
+class RuleResult(_Part):
+    """One architecture trained by one rule of learning: the best of a search, by its score on validation data."""
+
+    scores: dict[str, float] = Field(
+        description="on test data, at the step that was best on validation data; metric first"
+    )
+    validation: float
+    lr: float
+    best_step: int
+    steps: int
+    parameters: int | None = None
+    curve: list[tuple[float, float]] = Field(default=[], description="pairs of steps and the score on validation data")
+    tried: list[Tried] = []
+    train_time_s: float | None = Field(default=None, description="of the training that counts, its scoring included")
+    search_time_s: float | None = Field(default=None, description="of all trainings of the search")
+    diverged_at: int | None = None
+    angles: dict[str, float] = Field(
+        default={}, description="of dfa, by feedback point: mean cosine with the true gradient, at the last step"
+    )
+    about: dict[str, float] = Field(
+        default={}, description="chance, and ceiling where the best possible score is known"
+    )
+    pictures: Pictures | None = None
+    context: Context = {}
+
+
 def _tag(result: Any) -> str:
     keys = result if isinstance(result, Mapping) else ()
     if SEARCH in keys:
         return SEARCH
+    if RULE in keys:
+        return "rule"
     return STABILITY if STABILITY in keys else "quality" if any(key in keys for key in QUALITY) else "speed"
 
 
@@ -245,7 +289,8 @@ Result = Annotated[
     Annotated[SpeedResult, Tag("speed")]
     | Annotated[QualityResult, Tag("quality")]
     | Annotated[StabilityResult, Tag(STABILITY)]
-    | Annotated[SearchResult, Tag(SEARCH)],
+    | Annotated[SearchResult, Tag(SEARCH)]
+    | Annotated[RuleResult, Tag("rule")],
     Discriminator(_tag),
 ]
-RESULT: TypeAdapter[SpeedResult | QualityResult | StabilityResult | SearchResult] = TypeAdapter(Result)
+RESULT: TypeAdapter[SpeedResult | QualityResult | StabilityResult | SearchResult | RuleResult] = TypeAdapter(Result)

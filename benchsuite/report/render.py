@@ -6,24 +6,24 @@ Rendering is a pure function of the document: the same run gives the same bytes.
 from __future__ import annotations
 
 import json
-import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
 
-from benchsuite import files, format
+from benchsuite import files
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
-from benchsuite.report import evidence, figures, task_view, trained_view, view, words
+from benchsuite.report import figures, html, md, view
+from benchsuite.report.blocks import Block, Section
 from benchsuite.report.join import join
-from benchsuite.text import markdown
+from benchsuite.report.sections import SECTIONS
 
 Fields = dict[str, Any]
 
+TITLE = "What each choice costs in speed, and what it brings in quality"
 FORMATS = ("html", "md", "json")
 
 
@@ -57,10 +57,9 @@ def render(document: Fields, name: str) -> str:
     if name == "json":
         return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     if name == "md":
-        text = _environment().get_template("report.md.j2").render(_tables(document), **_for_markdown(document))
-        return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+        return _markdown(document)
     if name == "html":
-        return _environment().get_template("report.html.j2").render(_tables(document), **_figures(document))
+        return _html(document)
     if name == "svg":
         return _standalone(figures.tradeoff(document))
     raise UserError(f"unknown format {name!r}", hint=f"choose from: {', '.join(FORMATS)}, svg")
@@ -84,127 +83,38 @@ def _standalone(svg: str | None) -> str:
     )
 
 
-def _tables(document: Fields) -> Fields:
-    return {
-        "document": document,
-        "groups": view.main_table(document),
-        "speeds": view.speed_table(document),
-        "implementations": view.implementations_table(document),
-        "measurements": view.measurements_table(document),
-        "task_tables": view.task_tables(document),
-        "index_tables": task_view.tables(document),
-        "controls": view.controls_table(document),
-        "models": view.models_table(document),
-        "evidence": evidence.tables(document),
-        "beyond": trained_view.beyond_tables(document),
-        "stability": trained_view.stability_tables(document),
-        "failures": view.failures_table(document),
-        "machines": [(run["name"], view.machine_lines(run)) for run in document["runs"]],
-        "noise": view.noise_sentence(document),
-        "digests": {run["name"]: view.data_digests(run) for run in document["runs"]},
-        "several": len(document["runs"]) > 1,
-        "marks": view.MARKS,
-        "unknown": format.UNKNOWN,
-        "glossary": words.GLOSSARY,
-    }
+def _markdown(document: Fields) -> str:
+    lead = [f"Run {document['run']}. {view.noise_sentence(document)}"]
+    lead += [f"Warning: {warning}" for warning in document["warnings"]]
+    return md.page(TITLE, lead, _sections(document))
 
 
-def _figures(document: Fields) -> Fields:
-    """Figures in both widths, and the small bars of the tables on one scale for each column."""
-    rows = words.headline_rows(document["rows"])
-    speed_reach = _reach([abs(figures.log(v)) for row in rows for v in _known(row["speed"], "ratio") if v > 0], 0.1)
-    tokens_reach = _reach(
-        [
-            abs(figures.log(v))
-            for row in rows
-            if row["quality"]["tokens"]
-            for v in _known(row["quality"]["tokens"], "ratio")
-        ],
-        0.1,
+def _html(document: Fields) -> str:
+    found = _sections(document)
+    absent = [s.absent for s in SECTIONS if s.absent and s.key not in {section.key for section, _ in found}]
+    return template(
+        "report.html.j2",
+        title=TITLE,
+        document=document,
+        noise=html.prose(view.noise_sentence(document)),
+        sections=[(section, html.blocks(blocks)) for section, blocks in found],
+        absent=absent,
     )
-    delta_reach = _reach([abs(v) for row in rows for v in _known(row["quality"], "delta")], 0.01)
-
-    def speed_bar(values: Any) -> Markup:
-        return Markup(figures.bar(values, speed_reach, 1.0, logarithmic=True))
-
-    def tokens_bar(values: Any) -> Markup:
-        return Markup(figures.bar(values, tokens_reach, 1.0, logarithmic=True))
-
-    def delta_bar(values: Any) -> Markup:
-        return Markup(figures.bar(values, delta_reach, 0.0, logarithmic=False))
-
-    drawn = {
-        f"{name}_{size}": Markup(svg) if (svg := draw(document, width)) else None
-        for name, draw in (
-            ("tradeoff", figures.tradeoff),
-            ("curves", figures.curves),
-            ("beyond", trained_view.beyond_figure),
-            ("scales", evidence.figure),
-        )
-        for size, width in (("wide", figures.WIDE), ("narrow", figures.NARROW))
-    }
-    return drawn | {"speed_bar": speed_bar, "tokens_bar": tokens_bar, "delta_bar": delta_bar}
 
 
-def _known(values: Fields, centre: str) -> list[float]:
-    return [v for v in (values[centre], values["low"], values["high"]) if v is not None]
-
-
-def _reach(sizes: list[float], least: float) -> float:
-    """The half-width of a column of bars: it holds all of them, but a few absurd intervals do not flatten the rest."""
-    if not sizes:
-        return least
-    ordinary = sorted(sizes)[int(0.75 * (len(sizes) - 1))]
-    return max(least, 1.03 * min(max(sizes), 4 * ordinary))
-
-
-def _for_markdown(document: Fields) -> Fields:
-    """What Markdown has in place of figures: the quality intervals drawn in text."""
-    rows = [row for row in words.headline_rows(document["rows"]) if row["quality"]["delta"] is not None]
-    reach = _reach([abs(v) for row in rows for v in _known(row["quality"], "delta")], 0.01)
-    names = [name.replace("`", "'") for name in words.names_apart(rows)]
-    width = max((len(name) for name in names), default=0)
-    lines = [
-        f"{' '.join(name.split()):{width}}  {_forest((q['delta'], q['low'], q['high']), reach)}  {q['verdict']}"
-        for name, q in zip(names, (row["quality"] for row in rows), strict=True)
-    ]
-    return {"cell": markdown, "forest_lines": lines, "reach_text": format.points_size(reach)}
-
-
-def _forest(values: tuple[float | None, float | None, float | None], reach: float, width: int = 33) -> str:
-    """An interval as text, zero in the middle: ·······|··├──●──┤·····"""
-    if values[0] is None:
-        return ""
-    middle = width // 2
-
-    def place(value: float) -> int:
-        return middle + round(max(-1.0, min(1.0, value / reach)) * middle)
-
-    line = ["·"] * width
-    line[middle] = "│"
-    if values[1] is not None and values[2] is not None:
-        low, high = place(values[1]), place(values[2])
-        for position in range(low, high + 1):
-            line[position] = "─" if position != middle else "┼"
-        line[low], line[high] = "├", "┤"
-    line[place(values[0])] = "●"
-    return "".join(line)
+def _sections(document: Fields) -> list[tuple[Section, list[Block]]]:
+    """Return the sections that have something to show, with their blocks."""
+    found = [(section, section.blocks(document)) for section in SECTIONS]
+    return [(section, blocks) for section, blocks in found if blocks]
 
 
 @cache
 def _environment() -> Environment:
     templates = resources.files("benchsuite.reports") / "templates"
-    environment = Environment(
+    return Environment(
         loader=FunctionLoader(lambda name: (templates / name).read_text(encoding="utf-8")),
         autoescape=lambda name: name is not None and ".html" in name,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["minus"] = _typographic_minus
-    return environment
-
-
-def _typographic_minus(text: str) -> str:
-    """A real minus before digits: "-1.2" reads as a hyphen in running text."""
-    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)

@@ -11,6 +11,7 @@ from rich.text import Text
 from benchsuite import format
 from benchsuite.report import effort, view
 from benchsuite.report.join import join
+from benchsuite.report.sections import rules
 from benchsuite.terminal import show
 
 STYLES = {
@@ -38,7 +39,9 @@ def terminal(run_dir: str | Path, console: Console) -> None:
         console.print(
             Text("Tokens for equal quality, time to quality. -: not measured. Brackets: 95% intervals.", style="dim")
         )
-    else:
+    for text in (of_rules := rules.sentences(document)):
+        console.print(Text(text))
+    if not groups and not of_rules:
         console.print("The run compares nothing.")
     for control in view.controls_table(document):
         mark = view.MARKS.get(control["outcome"], "?")

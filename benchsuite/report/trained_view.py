@@ -2,90 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from benchsuite import format
 from benchsuite.report import view, words
 from benchsuite.report.svg import INK, MUTED, SERIES, style, svg
 
 Fields = dict[str, Any]
-
-
-def beyond_tables(document: Fields) -> list[Fields]:
-    """One table for each run that read text beyond the training length: a line for each model, a cell for each range of
-    places."""
-    tables = []
-    for run in dict.fromkeys(entry["run"] for entry in document["beyond"]):
-        entries = [entry for entry in document["beyond"] if entry["run"] == run]
-        edges, trained = entries[0]["edges"], entries[0]["trained"]
-        spans = list(itertools.pairwise(edges))
-        lines = [
-            {
-                "name": view.model_name(entry),
-                "cells": [
-                    {
-                        "value": format.number(value),
-                        "rise": format.bits(rise["value"], rise["low"], rise["high"]) if rise else "",
-                        "verdict": rise["verdict"] if rise else "",
-                    }
-                    for value, rise in zip(entry["bits_per_byte"], entry["rise"], strict=True)
-                ],
-                "holds_to": f"{entry['holds_to']}",
-            }
-            for entry in entries
-        ]
-        tables.append(
-            {
-                "run": run,
-                "columns": [f"{a} to {b}" for a, b in spans],
-                "trained": trained,
-                "windows": entries[0]["windows"],
-                "seeds": entries[0]["seeds"],
-                "lines": lines,
-            }
-        )
-    return tables
-
-
-def stability_tables(document: Fields) -> list[Fields]:
-    """One table for each run and precision of a stability test: a line for each model, a cell for each rate."""
-    tables = []
-    keys = dict.fromkeys((entry["run"], entry["precision"]) for entry in document["stability"])
-    for run, precision in keys:
-        entries = [e for e in document["stability"] if (e["run"], e["precision"]) == (run, precision)]
-        rates = sorted({rate["lr"] for entry in entries for rate in entry["rates"]})
-        lines = []
-        for entry in entries:
-            by_rate = {rate["lr"]: rate for rate in entry["rates"]}
-            last = entry["rates"][-1]
-            lines.append(
-                {
-                    "name": view.model_name(entry),
-                    "cells": [_rate_cell(by_rate.get(rate), rate == entry["survives"]) for rate in rates],
-                    "survives": format.number(entry["survives"]),
-                    "sensitivity": format.number(entry["sensitivity"]),
-                    "loss_spikes": format.percent(last["loss_spikes"]),
-                    "norm_spikes": format.percent(last["norm_spikes"]),
-                    "norm_tail": format.number(last["norm_tail"]),
-                    "skipped": format.percent(last["skipped"]),
-                }
-            )
-        seeds = max(rate["seeds"] for entry in entries for rate in entry["rates"])
-        columns = [format.number(rate) for rate in rates]
-        tables.append({"run": run, "precision": precision, "columns": columns, "lines": lines, "seeds": seeds})
-    return tables
-
-
-def _rate_cell(rate: Fields | None, last: bool) -> Fields:
-    if rate is None:
-        return {"text": format.UNKNOWN, "verdict": ""}
-    if rate["diverged"]:
-        return {"text": f"{rate['diverged']} of {rate['seeds']} diverged", "verdict": "worse"}
-    return {"text": format.number(rate["final"]), "verdict": "better" if last else ""}
 
 
 def beyond_figure(document: Fields, width: float) -> str | None:

@@ -12,8 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchsuite.stats.intervals import student, t_interval
+
+Floats = NDArray[np.float64]
 
 MARGIN = 0.02
 FEWEST_ROUNDS = 3  # for an interval: t(0.975, 1) is 12.7, and nothing checks the noise of two rounds
@@ -72,20 +75,15 @@ def paired_logs(variant: Iterable[Timed], baseline: Iterable[Timed]) -> list[flo
 def log_ratio(variant_s: Sequence[float], baseline_s: Sequence[float]) -> float:
     """Return the log of the baseline's time over the variant's in one round, from the times of their turns in order.
 
-    In each cycle of turns (A B B A) both have two, whose mean cancels a drift. The result is the median over cycles of
-    the log-ratio of these means, so a cycle that something else disturbed does not move it. Raises ValueError where
-    there is no turn of both, or a time is not finite and positive.
+    In each cycle of turns (A B A B, then B A B A) both have two, of which the faster counts: what disturbs a turn only
+    ever adds time. The result is the median over cycles of the log-ratio of these times, so a machine that is slower
+    for some cycles, or a cycle in which both turns were disturbed, does not move it. Raises ValueError where there is
+    no turn of both, or a time is not finite and positive.
     """
     turns = min(len(variant_s), len(baseline_s))
     if turns == 0:
         raise ValueError("there is no turn of both")
-    times = np.asarray([variant_s[:turns], baseline_s[:turns]], dtype=float)
-    if not (np.isfinite(times).all() and (times > 0).all()):
-        raise ValueError("a time is not finite and positive")
-    if turns > 1:
-        times = times[:, : turns // 2 * 2].reshape(2, -1, 2).mean(axis=2)
-    variant, baseline = np.log(times)
-    return float(np.median(baseline - variant))
+    return float(np.median(_cycle_logs(variant_s, baseline_s)))
 
 
 def round_error(variant_s: Sequence[float], baseline_s: Sequence[float]) -> float | None:
@@ -95,16 +93,28 @@ def round_error(variant_s: Sequence[float], baseline_s: Sequence[float]) -> floa
     Formula: 1.4826 MAD of the cycles' log-ratios, times 1.2533 / sqrt(cycles), the standard error of a median. It knows
     nothing of what a process has for all its turns.
     """
-    turns = min(len(variant_s), len(baseline_s)) // 2 * 2
-    if turns < 4:
+    if min(len(variant_s), len(baseline_s)) < 4:
         return None
-    times = np.asarray([baseline_s[:turns], variant_s[:turns]], dtype=float)
-    if not (np.isfinite(times).all() and (times > 0).all()):
+    try:
+        logs = _cycle_logs(variant_s, baseline_s)
+    except ValueError:
         return None
-    baseline, variant = np.log(times.reshape(2, -1, 2).mean(axis=2))
-    logs = baseline - variant
     scatter = 1.4826 * np.median(np.abs(logs - np.median(logs)))
     return float(1.2533 * scatter / math.sqrt(len(logs)))
+
+
+def _cycle_logs(variant_s: Sequence[float], baseline_s: Sequence[float]) -> Floats:
+    """Return the log of the baseline's time over the variant's in each cycle of two turns; of a single turn, of that.
+    Raises ValueError where a time is not finite and positive."""
+    turns = min(len(variant_s), len(baseline_s))
+    times = np.asarray([variant_s[:turns], baseline_s[:turns]], dtype=float)
+    if not (np.isfinite(times).all() and (times > 0).all()):
+        raise ValueError("a time is not finite and positive")
+    if turns > 1:
+        times = times[:, : turns // 2 * 2].reshape(2, -1, 2).min(axis=2)
+    variant, baseline = np.log(times)
+    logs: Floats = baseline - variant
+    return logs
 
 
 def stopped_width(rounds: int) -> float:

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from benchsuite import components
+from benchsuite import components, domains
 from benchsuite.components import operators
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.limits import FIRST_LOOK, LEAST_RATE, MOST_LOOKS, MOST_RATE
 from benchsuite.pretrain.gaps import marks
 from benchsuite.pretrain.names import MIX, PLACE, path_of
-from benchsuite.suite.schema import CORPUS, LANGUAGES, OperatorCases, OperatorChecks, Quality, Shape, Speed, Suite
+from benchsuite.suite.schema import (
+    CORPUS,
+    LANGUAGES,
+    Domains,
+    OperatorCases,
+    OperatorChecks,
+    Quality,
+    Shape,
+    Speed,
+    Suite,
+)
 from benchsuite.suite.yaml_tree import KeyPath
 
 TIMED = ("cases", "checks", "operators", "peers")  # the lists of a speed part
@@ -21,8 +31,8 @@ BYTE_VOCAB = 257  # every byte and <|endoftext|>
 
 def problems(suite: Suite) -> Iterator[tuple[KeyPath, str]]:
     """What is wrong with `suite` beyond the types of its values: key paths and messages."""
-    if suite.speed is None and suite.quality is None:
-        yield (), "nothing to measure: give a speed or a quality part"
+    if suite.speed is None and suite.quality is None and suite.domains is None:
+        yield (), "nothing to measure: give a speed, a quality or a domains part"
     yield from _uneven(("model", "heads"), suite.model.width, suite.model.heads)
     for field in fields(suite.baseline):
         yield from _unknown(("baseline", field.name), field.name, getattr(suite.baseline, field.name))
@@ -31,6 +41,8 @@ def problems(suite: Suite) -> Iterator[tuple[KeyPath, str]]:
         yield from _operator_problems(suite, suite.speed)
     if suite.quality is not None:
         yield from _quality_problems(suite, suite.quality)
+    if suite.domains is not None:
+        yield from _domain_problems(suite.domains)
 
 
 def without_effect(suite: Suite, path: KeyPath) -> str | None:
@@ -49,7 +61,8 @@ def without_effect(suite: Suite, path: KeyPath) -> str | None:
         case ("speed", "cases", int(number), "shape", "layers") if suite.speed:
             return "a layer is measured alone" if suite.speed.cases[number].scope == "layer" else None
         case ("speed", str(key), *_) if suite.speed and key not in TIMED:
-            return None if any(getattr(suite.speed, name) for name in TIMED) else "the speed part has no cases"
+            timed = suite.domains is not None or any(getattr(suite.speed, name) for name in TIMED)
+            return None if timed else "the speed part has no cases"
     return None
 
 
@@ -64,6 +77,8 @@ def _speed_problems(suite: Suite, speed: Speed) -> Iterator[tuple[KeyPath, str]]
             if component not in components.COMPONENTS:
                 yield (*path, "component"), _no_such("component", component, list(components.COMPONENTS))
                 continue
+            if component in components.WITHOUT_LAYER and case.scope == "layer":
+                yield (*path, "component"), f"{component} shapes no layer that could be timed; say scope: step"
             if case.variants == ("macro",):
                 if suite.quality is None:
                     yield (*path, "variants"), "'macro' means the quality part's variants; there is no quality part"
@@ -227,6 +242,25 @@ def _recipe_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath, 
             if stage.objective == "span-corruption" and spare < (needed := marks(suite.model.seq)):
                 message = f"span corruption marks gaps with {needed} token ids behind the tokenizer's, not {spare}"
                 yield here, f"{message}; set quality.tokenizer.vocab: {suite.model.vocab - needed} or less"
+
+
+def _domain_problems(told: Domains) -> Iterator[tuple[KeyPath, str]]:
+    if not all(told.rates):
+        yield ("domains", "rates"), "a learning rate of 0 learns nothing"
+    for index, entry in enumerate(told.tasks):
+        path: KeyPath = ("domains", "tasks", index)
+        task = domains.TASKS.get(entry.task)
+        if task is None:
+            yield (*path, "task"), _no_such("task", entry.task, list(domains.TASKS))
+            continue
+        fit = [name for name, one in domains.ARCHITECTURES.items() if task.domain in one.domains]
+        for name in entry.architectures or ():
+            if name not in fit:
+                yield (*path, "architectures"), _no_such(f"architecture for {entry.task}", name, fit)
+        if task.generated and (entry.data is not None or entry.most is not None):
+            yield path, f"{entry.task} is generated and reads no data; its real tasks are {', '.join(task.stands_for)}"
+        if not task.generated and entry.data is None:
+            yield path, f"{entry.task} needs data: a folder with {task.files}"
 
 
 def _uneven(path: KeyPath, width: int, heads: int) -> Iterator[tuple[KeyPath, str]]:

@@ -20,6 +20,7 @@ from benchsuite.suite.values import (
     Amount,
     AmountOrNone,
     Documents,
+    Factor,
     Fraction,
     Label,
     Multiple,
@@ -74,6 +75,7 @@ class Baseline(Section):
     activation: Name = "gelu"
     position: Name = "learned"
     embedding_norm: Name = "off"
+    learning_rule: Name = "backprop"
     corpus: Name = "curated"
     languages: Name = "en"
 
@@ -111,6 +113,7 @@ class SpeedCase(Section):
     shape: Annotated[Shape, BeforeValidator(as_shape)] = Shape()
     shapes: Annotated[tuple[Shape, ...], Field(max_length=MOST_ENTRIES)] = ()
     matching: Literal["iso-parameter", "iso-width"] | None = None  # default: the suite's
+    sample_s: Seconds | None = None  # default: the suite's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +171,7 @@ class Speed(Section):
 
     A case whose one call is expected to take longer than `call_limit_s` on this device is planned as unsupported and
     says so: one suite then serves a laptop and a large GPU. `mode` says how time is taken (the module
-    benchsuite.timing.accelerator tells what there is); without it each device has its own default.
+    benchsuite.devices tells what there is); without it each device has its own default.
     """
 
     cases: Annotated[tuple[SpeedCase, ...], Field(max_length=MOST_ENTRIES)] = ()
@@ -351,6 +354,35 @@ class Quality(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DomainTask(Section):
+    """`architectures` (default: all that do such tasks) on a `task` of `benchsuite.domains`. A real task reads the
+    folder `data`, and of it at most `most` impressions, or images scaled to a width of `most` pixels. `steps` replaces
+    those of the `size`'s recipe (`benchsuite.domains.recipes`)."""
+
+    task: Name
+    architectures: Names | None = None
+    data: Name | None = None
+    most: Size | None = None
+    size: Literal["nano", "published"] = "nano"
+    steps: Size | None = None
+    regularisation: Annotated[tuple[Factor, ...], Field(min_length=1, max_length=MOST_ENTRIES)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domains(Section):
+    """Every architecture trained by backpropagation, direct feedback alignment and the shallow rule, at seeds 0 …
+    `seeds` - 1. For each rule and seed every pair of `rates` and `regularisation`, multiples of the recipe's learning
+    rate and of its dropout and weight decay, is tried, and the best on validation data counts. With a speed part the
+    training steps of the rules are timed beside one another."""
+
+    tasks: Annotated[tuple[DomainTask, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
+    seeds: Replicates = 5
+    rates: Annotated[tuple[Factor, ...], Field(min_length=1, max_length=MOST_ENTRIES)] = (0.3, 1.0, 3.0)
+    regularisation: Annotated[tuple[Factor, ...], Field(min_length=1, max_length=MOST_ENTRIES)] = (1.0,)
+    timeout_s: Seconds = 1200.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Setting(Section):
     """All that tells one trained model from another, but for the seed. `init_offset` is added to the seed of the
     first weights."""
@@ -397,6 +429,7 @@ class Suite(Section):
     scale: Name | None = None
     speed: Speed | None = None
     quality: Quality | None = None
+    domains: Domains | None = None
 
     def setting(self) -> Setting:
         """The baseline's. Raises ValueError where nothing is trained."""

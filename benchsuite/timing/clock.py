@@ -51,6 +51,23 @@ class CPUClock(RealTime):
         return (time.perf_counter_ns() - started) * 1e-9
 
 
+class WallClock(RealTime):
+    """The host's clock around a block of calls, the device idle before and after."""
+
+    mode = "wall"
+
+    def __init__(self, synchronize: Callable[[], object]) -> None:
+        self._synchronize = synchronize
+
+    def time_calls(self, call: Callable[[], object], calls: int) -> float:
+        self._synchronize()
+        started = time.perf_counter_ns()
+        for _ in range(calls):
+            call()
+        self._synchronize()
+        return (time.perf_counter_ns() - started) * 1e-9
+
+
 class FakeClock:
     """A scripted clock: each call takes the next of `times_s`, the last one for ever. No real time passes."""
 

@@ -1,7 +1,6 @@
 """The memory pass, apart from the timed samples: what a call allocates at its peak, and what autograd keeps of it.
 
-On the CPU the bytes are those of torch's allocator, event by event, from its profiler; on CUDA from the caching
-allocator's own statistics. Unknown is None, never 0.
+How a peak is found is a device's matter (`benchsuite.devices`). Unknown is None, never 0.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-
-from benchsuite.hardware import nvml
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # read when the profiler first starts; torch 2.14 writes to stderr
 LARGEST = 8  # of the saved tensors' groups, told one by one
@@ -64,23 +61,22 @@ class Memory:
         }
 
 
-def measure_memory(call: Callable[[], object], held: Iterable[Tensor], device: str = "cpu") -> Memory:
-    """Runs `call` once. `held` are the tensors that exist before it."""
+Run = Callable[[Callable[[], object], int], tuple[int | None, int | None]]
+
+
+def measure_memory(call: Callable[[], object], held: Iterable[Tensor], run: Run | None = None) -> Memory:
+    """Run `call` once. `held` are the tensors that exist before it; `run` calls it with the bytes of these, and returns
+    the peak and what the allocator held then (default: unknown)."""
     held_storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
-    peak = reserved = process = None
+    peak = reserved = None
     kept = _Saving(set(held_storages))
     with saved_tensors_hooks(kept, lambda tensor: tensor):
-        if device == "cpu":
-            peak = sum(held_storages.values()) + _peak_cpu(call)
-        elif device.startswith("cuda"):
-            peak, reserved = _peak_cuda(call)
-        else:
+        if run is None:
             call()
-    if device.startswith("cuda"):
-        process = _process_bytes(device)
+        else:
+            peak, reserved = run(call, sum(held_storages.values()))
     groups = kept.groups()
-    total = sum(group.bytes for group in groups)
-    return Memory(peak, total, _rss_peak(), reserved, process, groups[:LARGEST])
+    return Memory(peak, sum(group.bytes for group in groups), _rss_peak(), reserved, saved_by=groups[:LARGEST])
 
 
 class _Saving:
@@ -91,12 +87,13 @@ class _Saving:
         self._sizes: dict[tuple[tuple[int, ...], str, str], list[int]] = {}
 
     def __call__(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self._known:
-            self._known.add(storage.data_ptr())
-            made_by = tensor.grad_fn.name() if tensor.grad_fn is not None else "input"
-            kind = (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), made_by)
-            self._sizes.setdefault(kind, []).append(storage.nbytes())
+        made_by = tensor.grad_fn.name() if tensor.grad_fn is not None else "input"
+        for part in (tensor._indices(), tensor._values()) if tensor.is_sparse else (tensor,):
+            storage = part.untyped_storage()
+            if storage.data_ptr() not in self._known:
+                self._known.add(storage.data_ptr())
+                kind = (tuple(part.shape), str(part.dtype).removeprefix("torch."), made_by)
+                self._sizes.setdefault(kind, []).append(storage.nbytes())
         return tensor
 
     def groups(self) -> tuple[Saved, ...]:
@@ -105,8 +102,9 @@ class _Saving:
         return tuple(sorted(found, key=lambda group: -group.bytes))
 
 
-def _peak_cpu(call: Callable[[], object]) -> int:
-    """The highest sum of allocations minus frees during `call`."""
+def allocated_on_host(call: Callable[[], object], held_bytes: int) -> tuple[int, None]:
+    """Return what is held and the highest sum of allocations minus frees during `call`, event by event from torch's
+    profiler."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
     events = profiler.profiler.kineto_results.events()
@@ -115,25 +113,7 @@ def _peak_cpu(call: Callable[[], object]) -> int:
     for _, change in changes:
         now += change
         peak = max(peak, now)
-    return peak
-
-
-def _peak_cuda(call: Callable[[], object]) -> tuple[int, int]:
-    torch.cuda.synchronize()
-    torch.cuda.empty_cache()  # what earlier calls reserved and this one does not need
-    torch.cuda.reset_peak_memory_stats()
-    call()
-    torch.cuda.synchronize()
-    return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
-
-
-def _process_bytes(device: str) -> int | None:
-    with nvml.opened() as why_not:
-        try:
-            gpu = None if why_not else nvml.handle(device)
-            return None if gpu is None else nvml.process_bytes(gpu)
-        except nvml.Lost:
-            return None
+    return held_bytes + peak, None
 
 
 def _rss_peak() -> int | None:

@@ -50,7 +50,7 @@ def measure(seconds: float, say: Callable[[float], None] = lambda _: None) -> No
     block()
     ratios: list[float] = []
     started = time.perf_counter()
-    with Monitor("cpu") as monitor:
+    with Monitor() as monitor:
         while (elapsed := time.perf_counter() - started) < seconds or len(ratios) < 2:
             ratios.append(math.log(block() / block()))
             say(min(1.0, elapsed / seconds) if seconds else 1.0)

@@ -17,8 +17,8 @@ from benchsuite.timing.turns import TakesTurns
 TURN_S = 0.02  # filled with samples: long beside what it costs to hand a turn on
 FEWEST_SAMPLES = 3
 # A call that takes less is made once untimed at the begin of each turn, for the others have emptied the caches and this
-# process's threads have slept (a training step of 25 ms took 30 to 100 ms then), and timed twice at least.
-REFILL_S, FEWEST_BLOCKS = 0.25, 2
+# process's threads have slept (a training step of 25 ms took 30 to 100 ms then), and timed three times at least.
+REFILL_S, FEWEST_BLOCKS = 0.25, 3
 # A neighbour only ever adds time, so the sample of a turn is the lower quartile of its blocks. Between four equal
 # processes with training steps of 28 ms on a virtual core whose host is shared, ten cycles of turns gave ratios that
 # scattered by 2.3% with the quartile, 3.6% with the median and 5.4% with the mean.

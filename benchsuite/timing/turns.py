@@ -8,10 +8,10 @@ The engine's side:                                a worker's side:
         turnstile.left(0)  # where one has ended          ...  # one block
 
 Nobody gets a turn before all have asked for one or ended, so building disturbs no block. The first turn of each is for
-warming up. Then the order is A B C C B A, again and again: a drift within such a cycle falls on all alike. A process
-that dies or closes drops out, and so does one that keeps the others waiting for too long. When the budget is spent and
-each has had `FEWEST` turns, all are told to stop at the end of a cycle. Who asks once more gets a last turn, in which
-nobody else is timed.
+warming up. Then come cycles of two turns for each, A B C A B C and C B A C B A in alternation: between its two turns
+each waits equally long, and a drift falls on all alike. A process that dies or closes drops out, and so does one that
+keeps the others waiting for too long. When the budget is spent and each has had `FEWEST` turns, all are told to stop at
+the end of a cycle. Who asks once more gets a last turn, in which nobody else is timed.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ class Turnstile:
                 for client in list(self._waiting):
                     self._send(client, STOP)
                 return
-            self._queue.extend([*members, *reversed(members)])
+            self._queue.extend(2 * (members if self._cycles % 2 else members[::-1]))
         self._cycles += 1
 
     def _lose_patience(self) -> None:

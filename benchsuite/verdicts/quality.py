@@ -52,6 +52,11 @@ class Models:
         """A p-value, made valid for all looks where there were several."""
         return p if p is None or self.looks is None else self.looks.p_value(p)
 
+    def trained(self, case_id: str, seed: int) -> bool:
+        """Whether a result is the case's own, and not that of another which is the same training."""
+        record = self.run.records.get(case_id, {}).get(seed)
+        return record is not None and record.quality is not None
+
     def seeds(self, case_id: str) -> list[int]:
         return sorted(seed for case, seed in self.results if case == case_id)
 

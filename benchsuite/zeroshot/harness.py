@@ -24,6 +24,7 @@ from lm_eval.api.task import Task
 from lm_eval.evaluator import evaluate as lm_eval_evaluate
 from lm_eval.tasks import TaskManager
 
+from benchsuite import devices
 from benchsuite.errors import UserError
 from benchsuite.zeroshot import bigscience, offline
 from benchsuite.zeroshot.evaluate import quiet
@@ -76,7 +77,8 @@ def transformers_model(
     import benchsuite.model.transformers_model  # noqa: F401 - registers our own class, for what we exported
 
     check(model, revision, gguf)
-    options: dict[str, Any] = {"dtype": "float32" if device == "cpu" else "auto"}
+    on_cpu = devices.named(device).is_host
+    options: dict[str, Any] = {"dtype": "float32" if on_cpu else "auto"}
     if gguf:
         options["gguf_file"] = gguf
     transformers.utils.logging.disable_progress_bar()
@@ -85,7 +87,7 @@ def transformers_model(
         with quiet():
             return HFLM(
                 pretrained=model, revision=revision or "main", device=device,
-                batch_size=batch_size or (4 if device == "cpu" else 32),
+                batch_size=batch_size or (4 if on_cpu else 32),
                 trust_remote_code=trust_remote_code, **options,
             )  # fmt: skip
     except Exception as error:  # transformers, the hub, safetensors and pickle each raise types of their own

@@ -19,6 +19,7 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tokenizers import Tokenizer
 
+from benchsuite import devices
 from benchsuite.errors import UserError
 from benchsuite.model import checkpoint
 from benchsuite.model.gpt import GPT
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
 END_OF_TEXT = "<|endoftext|>"
-BATCH_TOKENS = {"cpu": 2048, "cuda": 65_536}  # on the CPU the best of a scan with nano models: it keeps to the cache
 MAX_NEW_TOKENS = 256  # as HFLM, where a request does not say
 
 
@@ -75,7 +75,7 @@ class BenchsuiteLM(TemplateLM):
         self.tokenizer = tokenizer
         self._end_of_text: int = end
         self._apart = splits_at_spaces(tokenizer)
-        self.batch_tokens = batch_tokens or BATCH_TOKENS.get(self._device.type, 16_384)
+        self.batch_tokens = batch_tokens or devices.named(str(self._device)).evaluation_tokens
         self.window = window or self.model.spec.seq
         self.progress = progress
 

@@ -167,13 +167,13 @@ def load(path: Path, arch: str = "sm_80") -> Program:
 
 
 def compile_ptx(source: Path, arch: str = "sm_80") -> str:
-    """nvcc's PTX of a .cu file, kept in the cache by the content of the source, of the headers beside it and of the
-    compiler. Raises UserError where there is no nvcc, with the command that installs it, or where it fails."""
+    """nvcc's PTX of a .cu file, kept with the built kernels by the content of the source, of the headers beside it and
+    of the compiler. Raises UserError where there is no nvcc, with the command that installs it, or where it fails."""
     import subprocess
 
-    from benchsuite.cache import cache_dir, digest, write_atomically
+    from benchsuite.cache import digest, write_atomically
     from benchsuite.cuda_ext import toolchain
-    from benchsuite.cuda_ext.build_plan import CSRC
+    from benchsuite.cuda_ext.build_plan import CSRC, kernels_dir
     from benchsuite.errors import UserError
 
     nvcc = toolchain.find_nvcc()
@@ -181,7 +181,7 @@ def compile_ptx(source: Path, arch: str = "sm_80") -> str:
         raise UserError(f"PTX needs nvcc: {nvcc.why}", hint=nvcc.fix)
     headers = sorted([*CSRC.glob("*.h"), *CSRC.glob("cuda/*.*h"), *source.parent.glob("*.cuh")])
     texts = [path.read_text() for path in (source, *headers)]
-    kept = cache_dir("ptx") / f"{digest([texts, nvcc.version, arch], 24)}.ptx"
+    kept = kernels_dir("ptx") / f"{digest([texts, nvcc.version, arch], 24)}.ptx"
     if not kept.is_file():
         with write_atomically(kept) as temporary:
             command = [

@@ -45,6 +45,10 @@ class Machine:
     ) -> None:
         self.kernel, self.memory, self.counters = kernel, memory, Counters()
         self.blocks, self.size = int(np.prod(grid)), int(np.prod(block))
+        if self.size > kernel.max_threads:
+            raise PTXFault(
+                f"{kernel.name}: a block of {self.size} threads, and it is compiled for {kernel.max_threads}"
+            )
         count = self.blocks * self.size
         thread = np.arange(count)
         self.block, self.thread = thread // self.size, thread % self.size

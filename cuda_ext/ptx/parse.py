@@ -6,6 +6,7 @@ list. What this does not know is an error that names it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -40,7 +41,8 @@ class Instruction:
 @dataclass
 class Kernel:
     """One .entry. `registers` maps names to classes (`pred`, `b16`, `b32`, `b64`, …), `shared` names to (offset, size);
-    `dynamic` names the .extern array, which begins where the static ones end."""
+    `dynamic` names the .extern array, which begins where the static ones end; `max_threads` are those of a block that
+    it is compiled for."""
 
     name: str
     parameters: list[Parameter] = field(default_factory=list)
@@ -48,6 +50,7 @@ class Kernel:
     shared: dict[str, tuple[int, int]] = field(default_factory=dict)
     shared_bytes: int = 0
     dynamic: str | None = None
+    max_threads: int = 1024
     labels: dict[str, int] = field(default_factory=dict)
     instructions: list[Instruction] = field(default_factory=list)
 
@@ -71,6 +74,8 @@ def parse(text: str) -> dict[str, Kernel]:
         end = text.index(")", match.end())
         opening = text.index("{", end)
         kernel = Kernel(match[1], [_parameter(p) for p in text[match.end() : end].split(",") if p.strip()])
+        if bounds := re.search(r"\.maxntid\s+(\d+)(?:\s*,\s*(\d+))?(?:\s*,\s*(\d+))?", text[end:opening]):
+            kernel.max_threads = math.prod(int(n or 1) for n in bounds.groups())
         line = text.count("\n", 0, opening) + 1
         body, inner = _Body(kernel), text[opening + 1 : _closing(text, opening)]
         for linkage, declaration in outside:  # those of template functions are the module's, and of those who name them

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchsuite.cli import build_app
+from benchsuite.cli import build_app, selftest
+from benchsuite.engine import estimate
 from benchsuite.errors import UserError
 from benchsuite.measure import sanitizers
+from benchsuite.planning import plan
 from benchsuite.planning.plan import Machine
 
 
@@ -104,16 +106,44 @@ def test_compute_sanitizer_runs_with_every_tool_where_it_is(
     tool.write_text(f"#!/bin/sh\necho $@ >> {tmp_path}/calls\necho 1 error\necho of this kind\nexit {code}\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    found = sanitizers.run(("swiglu",))
+    found = sanitizers.run("cuda:1", ("swiglu",), 60)
     assert found == dict.fromkeys(sanitizers.TOOLS, words)
     assert sanitizers.dirty(found) == (code != 0)
     calls = (tmp_path / "calls").read_text().splitlines()
     assert [call.split()[1] for call in calls] == list(sanitizers.TOOLS)
-    assert all("selftest --device cuda --check-only" in call and call.endswith("--only swiglu") for call in calls)
+    assert all("selftest --device cuda:1 --check-only" in call and call.endswith("--only swiglu") for call in calls)
 
 
 def test_without_compute_sanitizer_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = sanitizers.run(())
+    found = sanitizers.run("cuda", (), 60)
     assert set(found.values()) == {"not run: compute-sanitizer is not on PATH"}
     assert not sanitizers.dirty(found)
+
+
+def test_a_tool_that_does_not_end_is_ended_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "compute-sanitizer"
+    tool.write_text(f"#!/bin/sh\nsleep 600 &\necho $! >> {tmp_path}/children\nwait\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(sanitizers, "TOOLS", ("memcheck",))
+    code, out = run("selftest", "--device", "cuda", "--sanitize", "--limit", "1", "--json")
+    assert json.loads(out)["sanitizers"] == {"memcheck": "not finished after 1 s"}
+    assert code == 0
+    child = Path("/proc", (tmp_path / "children").read_text().strip(), "stat")
+    assert not child.exists() or child.read_text().split()[2] == "Z"
+
+
+def test_the_sanitizers_are_of_cuda() -> None:
+    with pytest.raises(UserError, match="compute-sanitizer checks CUDA, not cpu"):
+        run("selftest", "--sanitize")
+
+
+def test_on_a_gpu_it_is_planned_for_less_than_three_minutes() -> None:
+    machine = Machine(cores=8, device="cuda")
+    planned = plan.resolve(selftest._suite(quick=False, check_only=False, gpu=True), machine)
+    assert {case.kind for case in planned.cases} == {"check", "operator"}
+    starts = sum(case.kind == "check" for case in planned.cases) + 3 * len({c.group for c in planned.cases})
+    assert estimate.of(planned, 1).most_s + starts * 1.0 < 180  # a second for CUDA in each process, or ring of them

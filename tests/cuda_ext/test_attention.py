@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchsuite import cuda_ext
+from benchsuite import cuda_ext, devices
 from benchsuite.components.position_modules import Rotary, Shape, alibi_slopes, rotate
 from benchsuite.cuda_ext.attention import attention, attention_qkv
 from benchsuite.model.folded import folded_attention
-from benchsuite.timing.memory import measure_memory
 
 from .operators import DTYPES, ISAS, LIMITS, check, error, gradients, isa
 
@@ -133,7 +132,7 @@ def test_allocations_do_not_grow_with_the_square_of_the_length() -> None:
 
     def peak(B: int, T: int) -> int:
         qkv = torch.randn(B, T, 3, 2, 16, requires_grad=True)
-        found = measure_memory(lambda: attention_qkv(qkv, alibi_slopes(2)).sum().backward(), [qkv]).peak
+        found = devices.named("cpu").memory(lambda: attention_qkv(qkv, alibi_slopes(2)).sum().backward(), [qkv]).peak
         assert found is not None
         return found
 

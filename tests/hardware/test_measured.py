@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchsuite import devices
 from benchsuite.cache import cache_dir
+from benchsuite.devices import Device
 from benchsuite.hardware import measured
 from benchsuite.hardware.measured import Cache, Measured
 from benchsuite.hardware.roofline import Level
 
+CPU, FLOAT = devices.named("cpu"), "float32"
 CACHES = [Cache("L1", 48 * 2**10, 1), Cache("L2", 2 * 2**20, 1), Cache("L3", 64 * 2**20, 8)]
 ONE = Measured(10.0, 100.0, 2, 1, (Level("L1", 1000, 80.0), Level("L2", 9000, 40.0)))
 
@@ -34,7 +37,7 @@ def script(monkeypatch: pytest.MonkeyPatch, times: Callable[[int], float]) -> li
     """Has the n-th timing give `times(n)` seconds; returns the thread counts that they were made with."""
     seen: list[int] = []
 
-    def fastest(call: Callable[[], object], device: str) -> float:
+    def fastest(call: Callable[[], object], device: Device) -> float:
         call()
         seen.append(torch.get_num_threads())
         return times(len(seen) - 1)
@@ -46,14 +49,14 @@ def script(monkeypatch: pytest.MonkeyPatch, times: Callable[[int], float]) -> li
 def test_the_best_shape_of_the_best_moment_is_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     # A moment has 2 products and then the ladder: 3 levels and memory, each copied, added and read.
     script(monkeypatch, lambda n: 1e-9 if n == 14 + 1 else 1e-6)
-    found = measured.measure(2, threads=1)
+    found = measured.measure(CPU, FLOAT, 2, threads=1)
     assert found.product_gflop_per_s == pytest.approx(2 * 64 * 8 * 4)
     assert found.moments == 2
 
 
 def test_a_cache_is_never_slower_than_what_is_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     script(monkeypatch, lambda n: 1e-6)  # so that small copies are all overhead
-    found = measured.measure(1, threads=1)
+    found = measured.measure(CPU, FLOAT, 1, threads=1)
     rates = [*(level.gb_per_s for level in found.levels), found.copy_gb_per_s]
     assert rates == sorted(rates, reverse=True)
     assert [level.name for level in found.levels] == ["L1", "L2", "L3"]
@@ -61,7 +64,11 @@ def test_a_cache_is_never_slower_than_what_is_behind_it(monkeypatch: pytest.Monk
 
 def test_each_core_brings_its_own_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     script(monkeypatch, lambda n: 1e-6)
-    assert [x.bytes for x in measured.measure(1, threads=4).levels] == [4 * 48 * 2**10, 8 * 2**20, 64 * 2**20]
+    assert [x.bytes for x in measured.measure(CPU, FLOAT, 1, threads=4).levels] == [
+        4 * 48 * 2**10,
+        8 * 2**20,
+        64 * 2**20,
+    ]
 
 
 def test_peaks_are_of_the_threads_that_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +77,7 @@ def test_peaks_are_of_the_threads_that_they_are_asked_for(monkeypatch: pytest.Mo
     torch.set_num_threads(1)
     try:
         seen = script(monkeypatch, lambda n: 1e-6)
-        measured.peaks(2)
+        measured.peaks(CPU, FLOAT, 2)
         assert set(seen) == {2}
         assert torch.get_num_threads() == 1
     finally:
@@ -79,40 +86,40 @@ def test_peaks_are_of_the_threads_that_they_are_asked_for(monkeypatch: pytest.Mo
 
 def test_peaks_are_measured_once_for_each_type_and_thread_count(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = script(monkeypatch, lambda n: 1e-6)
-    first = measured.peaks(1)
+    first = measured.peaks(CPU, FLOAT, 1)
     measured.peaks.cache_clear()
     timings = len(seen)
-    assert measured.peaks(1) == first
+    assert measured.peaks(CPU, FLOAT, 1) == first
     assert len(seen) == timings
-    measured.peaks(1, dtype="bfloat16")
+    measured.peaks(CPU, "bfloat16", 1)
     assert len(seen) == 2 * timings
 
 
 def test_a_peak_that_was_beaten_is_measured_again_and_only_rises(monkeypatch: pytest.MonkeyPatch) -> None:
     script(monkeypatch, lambda n: 1e-6)
-    low = measured.peaks(1)
+    low = measured.peaks(CPU, FLOAT, 1)
     script(monkeypatch, lambda n: 1e-7)
-    high = measured.beaten(1)
+    high = measured.beaten(CPU, FLOAT, 1)
     assert high.tflop_per_s == pytest.approx(10 * (low.tflop_per_s or 0))
     assert high.gb_per_s == pytest.approx(10 * (low.gb_per_s or 0))
     script(monkeypatch, lambda n: 1e-3)
-    assert measured.beaten(1) == high
-    assert measured.peaks(1) == high, "also in a process that has asked before"
+    assert measured.beaten(CPU, FLOAT, 1) == high
+    assert measured.peaks(CPU, FLOAT, 1) == high, "also in a process that has asked before"
 
 
 def test_a_figure_that_cannot_be_does_not_measure_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = script(monkeypatch, lambda n: 1e-6)
     for _ in range(measured.MOST_MOMENTS):
-        measured.beaten(1)
+        measured.beaten(CPU, FLOAT, 1)
     timings = len(seen)
-    measured.beaten(1)
+    measured.beaten(CPU, FLOAT, 1)
     assert len(seen) == timings
 
 
 def test_on_a_busy_machine_no_further_moment_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     script(monkeypatch, lambda n: 1e-6)
     monkeypatch.setattr(measured, "ENOUGH_S", 0.0)
-    assert measured.measure(3, threads=1).moments == 1
+    assert measured.measure(CPU, FLOAT, 3, threads=1).moments == 1
 
 
 def test_of_two_measurements_the_better_of_each_is_kept() -> None:
@@ -124,13 +131,13 @@ def test_of_two_measurements_the_better_of_each_is_kept() -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"copy_gb_per_s": 1, "product_gflop_per_s": 1, "threads": 1}'])
 def test_a_stored_peak_that_cannot_be_read_is_measured_again(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     seen = script(monkeypatch, lambda n: 1e-6)
-    measured.peaks(1)
+    measured.peaks(CPU, FLOAT, 1)
     (stored,) = cache_dir("peaks").glob("*.json")
     assert json.loads(stored.read_text())["levels"][0]["name"] == "L1"
     stored.write_text(text)
     measured.peaks.cache_clear()
     timings = len(seen)
-    measured.peaks(1)
+    measured.peaks(CPU, FLOAT, 1)
     assert len(seen) == 2 * timings
 
 
@@ -151,5 +158,5 @@ def test_products_that_would_take_too_long_are_left_out(monkeypatch: pytest.Monk
     """As float16 on a CPU without it: each shape larger than the first would take minutes."""
     monkeypatch.setattr(measured, "SHAPES", ((8, 8, 8), (64, 64, 64)))
     seen = script(monkeypatch, lambda n: 1.0)
-    measured.measure(1, threads=1)
+    measured.measure(CPU, FLOAT, 1, threads=1)
     assert len(seen) == 1 + 12

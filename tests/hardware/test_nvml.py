@@ -19,8 +19,8 @@ with nvml.opened() as why_not:
 """
 MONITOR = """
 import time
-from benchsuite.timing.monitor import Monitor
-with Monitor("cuda") as monitor:
+from benchsuite import devices
+with devices.named("cuda").monitor() as monitor:
     time.sleep({seconds})
 answer = monitor.summary()
 """
@@ -108,9 +108,10 @@ def test_energy_of_a_long_window(ask: Ask) -> None:
 ENERGY = """
 import time
 from benchsuite.timing.clock import CPUClock
-from benchsuite.timing.monitor import Monitor, energy_pass
+from benchsuite import devices
+from benchsuite.timing.monitor import energy_pass
 started = time.perf_counter()
-joules = energy_pass(lambda: time.sleep(0.01), 2, CPUClock(), Monitor("cuda"), tokens=10)
+joules = energy_pass(lambda: time.sleep(0.01), 2, CPUClock(), devices.named("cuda").monitor(), tokens=10)
 answer = [joules, time.perf_counter() - started]
 """
 
@@ -139,7 +140,7 @@ def test_company_on_the_gpu_is_told(ask: Ask) -> None:
 
 
 def test_without_a_driver_the_clocks_are_unknown_and_nothing_is_disturbed(ask: Ask) -> None:
-    code = "from benchsuite.timing.monitor import Monitor\nwith Monitor('cuda') as m: pass\nanswer = m.summary()"
+    code = "from benchsuite import devices\nwith devices.named('cuda').monitor() as m: pass\nanswer = m.summary()"
     seen = ask(code, library=False)
     assert "no NVIDIA driver" in seen["gpu_unknown"]
     assert (seen["sm_mhz"], seen["gpu_energy_j"]) == (None, None)

@@ -12,27 +12,29 @@ import torch
 
 from benchsuite import components
 from benchsuite.cache import cache_dir
-from benchsuite.hardware import measured, roofline
+from benchsuite.devices import cpu
+from benchsuite.hardware import fingerprint, measured, roofline
 from benchsuite.measure import references, speed, subjects
 from benchsuite.model import flops, gpt
 from benchsuite.model.spec import ModelSpec
 from benchsuite.records.case import Incorrect, Throttled, Unsupported
 from benchsuite.records.results import SpeedResult
-from benchsuite.timing import accelerator
 from benchsuite.timing.clock import FakeClock
+from benchsuite.timing.monitor import Monitor
 
 pytestmark = pytest.mark.slow
 
 SHAPE = {"batch": 2, "seq": 16, "width": 24, "heads": 3, "layers": 2, "vocab": 50}
+LAYERS = [component for component in components.COMPONENTS if component not in components.WITHOUT_LAYER]
 CASES = [
     (component, variant, "sdpa" if component == "position" else "eager")
-    for component in components.COMPONENTS
+    for component in LAYERS
     for variant in components.variants(component)
 ]
 CASES += [
     (component, name, implementation)
     for implementation in ("fused", "folded")
-    for component in components.COMPONENTS
+    for component in LAYERS
     for name, variant in components.variants(component).items()
     if implementation in variant.implementations
 ]
@@ -175,8 +177,8 @@ def test_a_figure_that_no_cpu_can_reach_is_incorrect(monkeypatch: pytest.MonkeyP
             call()
             return super().time_calls(lambda: None, calls)
 
-    monkeypatch.setattr(accelerator, "CPUClock", lambda: Hasty([1e-6]))
-    monkeypatch.setattr(speed, "cpu_flags", lambda: ["avx2"])
+    monkeypatch.setattr(cpu, "CPUClock", lambda: Hasty([1e-6]))
+    monkeypatch.setattr(fingerprint, "cpu_flags", lambda: ["avx2"])
     with pytest.raises(Incorrect, match="cannot do more than") as caught:
         speed.measure(params())
     assert caught.value.result is not None
@@ -186,10 +188,10 @@ def test_a_device_that_slows_itself_down_is_tried_again_and_then_called_throttle
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = iter([["hot"], ["hot"], []])
-    monkeypatch.setattr(speed.Monitor, "summary", lambda self: {"throttled": next(seen), "disturbed": []})
+    monkeypatch.setattr(Monitor, "summary", lambda self: {"throttled": next(seen), "disturbed": []})
     monkeypatch.setattr(speed, "COOL_DOWN_S", (0.0, 0.0))
     assert speed.measure(params())["monitor"]["throttled"] == []
-    monkeypatch.setattr(speed.Monitor, "summary", lambda self: {"throttled": ["hot"], "disturbed": []})
+    monkeypatch.setattr(Monitor, "summary", lambda self: {"throttled": ["hot"], "disturbed": []})
     with pytest.raises(Throttled, match="hot") as caught:
         speed.measure(params())
     assert caught.value.result is not None

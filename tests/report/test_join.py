@@ -6,8 +6,9 @@ from support.make_run import make_run
 
 from benchsuite.errors import UserError
 from benchsuite.report import view
-from benchsuite.report.join import CURVE_POINTS, join
+from benchsuite.report.join import join
 from benchsuite.report.render import render
+from benchsuite.report.training import CURVE_POINTS
 
 
 def row_of(document, variant, scope=None, implementation=None):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from support.make_run import Builder
 
-from benchsuite.report import view
+from benchsuite.report.blocks import Table
 from benchsuite.report.join import join
 from benchsuite.report.render import render
+from benchsuite.report.sections import tasks
 
 TASKS = ["facts_en", "facts_eu", "facts_zh"]
 # accuracy by model and task
@@ -77,17 +78,16 @@ def test_sentences_say_in_which_languages_and_at_what(document: dict[str, Any]) 
 
 
 def test_each_language_has_both_models_scores_with_intervals(document: dict[str, Any]) -> None:
-    (table,) = view.task_tables(document)
-    assert [line["name"] for line in table["lines"]] == TASKS
-    assert len({column["name"] for column in table["columns"]}) == 3
-    line = table["lines"][1]
-    assert line["baseline_half"].startswith("±")
-    assert line["cells"][0]["acc"].startswith("5")
-    assert line["cells"][0]["half"].startswith("±")
+    table = next(block for block in tasks.blocks(document) if isinstance(block, Table))
+    assert [row[0].text for row in table.rows] == TASKS
+    assert len({column.name for column in table.columns}) == 6
+    _, _, baseline, first, *_ = table.rows[1]
+    assert baseline.small.startswith("±")
+    assert first.small.startswith("5")
+    assert " ±" in first.text
     text = render(document, "md")
-    assert "| Eleven languages in English at equal tokens of English |" in text
-    assert "\nEleven languages in English at equal tokens  " in text
-    assert f"({line['cells'][0]['acc']})" in text
+    assert "| Eleven languages in English at equal tokens of English (" in text
+    assert f"({first.small})" in text
     assert "baseline, 20.0k tokens" in render(document, "html")
 
 

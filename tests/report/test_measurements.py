@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from benchsuite import format
 from benchsuite.records.results import Distance, Monitored, SpeedResult
-from benchsuite.report import speed, view
+from benchsuite.report import speed
+from benchsuite.report.sections import measurements
 
 ABOVE = {"reason": "above the measured peak of L2", "level": "L2"}
 
@@ -22,8 +24,8 @@ def told(*distances: dict[str, Any]) -> dict[str, Any]:
     case = SimpleNamespace(id="a", label="a case", params={"mode": "wall"})
     run: Any = SimpleNamespace(name="run", manifest=SimpleNamespace(cases=[case]), records={"a": records})
     (row,) = speed.measurements(run)
-    (printed,) = view.measurements_table({"measurements": [row]})
-    return {**row, "printed": printed["roofline"], "note": printed["bound"]}
+    printed = measurements.row({"runs": [run]}, row)[4]
+    return {**row, "printed": printed.text, "note": printed.small}
 
 
 def test_a_figure_below_the_peak_is_told_with_the_level_that_it_was_held_against() -> None:
@@ -44,7 +46,7 @@ def test_a_figure_above_a_peak_is_a_note() -> None:
 @pytest.mark.parametrize(("fraction", "printed"), [(1.02, "100.0%"), (1.33, "-"), (2.6, "-")])
 def test_no_earlier_record_is_told_above_100_per_cent(fraction: float, printed: str) -> None:
     row = told({"fraction": fraction, "bound": "compute"})
-    assert row["printed"].replace(view.format.UNKNOWN, "-") == printed
+    assert row["printed"].replace(format.UNKNOWN, "-") == printed
     assert (row["note"] == "above the measured peak") == (printed == "-")
 
 

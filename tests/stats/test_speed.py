@@ -50,14 +50,20 @@ def test_absurd_noise_does_not_overflow():
 
 
 def test_a_cycle_cancels_a_drift_and_the_median_over_cycles_a_disturbance():
-    """A B B A: the machine becomes slower by the same step from turn to turn."""
-    drift = 1 + 0.1 * np.arange(20)
-    first = np.isin(np.arange(20) % 4, (0, 3))
-    second = ~first
-    a, b = 1.0 * drift[first], 2.0 * drift[second]
+    """A B A B B A B A: the machine becomes slower by the same factor from turn to turn."""
+    drift = 1.01 ** np.arange(40)
+    first = np.tile([True, False, True, False, False, True, False, True], 5)
+    a, b = 1.0 * drift[first], 2.0 * drift[~first]
     assert log_ratio(b, a) == pytest.approx(-math.log(2))
     b[4] *= 50  # something else ran in one turn
     assert log_ratio(b, a) == pytest.approx(-math.log(2))
+
+
+def test_what_disturbs_half_of_the_turns_of_one_side_does_not_move_the_ratio():
+    rng = np.random.default_rng(0)
+    a, b = np.ones(20), np.ones(20)
+    b[::2] *= 1 + rng.random(10)
+    assert log_ratio(b, a) == 0
 
 
 @pytest.mark.parametrize("bad", [[], [0.0], [math.nan, 1.0], [-1.0], [math.inf]])

@@ -1,9 +1,10 @@
 """The tiers of the tests, and the watch that keeps the first one fast.
 
 A test without a mark belongs to `make check`: it starts no process and uses nothing that a compiler made here. One that
-does, or that computes for seconds, is marked `slow` and belongs to `make test`. A test marked `long` takes minutes and
-belongs to `make test-long`. The watch fails every unmarked test, and every import of a test module, that starts a
-process or loads a library from outside the installed packages, whichever tier runs.
+does, or that computes for seconds, is marked `slow` and belongs to `make test`. One marked `gpu` belongs to it too, and
+is skipped where there is no GPU. A test marked `long` takes minutes and belongs to `make test-long`. The watch fails
+every unmarked test, and every import of a test module, that starts a process or loads a library from outside the
+installed packages, whichever tier runs.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def pytest_collection() -> Iterator[None]:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Watch the fixtures of every scope, the test itself, and their ends."""
     ask_once()
-    marked = any(item.get_closest_marker(name) for name in ("slow", "long"))
+    marked = any(item.get_closest_marker(name) for name in ("slow", "gpu", "long"))
     WATCH.watched, WATCH.found = None if marked else item.nodeid, []
     try:
         return (yield)

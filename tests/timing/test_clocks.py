@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 import torch
 
+from benchsuite import devices
+from benchsuite.devices import cuda as cuda_
+from benchsuite.devices.cpu import ColdCPUClock
+from benchsuite.devices.cuda import EventClock, GraphClock
 from benchsuite.errors import UserError
-from benchsuite.timing import accelerator
-from benchsuite.timing.accelerator import EventClock, GraphClock, WallClock
+from benchsuite.timing.clock import WallClock
 
 
 class Cuda:
@@ -74,7 +77,7 @@ def test_events_stand_around_each_call_and_nothing_else() -> None:
 def test_the_flush_comes_before_each_first_event(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = Cuda()
     other = SimpleNamespace(zero_=lambda: cuda.log.append("flush"))
-    monkeypatch.setattr(accelerator, "_bytes_on_device", lambda size: other)
+    monkeypatch.setattr(cuda_, "_bytes_on_device", lambda size: other)
     clock = EventClock(cuda, flush_bytes=100)
     assert clock.mode == "event-cold"
     assert clock.time_calls(cuda.call, 2) == pytest.approx(4e-3)
@@ -112,17 +115,17 @@ def test_without_waiting_an_asynchronous_call_would_take_no_time() -> None:
 
 
 def test_a_cold_call_is_timed_without_what_made_it_cold() -> None:
-    clock = accelerator.ColdCPUClock(2**24)
+    clock = ColdCPUClock(2**24)
     assert clock.time_calls(lambda: None, 5) < 1e-3
 
 
 @pytest.mark.parametrize(("device", "mode"), [("cpu", "event-cold"), ("cuda", "cold"), ("mps", "graph-hot")])
 def test_a_mode_that_a_device_has_not_is_refused_by_name(device: str, mode: str) -> None:
     with pytest.raises(UserError, match="no timing mode") as caught:
-        accelerator.clock(device, mode)
-    assert accelerator.modes(device)[0] in caught.value.hint
+        devices.named(device).clock(mode)
+    assert devices.named(device).modes[0] in caught.value.hint
 
 
 def test_the_cpus_clocks() -> None:
-    assert accelerator.clock("cpu", "wall").mode == "wall"
-    assert accelerator.clock("cpu", "cold").mode == "cold"
+    assert devices.named("cpu").clock("wall").mode == "wall"
+    assert devices.named("cpu").clock("cold").mode == "cold"

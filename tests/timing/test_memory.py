@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchsuite.timing.memory import measure_memory
+from benchsuite import devices
 
 KIB = 1024
 
@@ -21,7 +21,7 @@ def test_the_peak_is_what_lives_at_once() -> None:
         c = torch.empty(KIB, 256)  # 1 MiB beside it
         del b, c
 
-    memory = measure_memory(call, [held])
+    memory = devices.named("cpu").memory(call, [held])
     assert memory.peak == 3 * KIB * KIB + KIB
     assert memory.saved == 0
     assert memory.rss_peak is not None
@@ -37,7 +37,7 @@ def test_saved_bytes_leave_out_inputs_and_parameters() -> None:
         y = (x @ weight).exp()  # exp saves its result: 64 KiB
         y.sum().backward()
 
-    assert measure_memory(call, [x, weight]).saved == 64 * KIB
+    assert devices.named("cpu").memory(call, [x, weight]).saved == 64 * KIB
 
 
 def test_what_autograd_keeps_is_told_by_shape_and_maker() -> None:
@@ -49,7 +49,7 @@ def test_what_autograd_keeps_is_told_by_shape_and_maker() -> None:
         y = (x @ weight).exp()
         (y * y.sin()).sum().backward()
 
-    memory = measure_memory(call, [x, weight])
+    memory = devices.named("cpu").memory(call, [x, weight])
     largest = memory.saved_by[0]
     assert (largest.shape, largest.dtype, largest.bytes) == ((64, 256), "float32", largest.count * 64 * KIB)
     assert {group.made_by for group in memory.saved_by} >= {"ExpBackward0"}

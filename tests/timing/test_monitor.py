@@ -14,7 +14,7 @@ from benchsuite.timing.monitor import Counters, Monitor
 
 
 def _window(before: Counters, after: Counters) -> Monitor:
-    found = Monitor("cpu")
+    found = Monitor()
     found._before, found._after = before, after
     return found
 
@@ -26,7 +26,7 @@ def test_other_work_on_our_cores_is_seen() -> None:
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         time.sleep(0.3)
-        with Monitor("cpu") as watching:
+        with Monitor() as watching:
             time.sleep(1.0)
     finally:
         busy.kill()

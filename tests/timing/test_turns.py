@@ -1,4 +1,4 @@
-"""Turns: one at a time, in cycles of A B C C B A, as many for each, and nobody waits for one who does not come."""
+"""Turns: one at a time, in cycles of A B C A B C and C B A C B A, as many for each; nobody waits for one who left."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_turns_go_there_and_back_and_never_overlap(members: int) -> None:
     forwards = list(range(members))
     assert order[:members] == forwards, "the first is for warming up"
     cycles = [order[i : i + 2 * members] for i in range(members, len(order), 2 * members)]
-    assert cycles == [forwards + forwards[::-1]] * len(cycles)
+    assert cycles == [2 * (forwards, forwards[::-1])[i % 2] for i in range(len(cycles))]
     assert 2 * len(cycles) >= FEWEST
 
 

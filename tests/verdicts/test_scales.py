@@ -6,7 +6,7 @@ import pytest
 from support.make_run import make_run
 
 from benchsuite.records.load import load
-from benchsuite.report import evidence, words
+from benchsuite.report import words
 from benchsuite.report.join import join
 from benchsuite.report.render import render
 from benchsuite.verdicts.quality import models_of
@@ -82,10 +82,9 @@ def test_without_graded_scores_the_reason_is_told(tmp_path):
 
 
 def test_the_report_shows_both(document):
-    titles = [table["title"] for table in evidence.tables(document)]
-    assert titles == ["Token ratios, judged in other ways", "Over scales"]
     for name in ("md", "html"):
         page = render(document, name)
-        assert "Over scales" in page
+        for title in ("Token ratios, judged in other ways", "Over scales"):
+            assert title in page
         assert "351k parameters" in page
     assert "training FLOPs of the baseline" in render(document, "html")

@@ -20,49 +20,77 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from benchsuite.devices import Device, Scope
 from benchsuite.errors import UserError
 from benchsuite.timing.clock import FakeClock
+from benchsuite.timing.monitor import Monitor
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from benchsuite.timing.memory import Memory
 
-DEVICE = "fake"
 VARIABLE = "BENCHSUITE_FAKE_DEVICE"
 
 
 class Entry(BaseModel):
     """What happens to the cases that fit `case`; what is not given is left as it was."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     case: str = "*"
-    time_s: tuple[float, ...] = Field((), description="seconds of one call each, the last for ever")
-    spread: float = Field(0.0, ge=0, description="relative standard deviation between processes")
+    time_s: tuple[float, ...] = Field(default=(), description="seconds of one call each, the last for ever")
+    spread: float = Field(default=0.0, ge=0, description="relative standard deviation between processes")
     peak_bytes: int | None = None
     throttled: tuple[str, ...] = ()
     disturbed: tuple[str, ...] = ()
     fails: Literal["oom", "hang", "crash", "error", "wrong"] | None = None
 
 
-class Script:
-    """What the entries say of one case."""
+@dataclass(frozen=True)
+class Fake(Device):
+    """A scripted device. `entry` is what the script says of the case that it was asked about."""
 
-    def __init__(self, entry: Entry) -> None:
-        self.entry = entry
+    entry: Entry = field(default_factory=lambda: Entry())
 
-    def clock(self) -> FakeClock:
+    kind: ClassVar[str] = "fake"
+    scripted: ClassVar[bool] = True
+    has_float64_kernels: ClassVar[bool] = True
+    call_rates: ClassVar[tuple[float, float]] = (5e10, 1e9)
+
+    def dtype(self, scope: Scope) -> str:
+        return "float32"
+
+    def check(self) -> None:
+        entries()
+
+    def problem(self) -> str | None:
+        return None
+
+    def for_case(self, params: Mapping[str, Any]) -> Fake:
+        return replace(self, entry=scripted(params))
+
+    def select(self) -> None:
+        """There is nothing."""
+
+    def synchronize(self) -> None:
+        """There is nothing to wait for."""
+
+    def clock(self, mode: str) -> FakeClock:
         factor = random.lognormvariate(0.0, self.entry.spread) if self.entry.spread else 1.0
         return FakeClock([x * factor for x in self.entry.time_s or (1e-3,)])
 
-    def subject(self) -> Any:
-        """Stands in for benchsuite.measure.subjects.Subject."""
+    def subject(self, build: Callable[[], Any]) -> Any:
+        """Return what stands in for a benchsuite.measure.subjects.Subject."""
         import torch
 
         right = torch.ones(1)
@@ -78,13 +106,13 @@ class Script:
             bytes_moved=None,
         )
 
-    def memory(self, subject: Any) -> Memory:
+    def monitor(self, *, shared: int = 0) -> FakeMonitor:
+        return FakeMonitor(self.entry)
+
+    def memory(self, call: Callable[[], object], held: Iterable[Tensor]) -> Memory:
         from benchsuite.timing.memory import Memory
 
         return Memory(self.entry.peak_bytes, None, None)
-
-    def monitor(self, *, shared: int) -> FakeMonitor:
-        return FakeMonitor(self.entry)
 
     def _fail(self) -> None:
         match self.entry.fails:
@@ -98,25 +126,15 @@ class Script:
                 raise RuntimeError("the script says so")
 
 
-class FakeMonitor:
+class FakeMonitor(Monitor):
     """Has seen what the script says."""
 
     def __init__(self, entry: Entry) -> None:
+        super().__init__()
         self._entry = entry
-
-    def __enter__(self) -> FakeMonitor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing runs."""
 
     def summary(self) -> dict[str, Any]:
         return {"disturbed": list(self._entry.disturbed), "throttled": list(self._entry.throttled)}
-
-
-def is_fake(device: str) -> bool:
-    """Whether a device's name is that of one: fake, fake:1."""
-    return device.partition(":")[0] == DEVICE
 
 
 def entries() -> list[Entry]:
@@ -130,7 +148,7 @@ def entries() -> list[Entry]:
         raise UserError(f"{VARIABLE}: {name} is no script of a fake device: {error}") from error
 
 
-def script(params: dict[str, Any]) -> Script:
+def scripted(params: Mapping[str, Any]) -> Entry:
     """What the script says of the speed case `params`."""
     shape = params["shape"]
     parts = [params[key] for key in ("component", "variant", "implementation", "scope", "direction")]
@@ -139,4 +157,4 @@ def script(params: dict[str, Any]) -> Script:
     for entry in entries():
         if fnmatch.fnmatchcase(label, entry.case):
             merged |= entry.model_dump(exclude_unset=True)
-    return Script(Entry(**merged))
+    return Entry(**merged)

@@ -1,0 +1,195 @@
+"""Runs this kit: python3 run.py. Needs nothing but Python and what the kit was packed for; writes results.zip.
+
+The stages run in order of worth. Each has a time limit and ends alone, and after each the results so far are packed, so
+that a machine that goes away leaves what was done. This file is copied into a kit as it is and imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+HERE = Path(__file__).resolve().parent
+MOST_BYTES = 32 * 2**20  # of a file that is brought back
+GRACE_S = 8  # to write what it has, for a command that was told to end
+
+
+def main() -> int:
+    kit = json.loads((HERE / "kit.json").read_text())
+    names = [stage["name"] for stage in kit["stages"]]
+    told = {stage["name"]: f"{stage['about']} (at most {stage['limit_s']} s)" for stage in kit["stages"]}
+    parser = argparse.ArgumentParser(
+        description="Run the stages of this kit and pack what they find into one archive.",
+        epilog="\n".join(f"{name:<10}{about}" for name, about in told.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="only these; default: all, as far as the time goes")
+    parser.add_argument("-o", "--output", type=Path, default=Path("results.zip"), help="default: results.zip")
+    parser.add_argument("--device", default=kit["device"], help=f"default: {kit['device']}")
+    parser.add_argument("--seconds", type=float, default=kit["total_s"], help=f"in all; default: {kit['total_s']}")
+    given = parser.parse_args()
+    unknown = [name for name in given.stages if name not in names]
+    if unknown:
+        parser.error(f"no stage is called {unknown[0]}; there are {', '.join(names)}")
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if here != kit["python"]:
+        parser.error(f"this kit is for Python {kit['python']}, and this is {here}: start it with python{kit['python']}")
+    if not given.output.resolve().parent.is_dir():
+        parser.error(f"{given.output}: there is no such folder")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    work = Path(tempfile.mkdtemp(prefix="benchsuite-kit-"))
+    try:
+        return Run(kit, given, work).all()
+    except KeyboardInterrupt:
+        print(f"interrupted; what was done is in {given.output}", file=sys.stderr)
+        return 130
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+class Run:
+    """The stages on this machine; `work` is a folder that is removed at the end."""
+
+    def __init__(self, kit: dict, given: argparse.Namespace, work: Path) -> None:
+        self.began = time.monotonic()
+        self.stages = [stage for stage in kit["stages"] if not given.stages or stage["name"] in given.stages]
+        self.device, self.seconds, self.output = given.device, given.seconds, given.output.resolve()
+        self.work, self.results, self.site = work, work / "results", work / "site"
+        self.summary: dict = {"device": self.device, "python": sys.version.split()[0], "stages": []}
+        self.env = {
+            **os.environ,
+            "PYTHONPATH": str(self.site),
+            "PYTHONUNBUFFERED": "1",
+            "BENCHSUITE_CACHE": str(work / "cache"),
+            "HF_HUB_OFFLINE": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+
+    def all(self) -> int:
+        self.results.mkdir()
+        wheels = sorted((HERE / "wheels").glob("*.whl"))
+        for wheel in wheels:
+            unpack(wheel, self.site)
+        print(f"unpacked {len(wheels)} wheels in {time.monotonic() - self.began:.0f} s", flush=True)
+        for stage in self.stages:
+            self.one(stage)
+        print(f"{self.output}: {self.output.stat().st_size / 2**20:.1f} MB; read it with `benchsuite report`")
+        return 0 if all(stage["exit_code"] == 0 for stage in self.summary["stages"]) else 5
+
+    def one(self, stage: dict) -> None:
+        """Run a stage, and pack the results whatever becomes of it."""
+        folder = self.results / stage["name"]
+        folder.mkdir()
+        began = time.monotonic()
+        limit_s = min(stage["limit_s"], self.seconds - (began - self.began))
+        code, words = None, "not begun: the time is used up"
+        places = {"python": sys.executable, "device": self.device, "results": str(folder), "work": str(self.work)}
+        try:
+            if limit_s > GRACE_S:
+                code, words = self.commands(stage, places, folder / "log.txt", began + limit_s)
+        except BaseException:
+            code, words = 130, "interrupted"
+            raise
+        finally:
+            took_s = round(time.monotonic() - began, 1)
+            row = {
+                "name": stage["name"],
+                "exit_code": code,
+                "time_s": took_s,
+                "limit_s": stage["limit_s"],
+                "said": words,
+            }
+            self.summary["stages"].append(row)
+            exit_ = "-" if code is None else str(code)
+            print(f"{stage['name']:<10} exit {exit_:>3} {took_s:>6.0f} s  {words[:120]}", flush=True)
+            self.pack()
+
+    def commands(self, stage: dict, places: dict, log: Path, end: float) -> tuple[int, str]:
+        """The first exit code that is not 0, and the last line of the log, or what ended the stage."""
+        worst = 0
+        with log.open("ab") as out:
+            for command in stage["commands"]:
+                words = [word.format(**places) for word in command]
+                out.write(f"$ {' '.join(words)}\n".encode())
+                out.flush()
+                code = run(words, self.env, self.work, out, end)
+                if code is None:
+                    return 124, f"ended after {stage['limit_s']} s, or with the time of all; {last_line(log)}"
+                worst = worst or code
+        return worst, last_line(log)
+
+    def pack(self) -> None:
+        """Write the archive anew and put it in place in one step, without models and what is too large."""
+        left_out = []
+        temporary = self.output.with_name(f".{self.output.name}.{os.getpid()}")
+        try:
+            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+                for path in sorted(self.results.rglob("*")):
+                    name = path.relative_to(self.results).as_posix()
+                    if path.is_symlink() or not path.is_file():
+                        continue
+                    if path.stat().st_size > MOST_BYTES or "models" in path.relative_to(self.results).parts:
+                        left_out.append(name)
+                        continue
+                    archive.write(path, name)
+                self.summary["left_out"] = left_out
+                archive.writestr("summary.json", json.dumps(self.summary, indent=1) + "\n")
+            temporary.replace(self.output)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def run(command: list[str], env: dict, folder: Path, out: BinaryIO, end: float) -> int | None:
+    """The exit code of a command; None where it was ended at the time `end`, and what it started with it."""
+    process = subprocess.Popen(
+        command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+    )
+    try:
+        return process.wait(max(1.0, end - GRACE_S - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        # Told to end first, so that it closes what it writes; then its whole group, also where it has ended by itself.
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "said nothing"
+
+
+def unpack(wheel: Path, site: Path) -> None:
+    """What pip install --target does with a wheel, but for scripts: the packages, and those in its .data folder."""
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            first, _, rest = name.partition("/")
+            if first.endswith(".data"):
+                kind, _, rest = rest.partition("/")
+                if kind in ("purelib", "platlib") and rest and not rest.endswith("/"):
+                    target = site / rest
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(archive.read(name))
+            else:
+                archive.extract(name, site)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What a kit runs, in order of worth. Each stage has a limit of its own and ends alone; the runner keeps to a total."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+TOTAL_S = 520  # of all stages together: with a start and an end, under nine minutes
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Commands that run one after the other, for at most `limit_s` seconds together.
+
+    In a command {python} is the interpreter, {device} the device, {results} the stage's folder, whose files are brought
+    back, and {work} a folder whose files are not.
+    """
+
+    name: str
+    about: str
+    limit_s: int
+    commands: tuple[tuple[str, ...], ...]
+
+
+def _benchsuite(*words: str) -> tuple[str, ...]:
+    return ("{python}", "-m", "benchsuite", *words)
+
+
+_MODEL = (
+    *("--layers", "12", "--width", "768", "--heads", "12", "--vocab", "8192", "--seq", "1024", "--position", "alibi"),
+    *("--batch", "32", "--micro-batch", "16", "--precision", "bfloat16", "--tokens", "3000000", "--device", "{device}"),
+)
+
+STAGES = (
+    Stage(
+        "machine",
+        "what the machine is, and which kernels run on it",
+        60,
+        (_benchsuite("doctor"), _benchsuite("kernels", "info")),
+    ),
+    Stage(
+        "selftest",
+        "every operator against its formula in float64, in every type",
+        110,
+        (_benchsuite("selftest", "--device", "{device}", "--check-only", "-o", "{results}/run"),),
+    ),
+    Stage(
+        "layers",
+        "layers of a 1.3B model in bfloat16, in every implementation that is there",
+        130,
+        (_benchsuite("run", "gpu-layers", "--device", "{device}", "-o", "{results}/run"),),
+    ),
+    Stage(
+        "steps",
+        "whole training steps of a 125M model in bfloat16, as they are and compiled",
+        110,
+        (
+            _benchsuite("pretrain", "-o", "{work}/plain", *_MODEL),
+            _benchsuite("pretrain", "-o", "{work}/compiled", "--compile", *_MODEL),
+        ),
+    ),
+    Stage(
+        "quick",
+        "speed against quality: the suite quick, as far as the time goes",
+        130,
+        (
+            _benchsuite("run", "quick", "--device", "{device}", "--seeds", "2", "-o", "{results}/run")
+            + ("--only", "baseline*", "--only", "position/alibi*"),
+        ),
+    ),
+    Stage(
+        "sanitize",
+        "the operators under compute-sanitizer, where it is installed",
+        150,
+        (_benchsuite("selftest", "--device", "{device}", "--sanitize", "--limit", "35"),),
+    ),
+)
+
+
+def to_json(device: str, python: str) -> dict[str, Any]:
+    """What the runner reads: the stages, the device, and the version of Python that the wheels are for."""
+    return {"device": device, "python": python, "total_s": TOTAL_S, "stages": [asdict(stage) for stage in STAGES]}

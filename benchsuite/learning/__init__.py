@@ -1,0 +1,215 @@
+"""Learning rules: how the parameters of a model get their gradients.
+
+    learner = attach(model, ["layers.0", "layers.1"], "dfa", seed=0)
+    criterion(model(x), target).backward()      # as ever; .grad is what the rule says
+
+`backprop` changes nothing. `dfa` is Direct Feedback Alignment (Nøkland, arXiv:1609.01596; Launay et al.,
+arXiv:2006.12878): no gradient crosses a feedback point, the output of a named submodule. The part of the model before
+a point gets the error of the model's output instead, the gradient of the loss there, projected by a fixed random
+matrix. Inside a part, and behind the last point, backpropagation works as usual. With `shallow` no gradient crosses a
+point either, and none comes in its place: only what lies behind the last point learns.
+
+The rule sits in the autograd graph, so that whatever calls `backward` needs to know nothing of it: gradient scalers,
+micro-batches, several calls of the model before one `backward`, activation checkpointing and torch.compile work.
+Parameters before and behind a point, such as tied embeddings, get the sum of both gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchsuite.errors import UserError, did_you_mean
+
+RULES = ("backprop", "dfa", "shallow")
+STREAM = 4  # of a seed's random numbers: orders of data have the streams below
+
+
+class Learner:
+    """What `attach` left in a model: hooks, and the feedback matrix of `dfa`, which no state_dict holds."""
+
+    def __init__(self, model: nn.Module, points: Sequence[str], rule: str, seed: int, output: str) -> None:
+        self.rule = rule
+        self.seed = seed
+        self.matrix: Tensor | None = None
+        self._names = tuple(points)
+        self._passed: list[tuple[str, Tensor]] | None = None  # points and what came out; None outside the model's call
+        self._watched: list[tuple[str, Tensor]] | None = None  # the same for `angles`, the output last
+        self._handles: list[torch.utils.hooks.RemovableHandle] = []
+        if rule == "backprop":
+            return
+        for name in self._names:
+            self._handles.append(model.get_submodule(name).register_forward_hook(self._cut(name)))
+        if rule == "dfa":
+            self._handles.append(model.register_forward_pre_hook(self._begin))
+            self._handles.append(model.get_submodule(output).register_forward_hook(self._feed_back))
+
+    def draw(self, outputs: int, widest: int, device: str | torch.device = "cpu") -> Tensor:
+        """Draw the feedback matrix, (outputs, widest), on the CPU, so that a seed means the same matrix on any device.
+
+        Its numbers are uniform in [-1, 1) / √widest, as in the authors' code. The first call of the model draws it;
+        draw it before where torch.compile reads the model first.
+        """
+        # Not from torch.manual_seed(seed), whose numbers are in the first weights of a model of the same seed.
+        drawn = np.random.default_rng([self.seed, STREAM]).random((outputs, widest), dtype=np.float32)
+        self.matrix = ((torch.from_numpy(drawn) * 2 - 1) / math.sqrt(widest)).to(device)
+        return self.matrix
+
+    def angles(self, loss: Callable[[], Tensor]) -> Mapping[str, float]:
+        """Return for each point the cosine between the gradient that DFA gives it and the true one.
+
+        It is the mean over the places (samples, tokens) of the cosine at each; 1 is backpropagation, 0 is what chance
+        gives. `loss` calls the model and returns the loss; it is called once, with no point cut, at random numbers of
+        its own, and no `.grad` changes. Raises UserError for a rule that feeds nothing back.
+        """
+        if self.rule != "dfa":
+            raise UserError(f"there are no angles of {self.rule}", hint="they compare dfa with backprop")
+        self._watched = []
+        try:
+            with torch.random.fork_rng(), torch.enable_grad():
+                value = loss()
+                *points, (_, output) = self._watched
+                error, *true = torch.autograd.grad(value, [output, *(y for _, y in points)], allow_unused=True)
+        finally:
+            self._watched = self._passed = None
+        if error is None:
+            raise UserError("the loss does not depend on the output of the model")
+        assert self.matrix is not None
+        fed = _project(error, self.matrix, [y.shape for _, y in points])
+        places = error.dim() - 1 if error.dim() > 1 else 1
+        cosines: dict[str, list[Tensor]] = {}
+        for (name, _), mine, gradient in zip(points, fed, true, strict=True):
+            if gradient is not None:
+                one, other = (x.flatten(0, places - 1).flatten(1).double() for x in (mine, gradient))
+                cosines.setdefault(name, []).append(torch.cosine_similarity(one, other, dim=1))
+        return {name: float(torch.cat(found).mean()) for name, found in cosines.items()}
+
+    def close(self) -> None:
+        """Remove the rule from the model, which learns by backpropagation from now on."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def _begin(self, model: nn.Module, inputs: Any) -> None:
+        self._passed = []  # also after a call that was broken off
+
+    def _cut(self, name: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
+        def hook(module: nn.Module, inputs: Any, y: Any) -> Tensor | None:
+            if not torch.is_grad_enabled():
+                return None
+            if not isinstance(y, Tensor) or not y.is_floating_point():
+                raise UserError(
+                    f"the feedback point {name!r} gives {type(y).__name__}, not one tensor of real numbers",
+                    hint="name a submodule that does",
+                )
+            if self._passed is not None:  # recomputed activations have told theirs before
+                self._passed.append((name, y))
+            return y if self._watched is not None else y.detach()
+
+        return hook
+
+    def _feed_back(self, module: nn.Module, inputs: Any, output: Any) -> Tensor | None:
+        if not torch.is_grad_enabled():
+            return None
+        passed, self._passed = self._passed, None
+        if passed is None:
+            raise UserError(
+                "the output was computed outside the call of the model that the learning rule is attached to",
+                hint="call that model, or attach the rule to the module that you call",
+            )
+        if not isinstance(output, Tensor):
+            raise UserError(
+                f"the output that feeds back is {type(output).__name__}, not one tensor",
+                hint="name a submodule that gives one: attach(..., output=NAME)",
+            )
+        missing = [name for name in self._names if name not in {name for name, _ in passed}]
+        if missing:
+            raise UserError(f"the feedback points {', '.join(missing)} were not passed before the output")
+        features = [_features(name, y.shape, output.shape) for name, y in passed]
+        matrix = self.matrix if self.matrix is not None else self.draw(_outputs(output.shape), max(features))
+        if matrix.shape[0] != _outputs(output.shape) or matrix.shape[1] < max(features):
+            raise UserError(
+                f"the feedback matrix is {tuple(matrix.shape)}, the model has {_outputs(output.shape)} outputs and "
+                f"points of up to {max(features)} features",
+                hint="these must not change after the first call",
+            )
+        if matrix.device != output.device:
+            self.matrix = matrix = matrix.to(output.device)
+        if self._watched is not None:
+            self._watched += [*passed, ("", output)]
+            return None
+        fed: Tensor = _Feedback.apply(matrix, output, *[y for _, y in passed])
+        return fed
+
+
+class _Feedback(torch.autograd.Function):
+    """The output as it is; its gradient goes on to the output, and projected to every point."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, output: Tensor, *points: Tensor) -> Tensor:
+        ctx.save_for_backward(matrix)
+        ctx.shapes = [y.shape for y in points]
+        ctx.dtypes = [y.dtype for y in points]
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(ctx: Any, error: Tensor) -> Any:
+        (matrix,) = ctx.saved_tensors
+        fed = _project(error, matrix, ctx.shapes)
+        return None, error, *(x.to(dtype) for x, dtype in zip(fed, ctx.dtypes, strict=True))
+
+
+def _project(error: Tensor, matrix: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    """The error (..., outputs) projected once, and of it for each shape (..., features) the leading columns."""
+    if error.dim() < 2:
+        error = error.unsqueeze(-1)
+    projected = error @ matrix.to(error.dtype)
+    places = error.dim() - 1
+    return [projected[..., : math.prod(shape[places:])].reshape(shape) for shape in shapes]
+
+
+def _outputs(output: torch.Size) -> int:
+    return output[-1] if len(output) > 1 else 1
+
+
+def _features(name: str, point: torch.Size, output: torch.Size) -> int:
+    """Numbers per place of a point. The places are the leading dimensions of the output, all but its last; a vector
+    is one number for each sample. What a point has behind them is flattened. Raises UserError where it lacks them."""
+    places = output[:-1] if len(output) > 1 else output
+    if point[: len(places)] != places:
+        raise UserError(
+            f"the feedback point {name!r} has the shape {tuple(point)}, which does not begin with {tuple(places)}, the "
+            f"leading dimensions of the output {tuple(output)}",
+            hint="each place of the output feeds back to the same place of a point: choose points, or an output, that "
+            "have the same leading dimensions",
+        )
+    return math.prod(point[len(places) :])
+
+
+def attach(model: nn.Module, points: Sequence[str], rule: str, *, seed: int, output: str = "") -> Learner:
+    """Make `model` learn by `rule`, one of RULES, from its next call on.
+
+    `points` are dotted names of submodules whose outputs are feedback points; `output` is that of the submodule whose
+    output gives the error, the model itself if it is empty. The parts between points can be any modules. What bypasses
+    all points learns by backpropagation. `seed` determines the feedback matrix.
+
+    For an output (..., outputs) a point is (..., features) or (..., any more dimensions, flattened to features), with
+    the same leading dimensions, so that each token of a sequence gets its own error; for an output (batch) it is
+    (batch, ...). Raises UserError for a rule or names that are not there.
+    """
+    if rule not in RULES:
+        raise UserError(f"unknown learning rule {rule!r}", hint=did_you_mean(rule, list(RULES)))
+    known = dict(model.named_modules(remove_duplicate=False))
+    for name in (*points, output):
+        if name not in known:
+            raise UserError(f"the model has no submodule {name!r}", hint=did_you_mean(name, list(known)[1:]))
+    if rule != "backprop" and not points:
+        raise UserError(f"{rule} needs feedback points", hint="name the submodules whose outputs are to be cut")
+    if len(set(points)) < len(points):
+        raise UserError("a feedback point is named twice")
+    return Learner(model, points, rule, seed, output)
