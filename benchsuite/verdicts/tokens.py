@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 import numpy as np
@@ -120,8 +121,11 @@ class Placed:
         return unplaced(found) if isinstance(found, str) else _told(found.over(self._tokens(comparison.base_case)))
 
     def graded(self, comparison: Comparison) -> Fields:
-        """The same on the graded zero-shot score; its interval decides alone."""
-        return self.ratio(comparison, axis=Graded(self.models.index))
+        """The same on the graded zero-shot score of the tasks that the comparison is about; its interval decides
+        alone."""
+        named = comparison.tasks or ("*",)
+        tasks = (task for task in self.models.index if any(fnmatchcase(task, pattern) for pattern in named))
+        return self.ratio(comparison, axis=Graded(tuple(tasks)))
 
     def _equal(self, comparison: Comparison, axis: Axis) -> Ratio | str:
         """The baseline's tokens for the quality of the comparison's case, or why they are not known."""

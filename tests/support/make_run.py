@@ -176,7 +176,7 @@ def make_run(
 ) -> Path:
     """A run with 10 models, their controls, and about 40 speed cases, some of them failed; with `curve` the baseline
     on four more budgets, where it is worth `worth`. `ladder` are widths of further rungs with a curve each: there ALiBi
-    is worth half as much."""
+    is worth little."""
     b = Builder(seed)
     b.prepare(seeds, list(TASKS) if tasks is None else tasks, documents)
     for component, variant, baseline, ratio in LAYERS:
@@ -215,7 +215,7 @@ def make_run(
             train = {"tokens": round(multiple * 800_000)}
             key = b.model(f"ladder/{width}/tokens-{multiple:g}x", {**there, "train": train}, 0.1 + worth(multiple))
             b.comparisons.append({"kind": "curve", "name": str(width), "case": key, "base_case": foot})
-        key = b.model(f"ladder/{width}/alibi", {**there, "model": {**there["model"], "position": "alibi"}}, 0.1095)
+        key = b.model(f"ladder/{width}/alibi", {**there, "model": {**there["model"], "position": "alibi"}}, 0.103)
         b.comparisons.append({
             "kind": "rung", "name": str(width), "component": "position", "variant": "alibi", "baseline": "learned",
             "matching": "iso-parameter", "case": key, "base_case": foot,

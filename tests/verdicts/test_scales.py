@@ -18,7 +18,7 @@ from benchsuite.verdicts.tokens import Placed
 def folder(tmp_path_factory):
     """A run with rungs at widths of 192 and 384, whose models have graded scores that follow their bits per byte."""
     path = make_run(
-        tmp_path_factory.mktemp("ladder") / "run", seeds=3, documents=30, tasks=["cloze"], curve=True, ladder=(192, 384)
+        tmp_path_factory.mktemp("ladder") / "run", seeds=5, documents=30, tasks=["cloze"], curve=True, ladder=(192, 384)
     )
     rows = [json.loads(line) for line in (path / "records.jsonl").read_text().splitlines()]
     for row in rows:
@@ -35,8 +35,8 @@ def document(folder):
     return join([folder])
 
 
-def test_a_difference_that_halves_with_scale_shrinks(folder):
-    """worth(1.8) is 0.0163 and worth(1.39) 0.0095: ALiBi needs 0.5x at first, then 0.7x and 0.7x."""
+def test_a_difference_that_is_smaller_at_scale_shrinks(folder):
+    """worth(2) is 0.0189 and worth(1.11) 0.0031: ALiBi needs 0.5x at first, then 0.9x and 0.9x."""
     models = models_of(load(folder))
     [entry] = told(models, Placed(models))
     assert [rung["name"] for rung in entry["rungs"]] == ["suite", "192", "384"]
@@ -44,7 +44,7 @@ def test_a_difference_that_halves_with_scale_shrinks(folder):
     assert flops == [6 * 800_000 * 351_000 * by for by in (1, 4, 16)]
     first, *later = (rung["ratio"] for rung in entry["rungs"])
     assert first["low"] < 0.5 < first["high"]
-    assert all(ratio["low"] < 0.72 < ratio["high"] for ratio in later)
+    assert all(ratio["low"] < 0.9 < ratio["high"] for ratio in later)
     assert entry["trend"]["verdict"] == "shrinks"
     assert entry["trend"]["factor"]["low"] > 1
 
@@ -59,7 +59,7 @@ def test_the_sentence_says_where_and_how_it_moves(document):
 
 
 def test_models_of_another_size_do_not_move_the_intervals_of_this_one(document, tmp_path):
-    alone = join([make_run(tmp_path / "run", seeds=3, documents=30, tasks=["cloze"], curve=True)])
+    alone = join([make_run(tmp_path / "run", seeds=5, documents=30, tasks=["cloze"], curve=True)])
     mine, theirs = (
         next(r for r in one["rows"] if r["variant"] == "alibi" and r["scope"] == "step") for one in (document, alone)
     )

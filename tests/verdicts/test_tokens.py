@@ -71,8 +71,8 @@ def test_the_sentence_says_tokens_first_then_time_then_zero_shot(document):
     ratio = r"<?\d\.\d\dx \[<?\d\.\d\d, \d\.\d\d\]"
     points = r"[+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]"
     pattern = (
-        rf"ALiBi needs {ratio} of the tokens for equal quality here, its step costs {ratio} of the time, so it is "
-        rf"there in {ratio} of the time; zero-shot {points} points at equal tokens( \(unresolved\))?\."
+        rf"ALiBi needs {ratio} of the tokens for equal quality here, at this budget, its step costs {ratio} of the "
+        rf"time, so it is there in {ratio} of the time; zero-shot {points} points at equal tokens( \(unresolved\))?\."
     )
     assert re.fullmatch(pattern, sentence), sentence
 
