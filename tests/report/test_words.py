@@ -44,29 +44,29 @@ LESS |= {"low_open": False, "high_open": False}
             {"ratio": 0.97, "low": 0.96, "high": 0.98},
             {},
             {"delta": 0.093, "low": 0.041, "high": 0.145, "verdict": "better"},
-            "Rotary positions need 0.62x [0.55, 0.70] of the tokens for equal quality here, their step costs 1.03x "
-            "[1.02, 1.04] of the time, so they are there in 0.64x [0.57, 0.72] of the time; zero-shot +9.3 [+4.1, "
-            "+14.5] points at equal tokens.",
+            "Rotary positions need 0.62x [0.55, 0.70] of the tokens for equal quality here, at this budget, their "
+            "step costs 1.03x [1.02, 1.04] of the time, so they are there in 0.64x [0.57, 0.72] of the time; "
+            "zero-shot +9.3 [+4.1, +14.5] points at equal tokens.",
         ),
         (
             {},
             {"low": 0.55, "high": 1.2, "verdict": "unresolved"},
             {"delta": 0.01, "low": -0.04, "high": 0.05, "verdict": "unresolved"},
-            "Rotary positions need 0.62x [0.55, 1.20] of the tokens for equal quality here (unresolved); zero-shot "
-            "+1.0 [-4.0, +5.0] points at equal tokens (unresolved).",
+            "Rotary positions need 0.62x [0.55, 1.20] of the tokens for equal quality here, at this budget (unresolved)"
+            "; zero-shot +1.0 [-4.0, +5.0] points at equal tokens (unresolved).",
         ),
         (
             {"verdict": "incomparable", "reason": "every round was disturbed"},
             {},
             {},
-            "Rotary positions need 0.62x [0.55, 0.70] of the tokens for equal quality here, and could not be compared "
-            "in training speed (every round was disturbed).",
+            "Rotary positions need 0.62x [0.55, 0.70] of the tokens for equal quality here, at this budget, and could "
+            "not be compared in training speed (every round was disturbed).",
         ),
         (
             {},
             {"ratio": 0.25, "low": 0.25, "high": 0.31, "bound": "<", "low_open": True},
             {},
-            "Rotary positions need <0.25x [<0.25, 0.31] of the tokens for equal quality here.",
+            "Rotary positions need <0.25x [<0.25, 0.31] of the tokens for equal quality here, at this budget.",
         ),
     ],
 )
