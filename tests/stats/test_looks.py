@@ -26,27 +26,35 @@ def test_a_p_value_of_one_look_becomes_one_of_all():
     assert several[-1] == 1
 
 
-def ever_wrong(confidence, worlds, rng, spreads):
-    """The share of comparisons, by row, whose interval excludes the true difference, 0, after any number of seeds: who
-    stops there is wrong."""
-    wrong = np.zeros((worlds, MODELS - 1), dtype=bool)
+def ever_wrong(confidences, worlds, rng, spreads):
+    """For each level the share of comparisons whose interval excludes the true difference, 0, after any number of
+    seeds: who stops there is wrong."""
+    wrong = np.zeros((len(confidences), worlds, MODELS - 1), dtype=bool)
     for world in range(worlds):
         scores = spreads[:, None] * rng.normal(size=(MODELS, MOST)) + rng.normal(size=MOST)
         for seeds in range(FIRST, MOST + 1):
             fitted = layout.fit({(str(m), s): scores[m, s] for m in range(MODELS) for s in range(seeds)})
             for model in range(1, MODELS):
                 difference = (scores[model, :seeds] - scores[0, :seeds])[:, None]
-                delta = compare_quality([difference], fitted, confidence=confidence).delta
-                wrong[world, model - 1] |= not delta.low <= 0 <= delta.high
-    return wrong.mean(axis=0)
+                p = compare_quality([difference], fitted).delta.p_value()  # the interval excludes 0 where it is small
+                wrong[:, world, model - 1] |= [p < 1 - confidence for confidence in confidences]
+    return wrong.mean(axis=(1, 2))
+
+
+def test_the_interval_at_a_level_excludes_what_has_a_smaller_p_value():
+    scores = np.random.default_rng(1).normal(0.8, 1, (2, 5))
+    fitted = layout.fit({(str(m), s): scores[m, s] for m in range(2) for s in range(5)})
+    difference = (scores[1] - scores[0])[:, None]
+    p = compare_quality([difference], fitted).delta.p_value()
+    for confidence in (1 - 1.01 * p, 1 - 0.99 * p):
+        delta = compare_quality([difference], fitted, confidence=confidence).delta
+        assert (delta.low > 0 or delta.high < 0) == (p < 1 - confidence)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spreads", [np.ones(MODELS), UNEQUAL], ids=["equal", "unequal"])
 def test_intervals_cover_whenever_one_stops_and_those_of_one_look_do_not(spreads):
-    worlds = 150
     looks = Looks(FIRST, MOST)
-    ours = ever_wrong(looks.confidence, worlds, np.random.default_rng(0), spreads).mean()
-    naive = ever_wrong(0.95, worlds, np.random.default_rng(0), spreads).mean()
+    ours, naive = ever_wrong((looks.confidence, 0.95), 100, np.random.default_rng(0), spreads)
     assert ours <= 0.05
     assert naive >= 0.10
