@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quick check test test-long lint gate wheel clean
+.PHONY: quick check test test-long lint docs lock gate wheel clean
 
 quick: $(VENV)/.installed
 	$(BIN)/benchsuite run quick
@@ -29,6 +29,15 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/support/style.py
+
+# The documents as a site in build/site; a broken link fails it.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The versions in the environment now, as constraints: `pip install -c requirements.lock -e '.[dev]'`.
+lock: $(VENV)/.installed-dev
+	$(BIN)/python -m pip freeze --exclude-editable --exclude benchsuite > requirements.lock
 
 # Did a change make benchsuite itself slower? `make gate BASE=HEAD~1`
 BASE ?= origin/main
@@ -43,7 +52,7 @@ wheel: $(VENV)/.installed-dev
 # PyPI, for the CUDA version of its torch, unless there is one.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable '.[all]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from benchsuite.records.load import Run, load
     from benchsuite.report.compare import Comparison, compare
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Case", "Comparison", "Interrupted", "Outcome", "Plan", "Record", "Run", "UserError", "__version__", "compare",
     "gate", "load", "plan", "resume", "run",

@@ -1,4 +1,4 @@
-"""Where benchsuite keeps what it can make again: corpora, tokenizers, packed tokens, compiled kernels."""
+"""The folder for everything that can be made again: corpora, tokenizers, packed tokens, compiled kernels."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def digest(value: Any, length: int = 64) -> str:
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`; when the block ends well it is synced and takes `path`'s place, for good.
+    """Yield a temporary path beside `path`; when the block ends well it is synced and takes `path`'s place, for good.
 
     A reader sees the old file or the new one, never a torn one; of two writers the later wins. The folder is made if
     need be. Raises UserError where `path` is not a file or leads through a link: `files.named` resolves what a user

@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """Something the user gave is wrong: a file, a name, a number, a folder.
+    """Wrong input: a file, a name, a number, a folder.
 
-    `message` says what is wrong and where; `hint` says the way out. The command line prints both on stderr and exits
+    `message` names the fault and its place; `hint` is the way out. The command line prints both on stderr and exits
     with `exit_code`: 2 for usage and configuration, 4 for runs that cannot be compared.
     """
 
@@ -23,7 +23,7 @@ class UserError(Exception):
 
 
 def did_you_mean(name: str, choices: list[str]) -> str:
-    """Returns "did you mean X?" for the nearest choice, or the list of all choices where none is near."""
+    """Return "did you mean X?" for the nearest choice, or the list of all choices if none is near."""
     import difflib
 
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
@@ -31,7 +31,7 @@ def did_you_mean(name: str, choices: list[str]) -> str:
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error of the program
-    """The run was told to stop; its records are kept in `folder`."""
+    """A signal or a caller stopped the run; its records are kept in `folder`."""
 
     def __init__(self, folder: Path | None = None) -> None:
         super().__init__(f"interrupted; what is recorded is kept in {folder}" if folder else "interrupted")

@@ -1,4 +1,4 @@
-"""How numbers look. Tables, figures, pages and the terminal all take their strings from here.
+"""Format numbers. Tables, figures, pages and the terminal all take their strings from here.
 
 Unknown is `None` and reads "not measured"; it is never shown as 0.
 

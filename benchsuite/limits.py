@@ -1,4 +1,4 @@
-"""What a suite and the options of a command may ask for at most. Beyond it a number is mistyped."""
+"""The largest values of a suite and of options. Beyond them a number is mistyped."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def machine_lock(
     stop: Callable[[], bool] = lambda: False,
     names: Collection[str],
 ) -> Iterator[None]:
-    """Holds the locks of these names, those of the devices that are measured (`benchsuite.devices.Device.lock_name`),
+    """Hold the locks of these names, those of the devices that are measured (`benchsuite.devices.Device.lock_name`),
     so that no run measures in another's noise. Runs on different devices go side by side.
 
     The lock lies in the cache folder: runs that share it share the lock. Raises UserError where it is taken and
@@ -47,7 +47,7 @@ def machine_lock(
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Holds the lock of one run directory. Raises UserError where another process writes to it, and where the lock is
+    """Hold the lock of one run directory. Raises UserError where another process writes to it, and where the lock is
     a link."""
     problem, way_out = f"another process writes to {folder}", "choose another directory"
     with _locked(folder / "lock", str(folder), False, _silent, lambda: False, problem, way_out):
@@ -56,7 +56,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def install_lock(commit: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Holds the lock of one commit's environment: two gates that want it make it once."""
+    """Hold the lock of one commit's environment: two gates that want it make it once."""
     path = cache_dir("locks") / f"commit-{commit}"
     with _locked(path, "a gate", True, say, lambda: False, f"another process installs {commit[:12]}", ""):
         yield
@@ -108,7 +108,7 @@ def _try(handle: int) -> bool:
 
 
 def _holder(handle: int) -> str:
-    """Who says to hold the lock; the file may be read while its holder writes it."""
+    """Return the run that holds the lock; the file may be read while its holder writes it."""
     try:
         about = json.loads(os.pread(handle, 4096, 0))
         return f"{about['run']} (process {about['pid']}, since {about['since']})"

@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Compare the tests that use the speed fixture with those at BASE: a git ref, python:PATH, env:NAME=VALUE, "
         "baseline:NAME or run:FOLDER. Ends with 1 where something is slower.",
     )
-    group.addoption("--benchsuite-head", metavar="HEAD", help="What is new; else what is here.")
+    group.addoption("--benchsuite-head", metavar="HEAD", help="The version to test. Defaults to the working tree.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Makes a test with the fixture one of pytest-benchmark's, with a timer that repeats what the fixture measured."""
+    """Make a test with the fixture one of pytest-benchmark's, with a timer that repeats what the fixture measured."""
     if not uses_fixture(item) or not item.config.pluginmanager.hasplugin(BENCHMARK):
         return
     names = item.fixturenames  # type: ignore[attr-defined]
@@ -67,7 +67,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What pytest-benchmark's table has no columns for."""
+    """Print what pytest-benchmark's table has no columns for."""
     measured = terminalreporter.config.stash.get(MEASURED, [])
     if not measured:
         return
@@ -101,7 +101,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 @pytest.fixture
 def speed(request: pytest.FixtureRequest) -> Speed:
-    """Times a callable; see `Speed`."""
+    """Time a callable; see `Speed`."""
     return Speed(request)
 
 
@@ -124,7 +124,7 @@ class Speed:
         results: Callable[[], Sequence[Tensor]] | None = None,
         reference: Callable[[], Sequence[Tensor]] | None = None,
     ) -> dict[str, Any]:
-        """Warms `call` up, times it on `device` with so many `threads` (those that torch has, unless said), and returns
+        """Warm `call` up, time it on `device` with so many `threads` (those that torch has, unless said), and return
         the fields of a speed result (see the schema of records.jsonl): `time_s` and `samples_s` in seconds,
         `tokens_per_s`, `peak_bytes`, `error` and more.
 
@@ -194,14 +194,14 @@ class Speed:
         return result
 
     def _measures_nothing(self) -> bool:
-        """Whether this session is one that calls once: pytest-benchmark is switched off, or xdist shares out tests."""
+        """Return whether this session calls each test once: without pytest-benchmark, or under xdist."""
         if "PYTEST_XDIST_WORKER" in os.environ:
             return True
         present = self._request.config.pluginmanager.hasplugin(BENCHMARK)
         return present and bool(self._request.getfixturevalue(BENCHMARK).disabled)
 
     def _tell_pytest_benchmark(self, result: dict[str, Any]) -> None:
-        """Hands the samples to pytest-benchmark by a timer that repeats them."""
+        """Hand the samples to pytest-benchmark by a timer that repeats them."""
         if READINGS not in self._request.node.stash:
             return
         calls = result["calls_per_sample"]

@@ -1,4 +1,4 @@
-"""What is printed for people on stdout: text and tables that lose nothing, whatever the width.
+"""Print text and tables for people on stdout, and lose nothing, whatever the width.
 
 On a terminal tables fold their text to its width; where a table's words and numbers need more, its lines run over, as
 no name is cut. What goes into a pipe or a file is as wide as it is, unless COLUMNS says how wide.
@@ -26,7 +26,7 @@ def console(*, soft_wrap: bool = False) -> Console:
 
 
 def show(table: Table, to: Console | None = None) -> None:
-    """Prints a table in the console's width, or in the least width in which no word of it is cut."""
+    """Print a table in the console's width, or in the least width in which no word of it is cut."""
     from rich.measure import Measurement
 
     to = to or console()

@@ -45,7 +45,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the job of the file given; returns the exit status."""
+    """Run the job in the given file; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if len(arguments) != 1:
         print("usage: python -m benchsuite.worker job.json", file=sys.stderr)
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(job: dict[str, Any]) -> int:
-    """Isolates this process as `job` says, does the work, writes the result file; returns the exit status."""
+    """Isolate this process as `job` says, do the work, write the result file; return the exit status."""
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun stands between, and hands on no pipe
         job = {**job, "parent": os.getppid(), "progress_fd": None}
@@ -73,7 +73,7 @@ def run(job: dict[str, Any]) -> int:
 
 
 def isolate(job: dict[str, Any]) -> dict[str, Any]:
-    """Ties this process to its parent, redirects its output to the job's log, limits its memory, pins the allocator.
+    """Tie this process to its parent, redirect its output to the job's log, limit its memory, pin the allocator.
 
     Returns what of it a reader of the result should know.
     """
@@ -120,7 +120,7 @@ def cores_of(threads: int, place: int = 0) -> list[int] | None:
 
 
 def die_with_parent(parent: int, signum: int) -> None:
-    """Asks the kernel to send `signum` to this process when `parent` dies; exits where it is dead already."""
+    """Ask the kernel to send `signum` to this process when `parent` dies; exit where it is dead already."""
     if platform.system() == "Linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
     if os.getppid() != parent:
@@ -128,8 +128,8 @@ def die_with_parent(parent: int, signum: int) -> None:
 
 
 def pin_allocator() -> str:
-    """Makes glibc keep what it has got from the kernel, so that no timed call pays for page faults that the one
-    before it paid too. Returns the allocator's name for the result's context."""
+    """Make glibc keep what it has got from the kernel, so that no timed call pays for page faults that the one
+    before it paid too. Return the allocator's name for the result's context."""
     if platform.libc_ver()[0] != "glibc":
         return "the system's default"
     libc = ctypes.CDLL(None)
@@ -138,7 +138,7 @@ def pin_allocator() -> str:
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
-    """Calls the job's function; whatever it raises becomes a status with a reason."""
+    """Call the job's function; whatever it raises becomes a status with a reason."""
     try:
         module, _, function = job["measure"].partition(":")
         call: Callable[..., Any] = getattr(importlib.import_module(module), function)
@@ -162,7 +162,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 
 
 class Progress:
-    """Tells the scheduler the fraction done, through a pipe, a few times a second at most."""
+    """Report the fraction done to the scheduler, through a pipe, a few times a second at most."""
 
     def __init__(self, handle: int | None) -> None:
         self._handle = handle
@@ -180,7 +180,7 @@ class Progress:
 
 
 def write_result(path: Path, outcome: dict[str, Any]) -> None:
-    """Writes the outcome as JSON, atomically, its texts made harmless. A number that is NaN or infinite becomes null,
+    """Write the outcome as JSON, atomically, its texts made harmless. A number that is NaN or infinite becomes null,
     and the status that was `ok` becomes `incorrect`; a result that is not JSON becomes an error. Raises OSError."""
     try:
         outcome = text.tree(json.loads(json.dumps(outcome, default=_plain)))
@@ -217,7 +217,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _data_bytes() -> int:
-    """What RLIMIT_DATA counts of this process by now: VmData in /proc/self/status; 0 where that is not there."""
+    """Return the bytes that RLIMIT_DATA counts for this process: VmData in /proc/self/status, or 0 without it."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -245,7 +245,7 @@ def _plain(value: Any) -> Any:
 
 
 def leave(status: int) -> NoReturn:
-    """Ends this process at once: a library that crashes while it is torn down cannot spoil a result that is written."""
+    """End this process at once: a library that crashes while it is torn down cannot spoil a result that is written."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -2,7 +2,7 @@
 
     from benchsuite import cuda_ext
 
-    reason = cuda_ext.unavailable_reason()      # None, or why there are none and what would mend it
+    reason = cuda_ext.unavailable_reason()      # None, or why there are none and what would fix it
     cuda_ext.load()                             # the library, built at the first use in a checkout
 
 Nothing heavy is imported with this package.
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from benchsuite.cuda_ext.library import Library
 
 # Each is a module here with `register()`, which gives its operators their fake and autograd implementations.
-FAMILIES = ("activation", "norm", "rotary", "softmax", "attention", "cross_entropy")
+FAMILIES = ("activation", "norm", "rotary", "softmax", "attention", "cross_entropy", "linear", "adamw")
 
 
 def load() -> Library:
-    """Loads the library once, built first where need be, and registers the operator families.
+    """Load the library once, built first where need be, and register the operator families.
 
     Raises UserError, with the way out, where there is no library and none can be built, or where it does not load.
     """
@@ -61,7 +61,7 @@ def _load() -> Library:
 
 
 def prepare() -> None:
-    """Builds the library where it must be, and loads nothing: before processes start whose time is measured.
+    """Build the library where it must be, and load nothing: before processes start whose time is measured.
 
     Raises UserError as `load` does.
     """
@@ -72,7 +72,7 @@ def prepare() -> None:
 
 @functools.cache
 def unavailable_reason() -> str | None:
-    """Why the operators cannot run here and the way out, or None where they can.
+    """Return why the operators cannot run here and the way out, or None where they can.
 
     Builds nothing: where a compiler is there and the library is not, the first `load()` builds it. A build of the same
     sources that has failed is remembered, and is a reason.

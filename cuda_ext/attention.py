@@ -69,7 +69,7 @@ def attention_qkv(
 def _angles(
     T: int, D: int, base: float | None, angles: tuple[Tensor, Tensor] | None, like: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Cosine and sine (T, D / 2) of each place and channel, in the type of the arithmetic. They are made anew for each
+    """Cosine and sine (T, D / 2) of each place and channel, in the type of the arithmetic. They are made again for each
     call: a tensor that is kept from one call to another belongs to the first one's mode, stream and graph."""
     if angles is None:
         if base is None:

@@ -1,5 +1,5 @@
-"""How an operator gets its gradient: once for torch.library, once on a short path for eager mode; and what autograd
-is told of operators that write into their arguments.
+"""Register the gradient of an operator: once for torch.library, once on a short path for eager mode; and what autograd
+learns of operators that write into their arguments.
 
 torch.library's own autograd wrapper is Python that costs tens of µs a call, more than a small operator takes. Eager
 code therefore goes through a torch.autograd.Function with the same two functions, and torch.func's transforms through
@@ -29,7 +29,7 @@ def differentiable(
     kept: int = 0,
     autocast: Cast | None = None,
 ) -> Callable[..., Any]:
-    """Gives torch.ops.benchsuite.`name` its gradient and returns the function to call instead of it.
+    """Give torch.ops.benchsuite.`name` its gradient and return the function to call instead of it.
 
     setup_context(ctx, inputs, output) saves what backward(ctx, *grads) needs; backward returns a gradient or None for
     each input, as for torch.library.register_autograd. The last `kept` outputs are there for the backward pass alone:
@@ -135,7 +135,7 @@ def _once(name: str, found: Any, inputs: list[Any]) -> tuple[Any, ...]:
 
 
 def fake(name: str, implementation: Callable[..., Any]) -> None:
-    """Gives the operator its outputs for meta and fake tensors, of which all or none are."""
+    """Give the operator its outputs for meta and fake tensors, of which all or none are."""
 
     def checked(*args: Any) -> Any:
         if len({one.device for one in args if isinstance(one, Tensor)}) > 1:
@@ -146,7 +146,7 @@ def fake(name: str, implementation: Callable[..., Any]) -> None:
 
 
 def fits(name: str, like: Tensor, shape: Sequence[int], **tensors: Tensor | None) -> None:
-    """Raises RuntimeError unless each of `tensors` has this shape and the type of `like`. For meta and fake
+    """Raise RuntimeError unless each of `tensors` has this shape and the type of `like`. For meta and fake
     tensors, which the kernels and their checks never see."""
     for argument, tensor in tensors.items():
         if tensor is None:
@@ -158,7 +158,7 @@ def fits(name: str, like: Tensor, shape: Sequence[int], **tensors: Tensor | None
 
 
 def no_gradient(name: str, **tensors: Tensor | None) -> None:
-    """Raises RuntimeError if one of `tensors`, for which the operator `name` has no gradient, requires one."""
+    """Raise RuntimeError if one of `tensors`, for which the operator `name` has no gradient, requires one."""
     for argument, tensor in tensors.items():
         if tensor is not None and tensor.requires_grad:
             raise RuntimeError(f"{name}: {argument} require a gradient, and the kernel has none for them")
@@ -211,7 +211,7 @@ _library: torch.library.Library | None = None
 
 
 def mutating(*names: str) -> None:
-    """Tells autograd what the operators `names` of torch.ops.benchsuite do: arguments that are written get a new
+    """Tell autograd what the operators `names` of torch.ops.benchsuite do: arguments that are written get a new
     version, and none that requires a gradient is taken where one would be recorded. Raises RuntimeError for such."""
     global _library
     _library = _library or torch.library.Library("benchsuite", "IMPL")

@@ -1,4 +1,4 @@
-"""Builds the kernels' library: every source in parallel, each object kept by the hash of what went into it.
+"""Build the kernels' library: every source in parallel, each object kept by the hash of what went into it.
 
     library = build()      # at once where nothing has changed
 
@@ -60,12 +60,12 @@ def build(*, cpu_only: bool = False, again: bool = False) -> Path:
 
 
 def failure_of(todo: Plan) -> str | None:
-    """What the compiler said where a build of these very sources has failed before."""
+    """Return what the compiler said where a build of these very sources has failed before."""
     return next((unit.failure.read_text() for unit in todo.units if unit.failure.is_file()), None)
 
 
 def manifest(todo: Plan) -> dict[str, Any]:
-    """What is in the library, written beside it."""
+    """Return what is in the library, written beside it."""
     return {
         "sources": source_hash(),
         "families": selected() or "all",
@@ -103,7 +103,7 @@ def _compile(units: list[Unit], todo: Plan) -> None:
 
 
 def _compile_one(unit: Unit) -> float:
-    """Compiles one object into the cache; returns the seconds it took."""
+    """Compile one object into the cache; return the seconds it took."""
     start = time.monotonic()
     with write_atomically(unit.object) as temporary:
         done = subprocess.run([*unit.command, "-o", str(temporary)], capture_output=True, text=True, check=False)
@@ -121,7 +121,7 @@ def _compile_one(unit: Unit) -> float:
 
 
 def _install(todo: Plan) -> None:
-    """Links, and moves the library with its manifest into place in one step."""
+    """Link, and move the library with its manifest into place in one step."""
     temporary = Path(tempfile.mkdtemp(prefix=".link.", dir=todo.folder.parent))
     try:
         objects = [str(unit.object) for unit in todo.units]

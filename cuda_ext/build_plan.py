@@ -1,4 +1,5 @@
-"""What the kernels' library is made of: a unit for each object, with its command and the hash of what goes into it."""
+"""Plan the build of the kernels' library: a unit for each object, with its command and the hash of what goes into
+it."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ QUIET_V4 = ("-Wno-uninitialized", "-Wno-uninitialized")
 class Unit:
     """One object to be: `command` gets `-o FILE` at its end; `key` names all that decides its content.
 
-    `inputs` are the source and the headers of ours, each with the hash of its content.
+    `inputs` are the source and the headers of benchsuite, each with the hash of its content.
     """
 
     name: str
@@ -37,7 +38,7 @@ class Unit:
     inputs: tuple[tuple[Path, str], ...]
 
     def changed(self) -> bool:
-        """Whether a file has another content than when the key was made."""
+        """Return whether a file has another content than when the key was made."""
         return any(not path.is_file() or _content(path) != content for path, content in self.inputs)
 
     @property
@@ -46,7 +47,7 @@ class Unit:
 
     @property
     def log(self) -> Path:
-        """What the compiler said: of CUDA code, registers, spills and shared memory of each kernel."""
+        """Return what the compiler said: of CUDA code, registers, spills and shared memory of each kernel."""
         return self.object.with_suffix(".log")
 
     @property
@@ -57,7 +58,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a build consists of. `nvcc` is the compiler of the CUDA part, or why it is left out."""
+    """The parts of a build. `nvcc` is the compiler of the CUDA part, or why it is left out."""
 
     units: tuple[Unit, ...]
     link: tuple[str, ...]
@@ -73,7 +74,7 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where the library and its manifest will lie."""
+        """Return where the library and its manifest will lie."""
         return kernels_dir("libraries") / self.key
 
 
@@ -88,7 +89,7 @@ def kernels_dir(*parts: str) -> Path:
 
 
 def plan(*, cpu_only: bool = False) -> Plan:
-    """What would be built here, from the environment and the sources as they are.
+    """Return what would be built here, from the environment and the sources as they are.
 
     BENCHSUITE_KERNELS=cpu leaves CUDA out, BENCHSUITE_KERNELS_ONLY=activation,norm takes these families alone, and
     BENCHSUITE_KERNELS_CXXFLAGS goes to g++ as it is. Raises UserError where the CPU part cannot be built.

@@ -53,14 +53,14 @@ def launches_of(path: Path) -> list[Launch]:
     if not isinstance(found, list | tuple) or not all(isinstance(one, Launch) for one in found):
         raise UserError(
             f"{path} has no LAUNCHES",
-            hint="LAUNCHES = [benchsuite.cuda_ext.launches.Launch(...), ...]; see CONTRIBUTING",
+            hint="LAUNCHES = [benchsuite.cuda_ext.launches.Launch(...), ...]; see docs/guides/kernels.md",
         )
     beside = [(path.parent / one.file).resolve() for one in found]
     return [replace(one, file=str(file)) if file.exists() else one for one, file in zip(found, beside, strict=True)]
 
 
 def run(launches: Iterable[Launch]) -> Iterator[Executed]:
-    """Executes one after the other. Raises UserError where a file does not compile or has no such kernel."""
+    """Execute one after the other. Raises UserError where a file does not compile or has no such kernel."""
     for launch in launches:
         path = launch.path
         if not path.is_file():

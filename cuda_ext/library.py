@@ -1,4 +1,4 @@
-"""Which library of kernels to load: the one that came in the wheel, one in the cache, or one to be built now.
+"""Choose the library of kernels to load: the one that came in the wheel, one in the cache, or one to be built now.
 
 found = locate()       # found.path, found.origin; None where it would have to be built
 """
@@ -92,8 +92,8 @@ def _any_cached() -> Library | None:
 
 
 def about() -> dict[str, Any] | None:
-    """Which kernels these are: the hash of their sources, the compilers and architectures of the library where it is
-    built; None where the operators cannot run."""
+    """Return which kernels these are: the hash of their sources, the compilers and architectures of the library where
+    it is built; None where the operators cannot run."""
     try:
         found = locate()
     except UserError:
@@ -104,7 +104,8 @@ def about() -> dict[str, Any] | None:
 
 
 def status() -> tuple[bool, str, str]:
-    """Whether the operators can run, why, and what would mend it or add the CUDA part, for people. Builds nothing."""
+    """Return whether the operators can run, why, and what would fix it or add the CUDA part, for people. Builds
+    nothing."""
     try:
         found = locate()
     except UserError as error:

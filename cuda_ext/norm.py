@@ -66,7 +66,7 @@ def embedding_layer_norm(
 
 
 def _mixed(x: Tensor, weight: Tensor) -> bool:
-    """Whether x is of 16 bits and the weights of 32, where autocast on CUDA does not make all of it float32."""
+    """Return whether x is of 16 bits and the weights of 32, where autocast on CUDA does not make all of it float32."""
     low = x.dtype in (torch.bfloat16, torch.float16) and weight.dtype == torch.float32
     return low and (x.device.type == "cpu" or not torch.is_autocast_enabled(x.device.type))
 

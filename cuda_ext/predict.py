@@ -1,4 +1,4 @@
-"""What a kernel should take on a GPU that is not here: *predicted*, not measured.
+"""Predict the time of a kernel on a GPU that is not here: *predicted*, not measured.
 
 The interpreter executes samples of the work and counts; the maker's peaks (hardware/peaks.yaml) turn counts into the
 least time that each resource of the device needs:
@@ -31,7 +31,7 @@ ISSUES_PER_CYCLE = 4  # of a multiprocessor: one for each of its four schedulers
 
 @dataclass(frozen=True)
 class Counts:
-    """What a launch needs: bytes of memory, FLOPs of the tensor cores, warp instructions."""
+    """The needs of a launch: bytes of memory, FLOPs of the tensor cores, warp instructions."""
 
     bytes: float
     flops: float
@@ -74,14 +74,14 @@ def program(path: Path, arch: str) -> Program:
 
 
 def execute(launch: Launch, arch: str = "sm_80") -> Result:
-    """Runs a launch on the interpreter. Raises PTXFault for what a GPU would punish."""
+    """Run a launch on the interpreter. Raises PTXFault for what a GPU would punish."""
     return program(launch.path, arch).launch(
         launch.name, launch.grid, launch.block, launch.arguments, launch.shared, launch.buffers
     )
 
 
 def counts_of(launch: Launch, result: Result) -> tuple[Counts, Counts]:
-    """What grows with the rows, and the bytes of buffers that all rows share."""
+    """Return what grows with the rows, and the bytes of buffers that all rows share."""
     grows = shared = 0
     for key, touched in result.touched.items():
         if key in launch.shared_by_rows:

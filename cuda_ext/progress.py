@@ -1,4 +1,5 @@
-"""What a build says on stderr: what is compiled, how long it will take, and on a terminal how long it still takes."""
+"""The display of a build on stderr: what is compiled, how long it will take, and on a terminal how long it still
+takes."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ class Estimate:
 
 @contextlib.contextmanager
 def progress(expected: dict[str, float], todo: Plan) -> Iterator[Estimate]:
-    """Says what will be built; on a terminal one line goes along, elsewhere nothing comes until the end."""
+    """Say what will be built; on a terminal one line goes along, elsewhere nothing comes until the end."""
     console, estimate = Console(stderr=True, highlight=False, soft_wrap=True), Estimate(expected)
     objects = "1 object" if len(expected) == 1 else f"{len(expected)} objects"
     by = f"GCC {todo.cxx.version}" + (f" and nvcc {todo.nvcc.version}" if isinstance(todo.nvcc, Compiler) else "")

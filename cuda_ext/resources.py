@@ -1,4 +1,5 @@
-"""What each CUDA kernel takes of a multiprocessor, as the compiler reports it, and how many of its threads fit there.
+"""Report what each CUDA kernel takes of a multiprocessor, as the compiler reports it, and how many of its threads fit
+there.
 
 for row in resources(Path("cuda/norm.cu"), ["sm_80", "sm_90"]):
     row.registers, row.spill_stores, row.occupancy
@@ -66,7 +67,7 @@ class Resources:
 
 
 def resources(path: Path, archs: list[str]) -> list[Resources]:
-    """Compiles a .cu or .ptx file for each architecture ("sm_80") and reports every kernel in it, sorted by name.
+    """Compile a .cu or .ptx file for each architecture ("sm_80") and report every kernel in it, sorted by name.
 
     Raises UserError without nvcc, or with the compiler's first errors.
     """
@@ -128,7 +129,7 @@ def _largest_block(ptx: str, kernel: str) -> int | None:
 
 
 def _compile(path: Path, arch: str, nvcc: Compiler) -> tuple[str, str]:
-    """What ptxas reports, and the PTX."""
+    """Return what ptxas reports, and the PTX."""
     with tempfile.TemporaryDirectory() as folder:
         command = [nvcc.path, "-std=c++17", "-O3", f"-arch={arch}", "-cubin", "-Xptxas=-v", f"-I{CSRC}"]
         command += ["-isystem", nvcc.include, "--keep", "--keep-dir", folder, "-o", f"{folder}/out.cubin", str(path)]

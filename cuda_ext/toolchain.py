@@ -34,7 +34,7 @@ class Compiler:
 
 @dataclass(frozen=True)
 class Missing:
-    """Why there is no compiler, and the command that mends it ("" where none does)."""
+    """The reason why there is no compiler, and the command that fixes it ("" if none does)."""
 
     why: str
     fix: str
@@ -143,7 +143,8 @@ def is_x86() -> bool:
 
 
 def nvcc_packages(cuda: str) -> list[str]:
-    """What pip installs to have nvcc for this CUDA version; NVIDIA's packages for CUDA 12 hold ptxas but no nvcc."""
+    """Return what pip installs to have nvcc for this CUDA version; NVIDIA's packages for CUDA 12 hold ptxas but no
+    nvcc."""
     names = ("nvidia-cuda-nvcc", "nvidia-cuda-crt", "nvidia-cuda-cccl", "nvidia-nvvm")
     return [f"{name}=={cuda}.*" for name in names] if int(cuda.split(".")[0]) >= 13 else []
 
@@ -168,7 +169,7 @@ def _nvcc_candidates(major: str) -> list[Path]:
 
 
 def _pypi_folders(major: str) -> list[Path]:
-    """Where NVIDIA's packages for CUDA 13 and later lay their files: nvidia/cu13 in site-packages."""
+    """Return where NVIDIA's packages for CUDA 13 and later lay their files: nvidia/cu13 in site-packages."""
     spec = util.find_spec("nvidia")
     roots = [Path(root) for root in (spec.submodule_search_locations or [])] if spec else []
     return [root / f"cu{major}" for root in roots if (root / f"cu{major}").is_dir()]

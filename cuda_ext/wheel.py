@@ -1,4 +1,4 @@
-"""Makes a wheel with the kernels' library inside, for machines without a compiler:
+"""Make a wheel with the kernels' library inside, for machines without a compiler:
 
     python -m benchsuite.cuda_ext.wheel dist      # dist/benchsuite-…-py3-none-linux_x86_64.whl
 
@@ -28,7 +28,7 @@ PARTS = ("pyproject.toml", "README.md", "LICENSE", "benchsuite", "cuda_ext", "re
 
 
 def make_wheel(target: Path, *, cpu_only: bool = False) -> Path:
-    """Builds the library and packs it into a wheel in `target`; returns the wheel's path.
+    """Build the library and pack it into a wheel in `target`; return the wheel's path.
 
     Raises UserError where this is no checkout, or where nvcc is missing and `cpu_only` is not asked for.
     """

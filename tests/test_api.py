@@ -1,4 +1,4 @@
-"""The Python API: its functions on a small suite, the example of the README, and what importing it costs."""
+"""The Python API: its functions on a small suite, and what importing it costs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ speed:
   cases:
     - {component: activation, variants: [swiglu, relu], shape: {batch: 1}}
 """
-README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.fixture
@@ -103,16 +102,6 @@ def test_a_frame_has_a_row_for_each_record(tmp_path: Path) -> None:
     assert (speed["time_s"] > 0).all()
     assert (frame[frame.kind == "quality"]["tasks.cloze.acc"] <= 1).all()
     assert set(frame["params.component"].dropna()) == {"activation", "position", "embedding_norm"}
-
-
-@pytest.mark.usefixtures("fake_kinds")
-def test_the_example_of_the_readme_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = [part.partition("```")[0] for part in README.read_text().split("```python\n")[1:]]
-    [example] = [block for block in blocks if "import benchsuite\n" in block]
-    for name in ("plan", "run", "load", "compare", "gate"):
-        assert f"benchsuite.{name}(" in example
-    exec(compile(example, "README.md", "exec"), {})
-    assert "activation/swiglu/eager/layer/fwd+bwd" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("module", ["torch", "numpy", "pydantic", "rich"])

@@ -49,12 +49,12 @@ def test_the_wheel_plans_a_packaged_suite_elsewhere(unpacked: Path, tmp_path: Pa
     assert '"suite": "quick"' in plan.stdout
 
 
-def test_the_wheel_holds_every_module(unpacked: Path) -> None:
+def test_the_wheel_holds_every_module_and_template(unpacked: Path) -> None:
     """Those in the folders of the top level too, which are links inside the package."""
     walked = os.walk(ROOT / "benchsuite", followlinks=True)
     modules = {str(Path(folder, name).relative_to(ROOT)) for folder, _, names in walked for name in names}
-    modules = {name for name in modules if name.endswith(".py")}
-    assert {"benchsuite/cuda_ext/ptx/machine.py", "benchsuite/suites/__init__.py"} <= modules
+    modules = {name for name in modules if name.endswith((".py", ".j2", ".js"))}
+    assert {"benchsuite/cuda_ext/ptx/machine.py", "benchsuite/reports/templates/script.js"} <= modules
     assert {name for name in modules if not (unpacked / name).is_file()} == set()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import typer
 import typer.core
 
+from benchsuite import extras
 from benchsuite.cli import exit_codes
 from benchsuite.errors import UserError
 from benchsuite.text import plain
@@ -48,14 +49,14 @@ def build_app() -> typer.Typer:
         selftest,
     )
     from benchsuite.cli import list as list_
+    from benchsuite.cli import open as open_
 
     app = typer.Typer(
         name="benchsuite",
         cls=_Group,
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
+        rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
@@ -63,9 +64,9 @@ def build_app() -> typer.Typer:
     def benchsuite(
         version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
     ) -> None:
-        """What an architectural choice of a language model costs in speed, and what it buys in zero-shot quality.
+        """Measure what an architectural choice of a language model costs in speed and buys in zero-shot quality.
 
-        Start with [bold]benchsuite run quick[/bold]: some minutes on two CPU cores, and a report.
+        Start with `benchsuite run quick`: a quarter of an hour on two CPU cores, then a report.
         """
         if version:
             from benchsuite import __version__
@@ -73,32 +74,24 @@ def build_app() -> typer.Typer:
             print(__version__)
             raise typer.Exit
 
-    for name, command in (
-        ("run", run.command),
-        ("report", report.command),
-        ("compare", compare.command),
-        ("gate", gate.command),
-        ("calibrate", calibrate.command),
-        ("history", history.command),
-        ("plan", plan.command),
-        ("list", list_.command),
-        ("doctor", doctor.command),
-        ("pretrain", pretrain.command),
-        ("evaluate", evaluate.command),
-        ("peers", peers.command),
-        ("selftest", selftest.command),
-        ("pack", pack.command),
-        ("export", export.command),
-        ("import", export.import_command),
-    ):
-        app.command(name)(command)
-    app.add_typer(baseline.app, name="baseline")
-    app.add_typer(kernels.app, name="kernels")
+    panels = {
+        "Measure": {"doctor": doctor, "list": list_, "plan": plan, "run": run, "report": report, "open": open_},
+        "Compare": {"compare": compare, "gate": gate, "calibrate": calibrate, "history": history},
+        "Models": {"pretrain": pretrain, "evaluate": evaluate},
+        "Check benchsuite itself": {"selftest": selftest, "peers": peers, "pack": pack},
+        "Exchange data": {"export": export},
+    }
+    for panel, modules in panels.items():
+        for name, module in modules.items():
+            app.command(name, rich_help_panel=panel)(module.command)
+    app.command("import", rich_help_panel="Exchange data")(export.import_command)
+    app.add_typer(baseline.app, name="baseline", rich_help_panel="Compare")
+    app.add_typer(kernels.app, name="kernels", rich_help_panel="Check benchsuite itself")
     return app
 
 
 class _Group(typer.core.TyperGroup):
-    """The commands. Keeps from typer what it would turn into exit code 1, which is a regression's."""
+    """The commands. Keep some exceptions from typer, which would exit with 1, the code of a regression."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -116,9 +109,11 @@ class _Raised(Exception):  # noqa: N818 - carries one
 
 
 def main() -> None:
-    """Runs the command line and exits with its code, whatever is raised; a UserError is printed without a traceback."""
+    """Run the command line and exit with its code, whatever is raised; a UserError is printed without a traceback."""
     with contextlib.suppress(AttributeError):  # what the terminal's encoding lacks must not end a command
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if sys.platform != "linux":
+        sys.exit(_say("benchsuite runs on Linux only", "use a Linux machine, a container or WSL", exit_codes.USAGE))
     try:
         try:
             build_app()()
@@ -134,10 +129,12 @@ def main() -> None:
 
 
 def _code(error: BaseException) -> int:
-    """Tells of `error` on stderr; returns the exit code that it comes to."""
+    """Print `error` on stderr; return its exit code."""
     match error:
         case UserError():
             return _say(error.message, error.hint, error.exit_code)
+        case ModuleNotFoundError() if absent := extras.missing(error):
+            return _say(absent.message, absent.hint, absent.exit_code)
         case KeyboardInterrupt():
             return _say("interrupted", "", exit_codes.INTERRUPTED)
         case SystemExit(__context__=BrokenPipeError()):  # what rich makes of it

@@ -11,7 +11,9 @@ import typer
 
 from benchsuite.errors import UserError
 
-app = typer.Typer(no_args_is_help=True, help="Keep runs as plain files, for a gate to compare with.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", help="Keep runs as plain files, for a gate to compare with."
+)
 
 
 @app.command()
@@ -102,7 +104,7 @@ def show(name: Annotated[str, typer.Argument(help="A baseline; without one the p
         table.add_row(escape(line(case.label)), str(len(times)), fmt.seconds(middle), spread)
     if not table.rows:
         raise UserError(
-            f"{run.folder} holds no measured speed", hint="save it anew: benchsuite baseline save NAME RUN --replace"
+            f"{run.folder} holds no measured speed", hint="save it again: benchsuite baseline save NAME RUN --replace"
         )
     terminal.show(table)
     machine = run.manifest.hardware.identity.get("cpu", "an unknown machine")
@@ -110,8 +112,8 @@ def show(name: Annotated[str, typer.Argument(help="A baseline; without one the p
 
 
 @app.command()
-def promote(name: Annotated[str, typer.Argument(help="The baseline that `--base baseline:` shall mean.")]) -> None:
-    """Make a baseline the one that a gate compares with where no --base is given."""
+def promote(name: Annotated[str, typer.Argument(help="The baseline to compare with by default.")]) -> None:
+    """Make a baseline the default of `gate --base`."""
     from benchsuite.records import baselines
 
     baselines.promote(name)

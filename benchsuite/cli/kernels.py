@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Build the custom C++/CUDA operators, say what is in them, and check their CUDA code without a GPU.",
+    rich_markup_mode="markdown",
+    help="Build and describe the custom C++/CUDA operators, and check their CUDA code without a GPU.",
 )
 
 
 @app.command("build")
 def build_command(
     cpu_only: Annotated[bool, typer.Option("--cpu-only", help="Leave the CUDA part out.")] = False,
-    clean: Annotated[bool, typer.Option("--clean", help="Throw away first what was built before.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Delete existing build artifacts first.")] = False,
 ) -> None:
     """Build the operators now, from the sources in the checkout or the wheel, and print the library's path.
 
-    A checkout does this by itself at their first use. What has not changed is not compiled again.
+    A checkout does this on first use. Sources that have not changed are not compiled again.
     """
     from benchsuite.cuda_ext.build import build
     from benchsuite.cuda_ext.build_plan import kernels_dir
@@ -41,7 +42,7 @@ def build_command(
 def info_command(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Say which library is used, what is in it, and which compilers are here. Builds nothing."""
+    """Show which library is used, its contents, and the compilers on this machine. Builds nothing."""
     found = _info()
     if json_:
         import json

@@ -1,4 +1,4 @@
-"""What several commands write alike: a progress bar on stderr, and a document beside its page."""
+"""Output that several commands share: a progress bar on stderr, and a document beside its page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Say = Callable[[str, float, float], None]  # what is being done, how much of it,
 
 @contextlib.contextmanager
 def progress() -> Iterator[Say]:
-    """Give what moves a bar with an estimate, which appears with the first call and is gone at the end."""
+    """Yield a function that moves a progress bar, which appears with the first call and is gone at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -43,11 +43,12 @@ def counted(items: Iterable[T], total: int, text: str) -> Iterator[T]:
             yield item
 
 
-def write(folder: Path, name: str, document: dict[str, Any], markdown: str) -> None:
-    """Writes `name`.json and `name`.md into `folder`, whole or not at all."""
+def write(folder: Path, name: str, document: dict[str, Any], markdown: str, junit: str = "") -> None:
+    """Write `name`.json, `name`.md and, if there is one, `name`.xml into `folder`, each whole or not at all."""
     from benchsuite import files
     from benchsuite.cache import write_atomically
 
-    for suffix, text in ((".json", json.dumps(document, indent=1) + "\n"), (".md", markdown)):
+    texts = {".json": json.dumps(document, indent=1) + "\n", ".md": markdown, **({".xml": junit} if junit else {})}
+    for suffix, text in texts.items():
         with write_atomically(files.real(folder) / (name + suffix)) as temporary:
             temporary.write_text(text, encoding="utf-8")

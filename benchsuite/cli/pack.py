@@ -29,7 +29,7 @@ def command(
     """Pack a kit for a GPU machine without a network: wheels, suites, and a runner that needs nothing else.
 
     There, `python3 run.py` runs what is most worth knowing first, each stage within a limit, in under nine minutes, and
-    writes results.zip anew after every stage. Here, `benchsuite report results.zip` reads it.
+    writes results.zip again after every stage. Here, `benchsuite report results.zip` reads it.
 
     Needs the package index, for the wheels that the machine lacks, and nvcc, for the kernels.
     """
@@ -43,4 +43,6 @@ def command(
 
     made = make.kit(output, python=python, has=there, more=tuple(with_ or ()), device=device, wheel=wheel, say=say)
     typer.echo(f"{made.path}: {len(made.wheels)} wheels, {fmt.bytes_(made.bytes)}", err=True)
-    typer.echo(f"carry it to the machine and start there: python{python} {made.path.name}/run.py", err=True)
+    folder = made.path.name.removesuffix(".tgz").removesuffix(".tar.gz")
+    unpack = "" if folder == made.path.name else f"tar xf {made.path.name} && "
+    typer.echo(f"carry it to the machine, and start there: {unpack}python{python} {folder}/run.py", err=True)

@@ -23,7 +23,7 @@ def command(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
 ) -> None:
-    """Compare our training step and evaluation with transformers, nanoGPT's style and lm-eval's HFLM.
+    """Compare benchsuite's training step and evaluation with transformers, nanoGPT's style and lm-eval's HFLM.
 
     Measures the suite `peers` as `benchsuite run peers` does, and prints its table. Exit codes: 0 fine, 2 usage, 5
     something failed, 130 interrupted.

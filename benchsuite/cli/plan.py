@@ -25,12 +25,12 @@ def command(
     suite: Annotated[str, typer.Argument(help="The name of a suite, or the path of a suite file.")],
     device: Annotated[str, typer.Option(help=f"{options.DEVICES[:-1]}; or a GPU elsewhere, as h100.")] = "auto",
     only: Annotated[
-        list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
+        list[str] | None, typer.Option(help="Keep the cases whose label matches, as 'activation/swiglu*'.")
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key: quality.train.tokens=200k.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part.")] = None,
     corpus: Annotated[
-        list[str] | None, typer.Option(help="Train on this text; give it again to compare with further ones.")
+        list[str] | None, typer.Option(help="Train on this text; repeat the option to compare several.")
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, max=MOST_JOBS, help="Quality jobs side by side; default: one a core.")
@@ -39,10 +39,13 @@ def command(
         str | None, typer.Option(help="Another size of an ablation: nano, 125m, 350m, 760m, 1b3; with its budget.")
     ] = None,
     gpus: Annotated[
-        int, typer.Option(min=1, max=MOST_RANKS, help="Of the budget: GPUs that train one model together.")
+        int, typer.Option(min=1, max=MOST_RANKS, help="GPUs that train one model together, for the estimate.")
     ] = 8,
     mfu: Annotated[
-        float, typer.Option(min=0.01, max=1.0, callback=finite, help="Of the budget: the share of peak that is used.")
+        float,
+        typer.Option(
+            min=0.01, max=1.0, callback=finite, help="Share of peak FLOP/s that training reaches, for the estimate."
+        ),
     ] = 0.4,
     until: Annotated[
         str | None, typer.Option(help="decided: as `run --until`; --seeds is then the most.", metavar="decided")
@@ -137,7 +140,7 @@ def _show_elsewhere(resolved: Plan, there: Elsewhere, as_json: bool) -> None:
 
 
 def _tell(resolved: Plan, console: Console) -> None:
-    """What cannot run and why, and the notes."""
+    """Print what cannot run and why, and the notes."""
     from rich.markup import escape
 
     reasons: dict[str, list[str]] = {}

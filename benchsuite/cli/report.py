@@ -1,4 +1,4 @@
-"""`benchsuite report`: speed against quality, from one or several runs."""
+"""`benchsuite report`: speed against quality, from one run, or from several side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 
 class Format(StrEnum):
-    """How a report is written."""
+    """The format of a report."""
 
     html = "html"
     md = "md"
@@ -20,7 +20,8 @@ class Format(StrEnum):
 
 def command(
     runs: Annotated[
-        list[Path], typer.Argument(help="Run directories, whose rows stand in one report; or one results.zip of a kit.")
+        list[Path],
+        typer.Argument(help="Run directories, put side by side where there are several; or one results.zip of a kit."),
     ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the report here; its ending chooses the format.")
@@ -30,9 +31,10 @@ def command(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Report speed against quality: what each variant costs, and what it buys.
+    """Report speed against quality: what to choose on this machine, and how sure that is.
 
-    Without options: prints the findings and writes report.html, report.md and report.json into the run directory.
+    Without options, print the findings of a run and write report.html, report.md and report.json into its directory.
+    Several runs are printed side by side; -o writes them as one page.
     """
     from benchsuite.errors import UserError
 
@@ -61,14 +63,14 @@ def command(
 
 
 def _into_run_directory(runs: list[Path]) -> None:
-    from benchsuite.errors import UserError
-
-    if len(runs) > 1:
-        raise UserError("a report of several runs needs a place", hint="give -o FILE or --format html|md|json")
     from benchsuite.report.render import write
-    from benchsuite.report.terminal import terminal
+    from benchsuite.report.terminal import side_by_side, terminal
     from benchsuite.terminal import console
 
+    if len(runs) > 1:
+        side_by_side(runs, console())
+        typer.echo("\nThe whole report: benchsuite report RUN… -o report.html")
+        return
     paths = write(runs[0])
     terminal(runs[0], console())
     typer.echo("\n" + "\n".join(str(path) for path in paths.values()))

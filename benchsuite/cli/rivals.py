@@ -54,13 +54,13 @@ def _show(folder: Path, shown: Shown) -> int:
     from benchsuite import terminal
     from benchsuite.records.case import FAILED
     from benchsuite.records.load import load
-    from benchsuite.report import rivals
+    from benchsuite.report import rivals, rivals_page
     from benchsuite.report.render import save, write
 
     found = load(folder)
     failed = any(record.status in FAILED for record in found)
     code = exit_codes.FAILED if failed else exit_codes.FINE
-    page = rivals.markdown(found)
+    page = rivals_page.markdown(found)
     save(page, folder / f"{found.manifest.suite}.md")
     write(folder)
     if shown.json:
@@ -68,5 +68,5 @@ def _show(folder: Path, shown: Shown) -> int:
     elif shown.markdown:
         print(page, end="")
     else:
-        rivals.show(found, terminal.console())
+        rivals_page.show(found, terminal.console())
     return code

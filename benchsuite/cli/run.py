@@ -30,7 +30,7 @@ def command(
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this directory.")] = None,
     device: Annotated[str | None, typer.Option(help=options.DEVICES, show_default="auto")] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Keep cases with such labels, as 'activation/swiglu*'.")
+        list[str] | None, typer.Option(help="Keep the cases whose label matches, as 'activation/swiglu*'.")
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key: quality.train.tokens=200k.")] = None,
     seeds: Annotated[
@@ -38,7 +38,7 @@ def command(
         typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part; the most of them with --until."),
     ] = None,
     corpus: Annotated[
-        list[str] | None, typer.Option(help="Train on this text; give it again to compare with further ones.")
+        list[str] | None, typer.Option(help="Train on this text; repeat the option to compare several.")
     ] = None,
     jobs: Annotated[
         int | None,
@@ -50,14 +50,15 @@ def command(
     ] = "local",
     ranks: Annotated[int, typer.Option(min=1, max=MOST_RANKS, help="Processes that train one model together.")] = 1,
     slurm: Annotated[
-        list[str] | None, typer.Option(help="Slurm's, as partition=gpu, gpus_per_node=8, time=20 (hours).")
+        list[str] | None, typer.Option(help="An option of Slurm, as partition=gpu, gpus_per_node=8, time=20 (hours).")
     ] = None,
     memory_limit: Annotated[
-        str | None, typer.Option(help="What one job may allocate, as 4G; default: its share of 80% of what is free.")
+        str | None,
+        typer.Option(help="Memory that one job may allocate, as 4G; default: its share of 80% of the free memory."),
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(help="Measure as many replicates and seeds as fit into 10m, 2h; at least what an interval needs."),
+        typer.Option(help="Fit rounds and seeds into this time, as 10m or 2h; refused if too short for an interval."),
     ] = None,
     until: Annotated[
         str | None,
@@ -68,6 +69,9 @@ def command(
         ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for another run on this machine to end.")] = True,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print only errors, failures and the last line.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Measure a suite's cases, each in a process of its own, and write the report.
@@ -78,9 +82,10 @@ def command(
 
     import benchsuite
     from benchsuite.engine import progress
+    from benchsuite.engine.processes import Observer
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    display = progress.observer(console)
+    display = Observer() if quiet else progress.observer(console)
     how: Options = {
         "jobs": jobs,
         "memory_limit_bytes": options.bytes_(memory_limit) if memory_limit else None,
@@ -89,7 +94,7 @@ def command(
         "ranks": ranks,
         "slurm": dict(option.partition("=")[::2] for option in slurm or []),
         "wait": wait,
-        "say": lambda text: console.print(text, markup=False),
+        "say": (lambda text: None) if quiet else (lambda text: console.print(text, markup=False)),
         "observer": display,
     }
     planned = {"--only": only, "--set": sets, "--seeds": seeds, "--corpus": corpus, "-o": output, "--device": device}
@@ -114,7 +119,7 @@ def command(
         raise typer.Exit(exit_codes.INTERRUPTED) from None
     finally:
         display.close()
-    raise typer.Exit(_finish(run, as_json, console))
+    raise typer.Exit(_finish(run, as_json, quiet, console))
 
 
 def _interrupted(folder: Path, as_json: bool, console: Console) -> None:
@@ -126,8 +131,8 @@ def _interrupted(folder: Path, as_json: bool, console: Console) -> None:
         print(json.dumps({"schema_version": 1, "interrupted": True, "run": str(folder), "resume": command}))
 
 
-def _finish(run: Run, as_json: bool, console: Console) -> int:
-    """Write the report, say where it is, and return the exit code."""
+def _finish(run: Run, as_json: bool, quiet: bool, console: Console) -> int:
+    """Write the report, print where it is and how to open it, and return the exit code."""
     from benchsuite import terminal
     from benchsuite.records.case import FAILED
     from benchsuite.report.render import write
@@ -140,12 +145,12 @@ def _finish(run: Run, as_json: bool, console: Console) -> int:
     if as_json:
         document = {"schema_version": 1, "run": str(run.folder), "cases": dict(counts), "report": paths}
         print(json.dumps({**document, "exit_code": code}, indent=1))
-    else:
+    elif not quiet:
         show(run.folder, terminal.console())
     if failed:
         said = ", ".join(f"{counts[status]} {status}" for status in FAILED if counts[status])
         records = run.folder / "records.jsonl"
         console.print(f"{failed} measurements failed ({said}); {records} says why", markup=False)
-    for path in paths.values():
-        console.print(f"report: {path}", markup=False)
+    command = f"benchsuite open {shlex.quote(str(run.folder))}"
+    console.print(f"report: {paths['html']}, and as .md and .json; to see it: {command}", markup=False)
     return code

@@ -1,4 +1,4 @@
-"""What is compared: components, their variants, and one registry for both.
+"""Components, their variants, and one registry for both.
 
 A component is an axis of choice (`activation`, `position`, …); a variant is one value of it. Each
 component has one file here, and each variant is one decorated factory in it:
@@ -67,7 +67,7 @@ class Variant:
 
     `build` makes the part of the model; its arguments and result are the component's own, given in its file.
     `gated` (activations) says that the first projection is doubled and one half gates the other. `kernel` is the name
-    under which benchsuite's own kernels know the variant, None where they do not: then it has no `fused`.
+    of the variant in benchsuite's own kernels, or None: then it has no `fused`.
     """
 
     component: str
@@ -93,7 +93,7 @@ def variant(
     kernel: str | None = None,
     biased: bool = False,
 ) -> Callable[[Factory], Factory]:
-    """Registers the decorated factory or class as variant `name` of `component`.
+    """Register the decorated factory or class as variant `name` of `component`.
 
     A `kernel` gives it the implementation `fused`; `biased` (position schemes) says that attention needs its bias as a
     tensor, which takes the implementations WITHOUT_BIAS from it. Raises UserError for an unknown component and for a
@@ -142,9 +142,9 @@ def _choices(component: str) -> str:
 
 @cache
 def _load() -> dict[str, UserError]:
-    """Imports the built-in component files, then every plug-in; returns what is wrong with plug-ins, by name.
+    """Import the built-in component files, then every plug-in; return what is wrong with plug-ins, by name.
 
-    A plug-in that does not load is told on stderr and leaves nothing behind; the others, and ours, are there. What a
+    A plug-in that does not load is reported on stderr and leaves nothing behind; all others are there. What a
     plug-in prints goes to stderr: stdout may hold a document.
     """
     for component in COMPONENTS:
@@ -161,7 +161,7 @@ def _load() -> dict[str, UserError]:
             said = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             broken[entry.name] = UserError(
                 f"the plug-in {entry.name!r} ({entry.value}) does not load: {said}",
-                hint=f"mend or uninstall {entry.dist.name if entry.dist else entry.value}",
+                hint=f"fix or uninstall {entry.dist.name if entry.dist else entry.value}",
             )
             print(f"benchsuite: {broken[entry.name].message}\n  -> {broken[entry.name].hint}", file=sys.stderr)
     return broken

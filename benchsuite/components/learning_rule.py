@@ -1,8 +1,9 @@
-"""How the weights of a decoder get their gradients: the rule of `benchsuite.learning`, and its feedback points.
+"""Learning rules, which give the weights of a decoder their gradients: the rule of `benchsuite.learning`, and its
+feedback points.
 
 A factory takes the number of blocks and returns a `Taught`. The error is that of the final norm's output, so that the
-unembedding learns by backpropagation, as in the authors' transformer (`dfa_after_vocab` off). Points are at the places
-of theirs: behind each block (`macro`), or behind each half of a block (`micro`).
+unembedding learns by backpropagation, as in the authors' transformer (`dfa_after_vocab` off). Points are where the
+authors have them: behind each block (`macro`), or behind each half of a block (`micro`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Other people's kernels as implementations of components: FlexAttention, flash-attn, xformers, Liger Kernel.
 
-They are used where they are installed and where the device is one of theirs; elsewhere a case is `unsupported` with the
+They are used where they are installed and where they support the device; elsewhere a case is `unsupported` with the
 reason. None is needed by benchsuite itself. Imports no torch, so that a plan is there at once.
 """
 
@@ -15,8 +15,8 @@ _MODULES = {"flash_attn": "flash_attn", "xformers": "xformers", "liger": "liger_
 
 
 def unavailable_reason(implementation: str, dtype: str, *, on_cpu: bool, installed: bool | None = None) -> str | None:
-    """Why this implementation cannot run here; None where it can, and for names that are none of these. `installed`
-    says whether its package is there; None: as it is in this environment."""
+    """Return why this implementation cannot run here; None where it can, and for names that are none of these.
+    `installed` says whether its package is there; None: as it is in this environment."""
     if implementation not in ATTENTION + ACTIVATION:
         return None
     if on_cpu:

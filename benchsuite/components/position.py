@@ -1,4 +1,4 @@
-"""How the model knows the order of its tokens.
+"""Position schemes: they give a model the order of its tokens.
 
 A factory takes the model's shape (`heads`, `head_dim`, `width`, `seq`: the training length) and returns a
 `benchsuite.components.position_modules.Position`, whose three hooks are all that a scheme can do to a model.

@@ -44,7 +44,7 @@ class Position(nn.Module):
         self.shape = shape
 
     def embed(self, x: Tensor, positions: Tensor) -> Tensor:
-        """Changes the embedding (B, T, width) before the first block."""
+        """Change the embedding (B, T, width) before the first block."""
         return x
 
     def rotation(self, positions: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -52,7 +52,7 @@ class Position(nn.Module):
         return None
 
     def bias(self, positions: Tensor) -> Tensor | None:
-        """What is added to the attention scores before the softmax, (..., heads, T, T); None for nothing."""
+        """Return what is added to the attention scores before the softmax, (..., heads, T, T); None for nothing."""
         return None
 
     def inside(self, positions: Tensor) -> dict[str, Any] | None:
@@ -112,7 +112,7 @@ class Rotary(Position):
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns x (B, heads, T, head_dim) by the angles of cos and sin, (T, head_dim) or (B, 1, T, head_dim)."""
+    """Turn x (B, heads, T, head_dim) by the angles of cos and sin, (T, head_dim) or (B, 1, T, head_dim)."""
     left, right = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-right, left), dim=-1) * sin
 

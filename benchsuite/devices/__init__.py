@@ -38,7 +38,7 @@ Built = TypeVar("Built")
 @dataclass(frozen=True)
 class Seen:
     """The devices of one kind that are here, as far as can be told without torch: the model of each that torch can use;
-    where there is one that it cannot use, why, and what would mend it."""
+    where there is one that it cannot use, why, and what would fix it."""
 
     models: tuple[str, ...] = ()
     why_not: str | None = None
@@ -152,7 +152,7 @@ class Device:
         return build()
 
     def monitor(self, *, shared: int = 0) -> Monitor:
-        """Return what watches it, and the host, while a case is timed beside `shared` other processes of ours."""
+        """Return what watches it, and the host, while a case is timed beside `shared` other processes of the round."""
         from benchsuite.timing.monitor import Monitor
 
         return Monitor(shared=shared)

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import psutil
+
 from benchsuite.devices import Device, Scope
+from benchsuite.hardware import cgroup
 from benchsuite.timing.clock import Clock, CPUClock, RealTime
 
 if TYPE_CHECKING:
@@ -40,6 +43,10 @@ class CPU(Device):
     def dtype(self, scope: Scope) -> str:
         return "float32"
 
+    def capacity_bytes(self) -> int | None:
+        limit, total = cgroup.memory_limit(), int(psutil.virtual_memory().total)
+        return total if limit is None else min(limit, total)
+
     def problem(self) -> str | None:
         return None
 
@@ -47,7 +54,7 @@ class CPU(Device):
         """There is one."""
 
     def synchronize(self) -> None:
-        """What was called is done."""
+        """Do nothing: what was called is done."""
 
     def clock(self, mode: str) -> Clock:
         self.check_mode(mode)

@@ -43,7 +43,7 @@ VARIABLE = "BENCHSUITE_FAKE_DEVICE"
 
 
 class Entry(BaseModel):
-    """What happens to the cases that fit `case`; what is not given is left as it was."""
+    """The events for the cases that fit `case`; what is not given is left as it was."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -104,6 +104,7 @@ class Fake(Device):
             tokens=1024,
             flops=None,
             bytes_moved=None,
+            executed_flops=None,
         )
 
     def monitor(self, *, shared: int = 0) -> FakeMonitor:
@@ -149,7 +150,7 @@ def entries() -> list[Entry]:
 
 
 def scripted(params: Mapping[str, Any]) -> Entry:
-    """What the script says of the speed case `params`."""
+    """Return what the script says of the speed case `params`."""
     shape = params["shape"]
     parts = [params[key] for key in ("component", "variant", "implementation", "scope", "direction")]
     label = "/".join([*parts, f"{shape['batch']}x{shape['seq']}x{shape['width']}"])

@@ -43,6 +43,7 @@ class Task:
     title: str
     domain: Domain
     files: str = ""
+    marks: tuple[str, ...] = ()  # patterns of names, one of which such a folder holds
     stands_for: tuple[str, ...] = ()
 
     @property
@@ -87,11 +88,29 @@ TASKS = {
             "links",
             stands_for=("cora-links", "citeseer-links", "pubmed-links"),
         ),
-        Task("nerf-synthetic", "NeRF-Synthetic", "views", "transforms_{train,val,test}.json and their PNG images"),
-        Task("llff", "LLFF-Real", "views", "poses_bounds.npy and a folder images_8, images_4 or images"),
-        Task("criteo", "Criteo", "clicks", "train.txt (tab-separated) or a .csv with a header"),
+        Task(
+            "nerf-synthetic",
+            "NeRF-Synthetic",
+            "views",
+            "transforms_{train,val,test}.json and their PNG images",
+            ("transforms_train.json",),
+        ),
+        Task(
+            "llff",
+            "LLFF-Real",
+            "views",
+            "poses_bounds.npy and a folder images_8, images_4 or images",
+            ("poses_bounds.npy",),
+        ),
+        Task("criteo", "Criteo", "clicks", "train.txt (tab-separated) or a .csv with a header", ("train.txt", "*.csv")),
         *(
-            Task(f"{name}{ending}", f"{title}{told}", domain, _PLANETOID.format(name=name))
+            Task(
+                f"{name}{ending}",
+                f"{title}{told}",
+                domain,
+                _PLANETOID.format(name=name),
+                (f"{name}.npz", f"ind.{name}.graph"),
+            )
             for name, title in (("cora", "Cora"), ("citeseer", "CiteSeer"), ("pubmed", "PubMed"))
             for ending, told, domain in (("", "", "nodes"), ("-links", ", links", "links"))
         ),

@@ -109,7 +109,7 @@ def _graph(features: Array, labels: Array, pairs: Array, train: Array, validatio
 
 @dataclass(frozen=True)
 class Blocks:
-    """A stochastic block graph. Of a node's `degree` edges in the mean a share `homophily` goes to its own class; it
+    """A stochastic block graph. Of a node's `degree` edges, a share `homophily` goes, on average, to its own class; it
     has `words` of `vocabulary` words, each with the chance `telling` from its class's own part of the vocabulary."""
 
     classes: int

@@ -1,4 +1,4 @@
-"""How each architecture is trained: sizes, batches, steps, and the values that the search multiplies.
+"""The training recipe of each architecture: sizes, batches, steps, and the values that the search multiplies.
 
 Two sizes of each: `nano` takes seconds on a CPU core with the generated tasks; `published` has the settings of the
 original study's code where that states them (github.com/lightonai/dfa-scales-to-modern-deep-learning). torch-free.
@@ -44,11 +44,11 @@ class Recipe:
 
 _GRAPH = Recipe(lr=0.01, steps=200, every=4, weight_decay=5e-4, dropout=0.5, sizes={"width": 16, "layers": 2})
 _LINKS = Recipe(lr=0.01, steps=200, every=4, sizes={"width": 32, "layers": 2, "latent": 16})
-_CLICKS = Recipe(lr=1e-3, steps=600, every=50, batch=256, patience=6, sizes={"embedding": 8, "width": 64, "layers": 2})
+_CLICKS = Recipe(lr=1e-3, steps=400, every=50, batch=256, patience=6, sizes={"embedding": 8, "width": 64, "layers": 2})
 
 NANO: dict[str, Recipe] = {
     "nerf": Recipe(
-        lr=2e-3, steps=600, every=100, batch=192, sizes={"width": 64, "layers": 4, "samples": 24, "frequencies": 6}
+        lr=2e-3, steps=500, every=100, batch=192, sizes={"width": 64, "layers": 4, "samples": 24, "frequencies": 6}
     ),
     "deepfm": _CLICKS,
     "dcn": replace(_CLICKS, sizes={**_CLICKS.sizes, "crosses": 3}),

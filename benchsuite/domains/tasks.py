@@ -136,7 +136,7 @@ class LinkPrediction:
 
 
 class ClickThrough:
-    """Whether an impression is clicked: binary cross-entropy, AUC, log loss."""
+    """Predict whether an impression is clicked: binary cross-entropy, AUC, log loss."""
 
     def __init__(self, clicks: click_data.Clicks) -> None:
         self.data = clicks

@@ -38,7 +38,7 @@ def _array(kind: Any, shape: tuple[int, ...], code: bytes | str) -> np.ndarray[A
 
 
 def _bytes(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes for Python 2."""
+    """Return how Python 3 writes bytes for Python 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError("bytes in another encoding than latin1")
     return text.encode(encoding)
@@ -52,7 +52,7 @@ def _lists(kind: Any) -> dict[Any, list[Any]]:
 
 
 def _matrix_state(kind: Any, base: Any, state: Any) -> _State:
-    """What `copyreg` does for objects of old protocols."""
+    """Return what `copyreg` does for objects of old protocols."""
     if not (isinstance(kind, type) and issubclass(kind, _State)):
         raise pickle.UnpicklingError("an object of another class than a sparse matrix")
     return kind()

@@ -59,7 +59,7 @@ class ForkWorkers:
         self._lost: list[Event] = []
 
     def warm(self) -> None:
-        """Starts the server where there is none, so that no job's time holds it."""
+        """Start the server where there is none, so that no job's time holds it."""
         if self._link is None:
             self._launch()
 
@@ -99,7 +99,7 @@ class ForkWorkers:
         return events
 
     def close(self) -> None:
-        """Kills all jobs and ends the server."""
+        """Kill all jobs and end the server."""
         if self._link is not None:
             self._pipes.selector.unregister(self._link)
             self._link.close()
@@ -120,7 +120,7 @@ class ForkWorkers:
         return self._server.pid if self._server else None
 
     def _launch(self) -> socket.socket:
-        """Starts the server, once more where it was killed while it started. Raises UserError where it cannot start."""
+        """Start the server, once more where it was killed while it started. Raises UserError where it cannot start."""
         try:
             return self._started()
         except _Killed:
@@ -180,7 +180,7 @@ class ForkWorkers:
         raise UserError(f"the workers cannot start: {reason or last[0]}", hint="`benchsuite doctor` may know more")
 
     def _forget(self) -> int:
-        """Waits for the end of a server that did not come up; returns its exit status, negative for a signal."""
+        """Wait for the end of a server that did not come up; return its exit status, negative for a signal."""
         assert self._server is not None
         assert self._link is not None
         code = self._server.wait()

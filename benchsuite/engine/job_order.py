@@ -50,7 +50,7 @@ def size(case: Case) -> int:
 
 
 def larger(case: Case, other: Case) -> bool:
-    """Whether `case` is `other` at a larger shape: no size is smaller, one is larger, all else is the same."""
+    """Return whether `case` is `other` at a larger shape: no size is smaller, one is larger, all else is the same."""
     mine, theirs = case.params.get("shape"), other.params.get("shape")
     if not mine or not theirs or mine.keys() != theirs.keys():
         return False

@@ -1,6 +1,6 @@
 """Choose the length of a round's turns from the noise within processes and the time that there is.
 
-The first round of a group is a pilot with the `sample_s` that the suite asks for. What a ratio errs by within a round
+The first round of a group is a pilot with the `sample_s` of the suite. What a ratio errs by within a round
 falls with the square root of the time that its turns take, while starting, building, checking and warming up cost the
 same however long they are. So all further rounds of the group are longer by one factor, which brings that error down to
 what `LEAST_ROUNDS` rounds need for an interval of the width that is asked for. The factor depends on scatter alone,

@@ -29,7 +29,7 @@ PATIENCE_S = 5.0  # with a process that is killed and does not go, as one that w
 
 
 def between(parent: int, close: Collection[int] = ()) -> None:
-    """Returns in a new process, the job's, which has a group of its own; this one, the child of `parent`, watches it
+    """Return in a new process, the job's, which has a group of its own; this one, the child of `parent`, watches it
     and never returns. It closes the handles in `close`, which are the job's."""
     adopt()
     signal.signal(signal.SIGTERM, lambda *_: _end())
@@ -54,7 +54,7 @@ def adopt() -> None:
 
 
 def end_children(but: Collection[int] = ()) -> None:
-    """Kills the children of this process and all that descends from them, except `but`."""
+    """Kill the children of this process and all that descends from them, except `but`."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         children = [child for child in _children(psutil.Process()) if child.pid not in but]
@@ -78,7 +78,7 @@ def _children(of: psutil.Process, *, recursive: bool = False) -> list[psutil.Pro
 
 
 def _watch(job: int) -> NoReturn:
-    """Waits for the job, and for what becomes our child meanwhile; ends as the job has ended."""
+    """Wait for the job, and for what becomes our child meanwhile; end as the job has ended."""
     pid, status = 0, 0
     while pid != job:
         pid, status = os.waitpid(-1, 0)

@@ -1,4 +1,4 @@
-"""What became of a job, told from what its process left: an exit status, perhaps a result, perhaps some output."""
+"""Derive the outcome of a job from what its process left: an exit status, perhaps a result, perhaps some output."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _tail(path: Path) -> str:
 
 
 def _crash_place(tail: str) -> str:
-    """Where Python was when it crashed, as faulthandler's first frame tells."""
+    """Return where Python was when it crashed, as faulthandler's first frame tells."""
     frame = re.search(r'call first\):\n\s*File "([^"]+)", line (\d+) in (\S+)', tail)
     return f" in {frame[3]} ({frame[1]}:{frame[2]})" if frame else ""
 

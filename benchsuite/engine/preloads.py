@@ -1,4 +1,4 @@
-"""What workers import before they fork, so that no measured process has to."""
+"""The modules that workers import before they fork, so that no measured process has to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ KERNELS = "benchsuite.cuda_ext:load"
 
 
 def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
-    """What the workers of these cases import before they fork. Where KERNELS is among it, the caller builds them."""
+    """Return what the workers of these cases import before they fork. Where KERNELS is among it, the caller builds
+    them."""
     cases = list(cases)
     kinds = {case.kind for case in cases}
     used = set().union(*(_implementations(case.params) for case in cases if case.unsupported is None))

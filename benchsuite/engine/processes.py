@@ -152,7 +152,7 @@ class Processes:
 
     @property
     def folder(self) -> Path:
-        """Where the files of the jobs are while they run."""
+        """Return where the files of the jobs are while they run."""
         return self.store.real / "work"
 
     def _check(self, running: Running) -> None:

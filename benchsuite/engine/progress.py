@@ -1,4 +1,4 @@
-"""What a run shows while it runs, on stderr: a live display on a terminal, plain lines elsewhere."""
+"""The display of a run on stderr: a live display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""How much is enough: rounds of speed comparisons, and seeds, of which whole rounds of all cases fit into the time or
-none, so that what is compared stays paired."""
+"""Decide how much is enough: rounds of speed comparisons, and seeds, of which whole rounds of all cases fit into the
+time or none, so that what is compared stays paired."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class Rounds:
         self._why = f"its round would have ended after the {format.seconds(seconds)} that there were"
 
     def refused(self, replicate: int, needed_s: Callable[[], float]) -> str | None:
-        """Why a job of this replicate is left out, if it is. `needed_s` estimates the whole round that begins now."""
+        """Return why a job of this replicate is left out, if it is. `needed_s` estimates the whole round that begins
+        now."""
         if self._end is None or replicate < self._least:
             return None
         if replicate not in self._fits:

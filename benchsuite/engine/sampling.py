@@ -92,7 +92,7 @@ class Sampling:
                 self._leave_out(case, self._why_left_out(case))
 
     def _is_open(self, edge: Edge) -> bool:
-        """Whether neither end has failed or was left out."""
+        """Return whether neither end has failed or was left out."""
         return not any(case is not None and case.id in self._closed for case in edge)
 
     def _alive(self) -> list[Edge]:
@@ -125,7 +125,7 @@ class Sampling:
         return chosen
 
     def _rounds(self, edge: Edge) -> int:
-        """How many rounds an edge has had, whatever its records can tell of time."""
+        """Return how many rounds an edge has had, whatever its records can tell of time."""
         case, base = edge
         if base is None:
             return len(self._of(case))
@@ -142,7 +142,7 @@ class Sampling:
         return self._records[case.id]
 
     def _fits(self, edges: Sequence[Edge], elapsed_s: float, budget_s: float | None) -> bool:
-        """Whether a round of `edges` ends within the budget. Devices work at the same time."""
+        """Return whether a round of `edges` ends within the budget. Devices work at the same time."""
         by_device: dict[str, float] = defaultdict(float, {"": 0.0})
         for ring in rings.pack(edges):
             for case in rings.cases_of(ring):

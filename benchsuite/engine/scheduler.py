@@ -1,4 +1,4 @@
-"""What runs when, and what becomes of it: from the cases of a plan to one record each.
+"""Run the cases of a plan in a good order, and record what becomes of each.
 
 Speed cases come first, in rounds of rings that have their device to themselves (`benchsuite.engine.sampling`). Then the
 data is made ready and the quality jobs run side by side. Every planned (case, replicate) leaves exactly one record,
@@ -30,7 +30,7 @@ MEMORY_FRACTION = 0.8
 
 
 class Scheduler:
-    """Runs what a store does not hold yet.
+    """Run what a store does not hold yet.
 
     `workers` makes a place where jobs run: each device has its own. With `trainings` models are trained there. `jobs`
     is the number of quality jobs at a time, `memory_limit_bytes` what one job may allocate (default: its share of 80 %
@@ -304,7 +304,7 @@ class Scheduler:
         if strange:
             raise UserError(
                 f"{self.store.folder} holds {strange} records of cases that its manifest does not plan",
-                hint="the directory was edited or mixed with another run's; measure it anew",
+                hint="the directory was edited or mixed with another run's; measure it again",
             )
 
     def _missing(self, case: Case) -> list[int]:

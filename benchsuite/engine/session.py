@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from benchsuite import cuda_ext, devices, files, locks
+from benchsuite import cuda_ext, devices, extras, files, locks
 from benchsuite import format as fmt
 from benchsuite.engine import estimate, workers
 from benchsuite.engine.preloads import KERNELS, preloads
@@ -163,6 +163,8 @@ def manifest(planned: Plan) -> dict[str, Any]:
 
 def _measured(planned: Plan, left: Sequence[Case], folder: Path, options: Options, *, new: bool) -> Run:
     """Measure the cases that are `left` in `folder`."""
+    if any("train" in case.params for case in left):
+        extras.require("quality", "training models")
     trainings = _trainings(options, folder)
     say = options.get("say", _silent)
     machine = Machine.here(planned.device)

@@ -59,7 +59,7 @@ class SlurmWorkers:
             self._jobs[name].cancel(check=False)
 
     def waiting(self, name: str) -> bool:
-        """Whether the job has not begun."""
+        """Return whether the job has not begun."""
         return name in self._jobs and self._jobs[name].state in ("PENDING", "REQUEUED", "UNKNOWN")
 
     def events(self, timeout_s: float) -> list[Event]:
@@ -74,7 +74,7 @@ class SlurmWorkers:
         return ended
 
     def close(self) -> None:
-        """Cancels what runs."""
+        """Cancel what runs."""
         for job in self._jobs.values():
             job.cancel(check=False)
         self._jobs.clear()
@@ -82,7 +82,7 @@ class SlurmWorkers:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """What is started here can be interrupted, which is how submitit cancels a local job: a program that a shell put
+    """Let what is started here be interrupted, which is how submitit cancels a local job: a program that a shell put
     into the background ignores SIGINT, and so would all that it starts."""
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:
@@ -122,7 +122,7 @@ def _number(options: Mapping[str, str], key: str, default: float, most: float) -
 
 
 class Training:
-    """What a job does: the worker's work, as one task of several where it has several."""
+    """Do the work of a job: as one task of several where it has several."""
 
     def __init__(self, file: Path, variables: Mapping[str, str]) -> None:
         self.file = file

@@ -36,7 +36,7 @@ class MeasuredSide:
         return Member(self.cases[label], pair, self.processes)
 
     def look(self) -> None:
-        """Raise Interrupted where the gate is told to stop."""
+        """Raise Interrupted if a signal has asked the gate to stop."""
         if self._stop():
             raise Interrupted
 

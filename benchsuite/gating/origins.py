@@ -111,7 +111,7 @@ def of_here(asked: Asked, root: Path | None) -> None:
             raise UserError(
                 f"{asked.name}: {name} is imported from {file}, a copy of the project in which {stale.name} is not as "
                 "in this folder: what was changed since it was installed would not be measured",
-                hint="install it anew (pip install .), or so that it follows the folder (pip install --editable .)",
+                hint="install it again (pip install .), or so that it follows the folder (pip install --editable .)",
             )
 
 

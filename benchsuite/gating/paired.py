@@ -93,7 +93,7 @@ class _OutOfTime(Exception):  # noqa: N818 - the end of a budget, no error
 
 @dataclass
 class _Progress:
-    """What is known of a gate while it runs."""
+    """The state of a gate while it runs."""
 
     logs: dict[str, list[float]]
     times_s: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
@@ -111,7 +111,7 @@ def run(
     meant: bool = False,
     say: Say = lambda *_: None,
 ) -> Paired:
-    """Measures what both sides have until all is decided, or `pairs` (an even number) or the budget are used up;
+    """Measure what both sides have until all is decided, or `pairs` (an even number) or the budget are used up;
     `to_the_end` uses all pairs, as a calibration does. With `meant` the sides are meant to differ in parameters. An
     interruption ends it too: what is known by then is judged."""
     known = _begun(base, head, meant)
@@ -198,7 +198,7 @@ def _changed(label: str, changes: Sequence[str]) -> Finding:
 
 
 def _edited(base: Side, head: MeasuredSide, label: str) -> bool:
-    """Whether the text of a test is known of both sides and differs."""
+    """Return whether the text of a test is known of both sides and differs."""
     theirs, ours = (side.cases[label].params.get("source") for side in (base, head))
     return theirs is not None and ours is not None and theirs != ours
 

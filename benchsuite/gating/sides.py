@@ -46,7 +46,7 @@ READING = {**ALWAYS, "PYTHONDONTWRITEBYTECODE": "1"}  # in the caller's own fold
 
 @dataclass(frozen=True)
 class Side:
-    """What one side is measured with. `name` is what the user wrote, `folder` where its tests are."""
+    """The code and environment of one side. `name` is what the user wrote, `folder` where its tests are."""
 
     name: str
     python: str = sys.executable
@@ -108,7 +108,7 @@ class Side:
         return self._ask({"what": "fingerprint"}, "its software cannot be told")
 
     def build_kernels(self) -> None:
-        """Builds this side's own kernels where they must be: now, so that it falls into no measured process. The build
+        """Build this side's own kernels where they must be: now, so that it falls into no measured process. The build
         says itself how far it is. Raises UserError where it fails."""
         words = [self.python, "-c", "from benchsuite import cuda_ext; cuda_ext.prepare()"]
         env = {**git.environment(), **self.variables}
@@ -143,7 +143,7 @@ class Side:
 
 
 def are_tests(target: str) -> bool:
-    """Whether `target` names tests, not a suite: a folder, a Python file, or a node of one."""
+    """Return whether `target` names tests, not a suite: a folder, a Python file, or a node of one."""
     path = Path(target.partition("::")[0])
     return path.is_dir() or (path.suffix == ".py" and path.is_file())
 

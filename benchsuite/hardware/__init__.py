@@ -1,1 +1,1 @@
-"""What the machine is: its fingerprint."""
+"""Describe the machine: its fingerprint."""

@@ -1,4 +1,4 @@
-"""What this machine is: `identity` must match for two runs to be compared, `context` is only told.
+"""Describe this machine: `identity` must match for two runs to be compared, `context` is only shown.
 
 No user name, and the host's name only where it is asked for. What cannot be read is None.
 """
@@ -94,7 +94,7 @@ def allowed_cores() -> int:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """What NVML tells of each NVIDIA GPU (see `nvml.about`); empty without driver or GPU."""
+    """Return what NVML tells of each NVIDIA GPU (see `nvml.about`); empty without driver or GPU."""
     with nvml.opened() as why_not:
         if why_not:
             return []
@@ -167,7 +167,7 @@ def _cloud() -> str | None:
 
 
 def _line(name: str) -> str | None:
-    """What a file of sysfs says; None where it is not there or not for us."""
+    """Return what a file of sysfs says; None where it is not there or not for us."""
     try:
         return (SYSTEM / name).read_text().strip() or None
     except OSError:

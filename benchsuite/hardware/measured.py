@@ -232,7 +232,7 @@ def _keep(path: Path, found: Measured) -> Measured:
 
 
 def _count(ranges: str) -> int:
-    """How many processors a list such as `0-3,8` names."""
+    """Return how many processors a list such as `0-3,8` names."""
     ends = [[int(end) for end in part.split("-")] for part in ranges.split(",")]
     return sum(end[-1] - end[0] + 1 for end in ends)
 

@@ -62,7 +62,7 @@ class State:
 
 @contextlib.contextmanager
 def opened() -> Iterator[str | None]:
-    """Holds the library open; gives None, or why it cannot be used."""
+    """Hold the library open; give None, or why it cannot be used."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
@@ -160,7 +160,7 @@ def _by_uuid(uuid: str) -> Any:
 
 
 def _in_order_of_the_bus() -> bool:
-    """Whether CUDA numbers the GPUs as NVML does: it was told to, or they are all of one kind."""
+    """Return whether CUDA numbers the GPUs as NVML does: CUDA_DEVICE_ORDER says so, or they are all of one kind."""
     if os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
         return True
     return len({read("nvmlDeviceGetName", gpu) for gpu in handles()}) <= 1
@@ -180,7 +180,7 @@ def state(gpu: Any) -> State:
 
 
 def about(gpu: Any) -> dict[str, Any]:
-    """What the GPU is and how it is set, JSON-ready. No serial number and no UUID."""
+    """Return what the GPU is and how it is set, JSON-ready. No serial number and no UUID."""
     memory, mig, ecc = (read(f"nvmlDeviceGet{what}", gpu) for what in ("MemoryInfo", "MigMode", "EccMode"))
     limit, usual = (read(f"nvmlDeviceGet{x}", gpu) for x in ("EnforcedPowerLimit", "PowerManagementDefaultLimit"))
     return {
@@ -212,7 +212,8 @@ def driver() -> dict[str, str | None]:
 
 
 def other_processes(gpu: Any) -> int | None:
-    """How many processes compute on the GPU beside this one and its children; None where the driver does not tell."""
+    """Return how many processes compute on the GPU beside this one and its children; None where the driver does not
+    tell."""
     found = read("nvmlDeviceGetComputeRunningProcesses", gpu)
     if found is None:
         return None

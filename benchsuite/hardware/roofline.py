@@ -1,4 +1,4 @@
-"""How far a figure is from what the hardware can do.
+"""The distance of a figure from what the hardware can do.
 
 * MFU (model FLOPs utilisation, arXiv:2204.02311, appendix B): the FLOPs that the model's mathematics needs, 3 times
   those of the forward pass for a training step, over time and published peak. Recomputation does not count.
@@ -121,8 +121,8 @@ def published(device_name: str, dtype: str) -> Peaks | None:
 
 
 def impossible(distance: Distance, *, cold: bool) -> str | None:
-    """Why a figure cannot be, against published peaks: more arithmetic than the device can do or, with cold caches,
-    more bytes. None where it can be."""
+    """Return why a figure cannot be, against published peaks: more arithmetic than the device can do or, with cold
+    caches, more bytes. None where it can be."""
     if (distance.compute_fraction or 0) > TOLERANCE:
         return f"it would be {distance.compute_fraction:.0%} of the device's peak arithmetic"
     if cold and (distance.memory_fraction or 0) > TOLERANCE:

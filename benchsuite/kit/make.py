@@ -1,4 +1,4 @@
-"""Makes a kit: a folder, or an archive of one, with wheels, the runner, its stages, and a page of instructions."""
+"""Make a kit: a folder, or an archive of one, with wheels, the runner, its stages, and a page of instructions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ anew after every stage. Bring that file back, and read it with
 
 @dataclass(frozen=True)
 class Kit:
-    """What was made: its path, its size in bytes, and the names of the wheels in it."""
+    """A kit that was made: its path, its size in bytes, and the names of the wheels in it."""
 
     path: Path
     bytes: int

@@ -23,7 +23,7 @@ HINT = "it is no results.zip of a kit; nothing was unpacked"
 
 
 class Stage(BaseModel):
-    """How a stage ended: exit code 124 at its limit, None where it was not begun."""
+    """The end of a stage: exit code 124 at its limit, None where it was not begun."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -76,7 +76,7 @@ def extracted(archive: Path) -> Path:
 
 
 def summary(folder: Path) -> Summary:
-    """What the runner says of its stages. Raises UserError where summary.json is missing or wrong."""
+    """Return what the runner says of its stages. Raises UserError where summary.json is missing or wrong."""
     try:
         return Summary.model_validate_json((folder / "summary.json").read_bytes())
     except OSError as error:

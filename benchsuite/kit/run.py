@@ -1,7 +1,7 @@
-"""Runs this kit: python3 run.py. Needs nothing but Python and what the kit was packed for; writes results.zip.
+"""Run this kit: python3 run.py. Needs nothing but Python and what the kit was packed for; writes results.zip.
 
 The stages run in order of worth. Each has a time limit and ends alone, and after each the results so far are packed, so
-that a machine that goes away leaves what was done. This file is copied into a kit as it is and imports nothing of ours.
+that a machine that goes away leaves what was done. This file is copied into a kit as it is and imports nothing else.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Run:
         return worst, last_line(log)
 
     def pack(self) -> None:
-        """Write the archive anew and put it in place in one step, without models and what is too large."""
+        """Write the archive again and put it in place in one step, without models and what is too large."""
         left_out = []
         temporary = self.output.with_name(f".{self.output.name}.{os.getpid()}")
         try:
@@ -177,7 +177,8 @@ def last_line(log: Path) -> str:
 
 
 def unpack(wheel: Path, site: Path) -> None:
-    """What pip install --target does with a wheel, but for scripts: the packages, and those in its .data folder."""
+    """Do what pip install --target does with a wheel, without scripts: unpack the packages, and those in its .data
+    folder."""
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
             first, _, rest = name.partition("/")

@@ -1,4 +1,5 @@
-"""What a kit runs, in order of worth. Each stage has a limit of its own and ends alone; the runner keeps to a total."""
+"""The stages of a kit, in order of worth. Each stage has a limit of its own and ends alone; the runner keeps to a
+total."""
 
 from __future__ import annotations
 
@@ -78,5 +79,5 @@ STAGES = (
 
 
 def to_json(device: str, python: str) -> dict[str, Any]:
-    """What the runner reads: the stages, the device, and the version of Python that the wheels are for."""
+    """Return what the runner reads: the stages, the device, and the version of Python that the wheels are for."""
     return {"device": device, "python": python, "total_s": TOTAL_S, "stages": [asdict(stage) for stage in STAGES]}

@@ -24,7 +24,7 @@ PLATFORMS = (
 )
 # What comes with torch on a GPU machine and is large; the rest of what torch needs is small, and is packed.
 WITH_TORCH = ("triton",)
-PACKAGE = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)(?:\s*==\s*([\w.!+-]+))?")
+PACKAGE = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)(?:\s*==\s*([\w.!+]+))?")
 UNFIT = re.compile(r"No matching distribution found for ([A-Za-z0-9][\w.-]*[^\s(;]*)")
 MOST_BUILT = 20  # packages that have no wheel on the index
 
@@ -59,6 +59,7 @@ def there(torch: str, has: Iterable[str]) -> dict[str, str]:
             "which torch has the machine? It is gigabytes, and is never packed",
             hint="--torch 2.10, or --has FILE with what `pip freeze` prints there",
         )
+    found.pop("benchsuite", None)  # the kit brings its own
     for name in WITH_TORCH:
         found.setdefault(name, _version_here(name) or "3.5.0")
     return found
@@ -83,7 +84,7 @@ def fetch(wheel: Path, more: Iterable[str], python: str, has: dict[str, str], ta
         command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
         command += [word for platform in PLATFORMS for word in ("--platform", platform)]
         command += ["--find-links", str(empty), "--find-links", str(built), "--constraint", str(constraints)]
-        command += ["--dest", str(got), str(wheel), *more]
+        command += ["--dest", str(got), f"{wheel}[report,quality]", *more]
         for _ in range(MOST_BUILT):
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
             if done.returncode == 0:

@@ -31,7 +31,7 @@ STREAM = 4  # of a seed's random numbers: orders of data have the streams below
 
 
 class Learner:
-    """What `attach` left in a model: hooks, and the feedback matrix of `dfa`, which no state_dict holds."""
+    """The hooks that `attach` left in a model, and the feedback matrix of `dfa`, which no state_dict holds."""
 
     def __init__(self, model: nn.Module, points: Sequence[str], rule: str, seed: int, output: str) -> None:
         self.rule = rule
@@ -65,7 +65,8 @@ class Learner:
 
         It is the mean over the places (samples, tokens) of the cosine at each; 1 is backpropagation, 0 is what chance
         gives. `loss` calls the model and returns the loss; it is called once, with no point cut, at random numbers of
-        its own, and no `.grad` changes. Raises UserError for a rule that feeds nothing back.
+        its own, and no `.grad` changes. Raises UserError for a rule that feeds nothing back, and where `loss` does not
+        call the model once.
         """
         if self.rule != "dfa":
             raise UserError(f"there are no angles of {self.rule}", hint="they compare dfa with backprop")
@@ -73,6 +74,8 @@ class Learner:
         try:
             with torch.random.fork_rng(), torch.enable_grad():
                 value = loss()
+                if (calls := sum(name == "" for name, _ in self._watched)) != 1:
+                    raise UserError(f"the loss calls the model {calls} times", hint="angles are those of one call")
                 *points, (_, output) = self._watched
                 error, *true = torch.autograd.grad(value, [output, *(y for _, y in points)], allow_unused=True)
         finally:
@@ -81,11 +84,11 @@ class Learner:
             raise UserError("the loss does not depend on the output of the model")
         assert self.matrix is not None
         fed = _project(error, self.matrix, [y.shape for _, y in points])
-        places = error.dim() - 1 if error.dim() > 1 else 1
+        rows = error.numel() // _outputs(error.shape)
         cosines: dict[str, list[Tensor]] = {}
         for (name, _), mine, gradient in zip(points, fed, true, strict=True):
             if gradient is not None:
-                one, other = (x.flatten(0, places - 1).flatten(1).double() for x in (mine, gradient))
+                one, other = (x.reshape(rows, -1).double() for x in (mine, gradient))
                 cosines.setdefault(name, []).append(torch.cosine_similarity(one, other, dim=1))
         return {name: float(torch.cat(found).mean()) for name, found in cosines.items()}
 
@@ -204,10 +207,10 @@ def attach(model: nn.Module, points: Sequence[str], rule: str, *, seed: int, out
     """
     if rule not in RULES:
         raise UserError(f"unknown learning rule {rule!r}", hint=did_you_mean(rule, list(RULES)))
-    known = dict(model.named_modules(remove_duplicate=False))
-    for name in (*points, output):
+    known = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
+    for name in (*points, *([output] if output else [])):
         if name not in known:
-            raise UserError(f"the model has no submodule {name!r}", hint=did_you_mean(name, list(known)[1:]))
+            raise UserError(f"the model has no submodule {name!r}", hint=did_you_mean(name, known))
     if rule != "backprop" and not points:
         raise UserError(f"{rule} needs feedback points", hint="name the submodules whose outputs are to be cut")
     if len(set(points)) < len(points):

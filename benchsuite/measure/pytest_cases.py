@@ -32,7 +32,7 @@ ALONE: dict[str, Any] = {"benchmark_skip": False, "benchmark_only": False, "dist
 
 
 def import_plugins() -> None:
-    """Imports what a pytest session and the fixture import, once for all processes that are forked from this one."""
+    """Import what a pytest session and the fixture import, once for all processes that are forked from this one."""
     import benchsuite.measure.speed  # noqa: F401
 
     for entry in importlib.metadata.entry_points(group="pytest11"):
@@ -109,7 +109,7 @@ def _loaded() -> set[str]:
 
 
 class Asked:
-    """What a gate asks of one test, and what came of it; a pytest plug-in, which the fixture finds by `key`."""
+    """A gate's request for one test, and its result; a pytest plug-in, which the fixture finds by `key`."""
 
     key = pytest.StashKey["Asked"]()
 

@@ -41,7 +41,7 @@ EVALUATION_SHARE = 0.2  # of the time of a job, for its progress bar
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a quality case needs besides its model: packed training tokens, tokenizer, held-out documents, task
+    """The data of a quality case: packed training tokens, tokenizer, held-out documents, task
     folder.
     """
 
@@ -53,7 +53,7 @@ class Prepared:
 
 
 def prepare(params: dict[str, Any]) -> Prepared:
-    """Loads or makes the data of the quality case `params`. Of several processes one makes it and the others wait."""
+    """Load or make the data of the quality case `params`. Of several processes one makes it and the others wait."""
     with lock("prepare-" + digest({key: params[key] for key in ("corpus", "tokenizer", "tasks", "heldout")}, 16)):
         sizes = {"train_bytes": params["corpus"]["train_bytes"], "seed": params["corpus"]["seed"]}
         corpus = corpora.load(params["corpus"]["name"], heldout_bytes=params["heldout"]["bytes"], **sizes)
@@ -70,7 +70,7 @@ def prepare(params: dict[str, Any]) -> Prepared:
 def train_and_evaluate(
     params: dict[str, Any], *, seed: int, workdir: Path, progress: Callable[[float], None]
 ) -> dict[str, Any]:
-    """Trains the model of `params` at `seed`, evaluates it, saves it in `workdir`/model, and returns its result."""
+    """Train the model of `params` at `seed`, evaluate it, save it in `workdir`/model, and return its result."""
     prepared = prepare(params)
     ranks = Ranks.here(params["device"])
     model, logs = trained(
@@ -172,7 +172,8 @@ def _whole(params: dict[str, Any], logs: list[TrainLog], prepared: Prepared, ran
 
 
 def _stages(params: dict[str, Any], logs: list[TrainLog], prepared: Prepared, ranks: Ranks) -> list[dict[str, Any]]:
-    """What each stage was and what became of it; `epochs` is null for questions, which are no text of the corpus."""
+    """Return what each stage was and what became of it; `epochs` is null for questions, which are no text of the
+    corpus."""
     told = []
     for stage, log in zip(stages.of(params), logs, strict=True):
         about = {"architecture": stage.spec.architecture, "objective": stage.objective, "flops": stage.flops}
@@ -184,7 +185,7 @@ def _stages(params: dict[str, Any], logs: list[TrainLog], prepared: Prepared, ra
 def train_only(
     params: dict[str, Any], *, seed: int, workdir: Path, progress: Callable[[float], None]
 ) -> dict[str, Any]:
-    """Trains the model of `params` at `seed` and returns how calmly it learned; a loss that stops being finite is a
+    """Train the model of `params` at `seed` and return how calmly it learned; a loss that stops being finite is a
     result here, not a failure."""
     prepared = prepare(params)
     config = TrainConfig(**params["train"])

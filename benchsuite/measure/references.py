@@ -79,7 +79,7 @@ def _sources(formula: Callable[..., Any]) -> str:
 
 
 def _prune(folder: Path) -> None:
-    """Deletes the files that were not used for longest, until what is left fits."""
+    """Delete the files that were not used for longest, until what is left fits."""
     ages = []
     for path in folder.glob("*.safetensors"):
         with contextlib.suppress(FileNotFoundError):  # another process prunes too

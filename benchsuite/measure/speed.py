@@ -50,7 +50,7 @@ def measure(
     turns: dict[str, Any] | None = None,
     build: Callable[[], subjects.Subject] | None = None,
 ) -> dict[str, Any]:
-    """Measures the speed case `params` and returns its result as the brief of `records.jsonl` gives it. Only the
+    """Measure the speed case `params` and return its result as the schema of `records.jsonl` has it. Only the
     `first` process of a case measures memory, which is the same in all. `turns` is the turnstile at which other
     processes wait too, as the arguments of `benchsuite.timing.turns.Turns`; `build` makes the subject of another kind
     of case than `speed`.
@@ -109,6 +109,7 @@ def measure(
     phases.end("memory")
 
     per_s = 1 / samples.median_s
+    mfu, hfu = _utilisation(subject, distance)
     result = {
         "time_s": samples.median_s,
         "samples_s": [float(f"{s:.6g}") for s in samples.samples_s],
@@ -120,6 +121,8 @@ def measure(
         "bytes_moved": subject.bytes_moved,
         "gb_per_s": subject.bytes_moved * per_s / 1e9 if subject.bytes_moved else None,
         "roofline": distance and roofline.told(distance).to_json(),
+        "mfu": mfu,
+        "hfu": hfu,
         "energy_per_token_j": energy,
         **(memory.to_json() if memory else {}),
         "error": error,
@@ -152,7 +155,7 @@ def once(params: dict[str, Any], build: Callable[[], subjects.Subject] | None = 
 
 
 def import_compiler() -> None:
-    """Imports what torch.compile will, and has it read its own sources, whose hash is part of the key of all it keeps:
+    """Import what torch.compile will, and have it read its own sources, whose hash is part of the key of all it keeps:
     half a second in every process that has not done so. It runs nothing. A torch that has other modules, or no such
     keys, does it later."""
     for name in COMPILER:
@@ -234,6 +237,14 @@ def _distance(
             turns.take()
         found = roofline.distance(time_s, flops, moved, measured.beaten(*asked), working_set)
     return found
+
+
+def _utilisation(subject: subjects.Subject, distance: roofline.Distance | None) -> tuple[float | None, float | None]:
+    """MFU and HFU of a training step, against the peak of the distance; None of all else and where there is no peak."""
+    executed, of_peak = subject.executed_flops, distance and distance.compute_fraction
+    if not executed or not subject.flops or not of_peak:
+        return None, None
+    return of_peak, of_peak * executed / subject.flops
 
 
 def _compiled_graphs() -> int:

@@ -92,7 +92,7 @@ def trained(
 
 
 def _leave(folder: Path, model: GPT, vocabulary: Tokenizer, log: TrainLog) -> None:
-    """Leaves a stage for others, whole or not at all."""
+    """Leave a stage for others, whole or not at all."""
     partial = folder.with_name(f"{folder.name}.{id(model)}.partial")
     checkpoint.save(model, partial, vocabulary)
     with write_atomically(partial / LOG) as temporary:

@@ -122,7 +122,7 @@ def from_transformers(theirs: PreTrainedModel, implementation: str = "sdpa") -> 
 
 
 def load_llama_mlp(ffn: FeedForward, mlp: LlamaMLP) -> None:
-    """Copies transformers' LlamaMLP (gate_proj, up_proj, down_proj, without biases) into a gated feed-forward block."""
+    """Copy transformers' LlamaMLP (gate_proj, up_proj, down_proj, without biases) into a gated feed-forward block."""
     with torch.no_grad():
         ffn.up.weight.copy_(torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)))
         ffn.down.weight.copy_(mlp.down_proj.weight)
@@ -131,9 +131,9 @@ def load_llama_mlp(ffn: FeedForward, mlp: LlamaMLP) -> None:
 
 
 def export(model: GPT, tokenizer: Tokenizer, folder: Path | str, *, native: bool = True) -> str:
-    """Writes a folder that transformers' AutoModelForCausalLM and AutoTokenizer load; returns the model type in it.
+    """Write a folder that transformers' AutoModelForCausalLM and AutoTokenizer load; return the model type in it.
 
-    With `native`, a spec that transformers knows is written in its class and needs nothing of ours to be loaded. Any
+    With `native`, a spec that transformers knows is written in its class and loads without benchsuite. Any
     other is written as type `benchsuite`: it loads where `benchsuite.model.transformers_model` is imported, and with
     `trust_remote_code=True` wherever benchsuite is installed (the code in the folder is one import).
     Raises UserError where the folder cannot be written.
@@ -201,7 +201,7 @@ def _transposed(family: Family, our_name: str) -> bool:
 
 
 def _load(module: torch.nn.Module, state: dict[str, Tensor]) -> None:
-    """Copies `state` into `module`; whatever else the module has must be tied to something in it."""
+    """Copy `state` into `module`; whatever else the module has must be tied to something in it."""
     parameters = dict(module.named_parameters())  # without the second name of a tied weight
     if parameters.keys() != state.keys():
         raise ValueError(f"weights without a counterpart: {sorted(parameters.keys() ^ state.keys())}")
@@ -346,7 +346,7 @@ def _activation(theirs: str) -> str:
         if name == theirs:
             return ours
     raise UserError(
-        f"the activation {theirs!r} is not one of ours",
+        f"the activation {theirs!r} is not one that benchsuite has",
         hint=f"known are: {', '.join([*SAME_AS_GELU, 'relu', 'relu2'])}",
     )
 

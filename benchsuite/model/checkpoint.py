@@ -25,7 +25,7 @@ MISMATCH = f"do {WEIGHTS} and {SPEC} belong together?"
 
 
 def save(model: GPT, folder: Path | str, tokenizer: Tokenizer, about: Mapping[str, Any] | None = None) -> None:
-    """Writes `model` and `tokenizer` into `folder`, which is made if need be; the weights are stored on the CPU.
+    """Write `model` and `tokenizer` into `folder`, which is made if need be; the weights are stored on the CPU.
 
     `about` says in spec.json what the model learned from: `corpus`, `tasks` ("world" or "facts" where the corpus brings
     such, null where none), `tokens`, `seed`.
@@ -54,7 +54,7 @@ def save(model: GPT, folder: Path | str, tokenizer: Tokenizer, about: Mapping[st
 def load(
     folder: Path | str, *, device: str | torch.device = "cpu", implementation: str = "sdpa"
 ) -> tuple[GPT, Tokenizer]:
-    """Reads what `save` wrote: the model in evaluation mode on `device`, and its tokenizer.
+    """Read what `save` wrote: the model in evaluation mode on `device`, and its tokenizer.
 
     Raises UserError for a folder without a model, a file that is damaged, and weights that do not fit the spec.
     """
@@ -97,8 +97,8 @@ def read_spec(folder: Path) -> ModelSpec:
 
 
 def read_about(folder: Path | str) -> dict[str, Any] | None:
-    """What the model saved in `folder` learned from, as `save` was told; None where it was not. Raises UserError where
-    there is no model."""
+    """Return what the model saved in `folder` learned from, as `save` recorded it; None if it did not. Raises UserError
+    where there is no model."""
     read_spec(Path(folder))
     about = json.loads((Path(folder) / SPEC).read_text(encoding="utf-8")).get("about")
     return about if isinstance(about, dict) else None

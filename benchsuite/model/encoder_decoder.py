@@ -117,8 +117,8 @@ class EncoderDecoder(GPT):
         return self.decode(read, where, mine, row * length + at % T - first[row], memory, seen)
 
     def encode(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """What the encoder makes of tokens (B, P), of which `lengths` (B) are there, (B, P, C); and 0 for these, -inf
-        for the padding, (B, 1, 1, P)."""
+        """Return what the encoder makes of tokens (B, P), of which `lengths` (B) are there, (B, P, C); and 0 for these,
+        -inf for the padding, (B, 1, 1, P)."""
         positions = torch.arange(tokens.shape[1], device=tokens.device)
         x = self.embed(tokens, positions, self.encoder_position)
         there = (positions < lengths[:, None])[:, None, None, :]

@@ -1,4 +1,4 @@
-"""What determines a model: its shape and its variants. No torch here, so that plans are made without it."""
+"""The shape and the variants that determine a model. No torch here, so that plans are made without it."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def told(fields: Mapping[str, Any]) -> dict[str, Any]:
 def norm_place(embedding_norm: str, position: str) -> dict[str, str]:
     """Return the place where the embedding is normalised, for what is stored of a model and for the identity of a case.
 
-    It is said only where it matters. Models and cases that matter and do not say it are of earlier versions, which
+    It is written only where it matters. Models and cases that should have it and do not are of earlier versions, which
     normalised the sum of word and position.
     """
     matters = embedding_norm != "off" and position not in BESIDE_THE_EMBEDDING
@@ -139,7 +139,7 @@ def norm_place(embedding_norm: str, position: str) -> dict[str, str]:
 
 
 def unsupported(architecture: str, position: str) -> str | None:
-    """Why there is no such architecture with this position scheme; None where there is."""
+    """Return why there is no such architecture with this position scheme; None where there is."""
     if architecture != "causal" and position == "none":
         return (
             f"a model of architecture {architecture!r} needs positions: tokens that all see one another have no order"
@@ -148,7 +148,7 @@ def unsupported(architecture: str, position: str) -> str | None:
 
 
 def untaught(learning_rule: str, architecture: str, objective: str = "lm") -> str | None:
-    """Why a learning rule does not teach this architecture this objective; None where it does.
+    """Return why a learning rule does not teach this architecture this objective; None where it does.
 
     The error of a token goes to the same token in every block, which there is where every token is predicted.
     """

@@ -1,4 +1,4 @@
-"""What the parts of a plan are put together from: cases, each made once, their comparisons, what cannot run here."""
+"""Put the parts of a plan together: cases, each made once, their comparisons, what cannot run here."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Builder:
         return self.unsupported_here(implementation, dtype)
 
     def unsupported_here(self, implementation: str, dtype: str) -> str | None:
-        """Why an implementation cannot run on this machine, whatever it computes; None where it can."""
+        """Return why an implementation cannot run on this machine, whatever it computes; None where it can."""
         if implementation == "compile" and self.machine.compiler is None:
             return "torch.compile needs a C++ compiler and there is none here (c++, g++ or clang++)"
         if implementation == "fused":

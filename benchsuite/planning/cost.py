@@ -1,4 +1,4 @@
-"""How long a job takes: a rough guess at first, what this machine showed as soon as it has.
+"""Estimate the time of a job: a rough guess at first, then from jobs of its kind on this machine.
 
 model = CostModel()
 model.estimate(case)            # the guess of its class
@@ -128,7 +128,7 @@ class CostModel:
         return guess(case.kind, case.params) * (statistics.median(factors) if factors else 1.0)
 
     def known(self, case: Case) -> bool:
-        """Whether a job of the case's class has ended, so that the estimate is more than a guess."""
+        """Return whether a job of the case's class has ended, so that the estimate is more than a guess."""
         return _class(case) in self._factors
 
 

@@ -21,11 +21,8 @@ def add(builder: Builder, told: Domains) -> None:
     """Add the trainings and, where the suite has a speed part, the steps. Raises UserError for data that is missing."""
     builder.device = builder.machine.devices[0]
     for entry in told.tasks:
-        if entry.data is not None and not Path(entry.data).exists():
-            raise UserError(
-                f"domains: {entry.task}: there is no folder {entry.data}",
-                hint=f"it should hold {TASKS[entry.task].files}",
-            )
+        if entry.data is not None:
+            _check_data(entry.task, Path(entry.data))
         domain = TASKS[entry.task].domain
         fit = [name for name, one in ARCHITECTURES.items() if domain in one.domains]
         for architecture in entry.architectures or fit:
@@ -33,6 +30,15 @@ def add(builder: Builder, told: Domains) -> None:
             _add(builder, told, architecture, entry.task, params)
             if builder.suite.speed is not None:
                 _add_steps(builder, builder.suite.speed, architecture, entry.task, params)
+
+
+def _check_data(task: str, folder: Path) -> None:
+    """Raise UserError where nothing of the task's data is in `folder`; only the jobs read whether it is whole."""
+    told = TASKS[task]
+    if not folder.exists():
+        raise UserError(f"domains: {task}: there is no folder {folder}", hint=f"it should hold {told.files}")
+    if folder.is_dir() and not any(True for pattern in told.marks for _ in folder.glob(pattern)):
+        raise UserError(f"domains: {task}: {folder} has no {' or '.join(told.marks)}", hint=f"it needs {told.files}")
 
 
 def _params(builder: Builder, told: Domains, entry: DomainTask, architecture: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ ITEM = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class Need:
-    """What a case is predicted to take: seconds of one call (of a training: of one model), what binds it (`arithmetic`,
+    """The predicted needs of a case: seconds of one call (of a training: of one model), what binds it (`arithmetic`,
     `memory` or `launches`), bytes on the device at its peak, and seconds of one replicate."""
 
     call_s: float
@@ -58,7 +58,7 @@ class Elsewhere:
         return Machine(cores=8, device="cuda", elsewhere=True, no_kernels=None if self._has("fused") else reason)
 
     def lacks(self, case: Case) -> str | None:
-        """Why the GPU itself cannot run a case; None where it can."""
+        """Return why the GPU itself cannot run a case; None where it can."""
         implementation, dtype = str(case.params.get("implementation", "")), str(case.params.get("dtype", "float32"))
         if not self._has(implementation):
             return f"{implementation} needs sm_{OLDEST[implementation]} or later, and this is {self.peak.compute}"

@@ -1,4 +1,4 @@
-"""The operators of a suite as cases: ours beside each rival at each shape, and the checks of ours against float64."""
+"""The operators of a suite as cases: each beside its rivals at each shape, and the checks against float64."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ OURS = "benchsuite"  # our evaluation
 
 
 def add(builder: Builder, speed: Speed) -> None:
-    """Add the pairs of ours and each peer; what shares one of ours is measured in one group."""
+    """Add the pairs of our code and each peer; pairs that share our side are measured in one group."""
     builder.device = builder.machine.devices[0]
     groups: dict[str, Case] = {}
     for entry in speed.peers:

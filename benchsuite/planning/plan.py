@@ -107,7 +107,7 @@ def resolve(
     corpora: Sequence[str] = (),
     until: str | None = None,
 ) -> Plan:
-    """Resolves `suite` for `machine`. Raises UserError where a filter or an override fits nothing.
+    """Resolve `suite` for `machine`. Raises UserError where a filter or an override fits nothing.
 
     `only` are glob patterns on labels, `seeds` and `corpora` override those of the quality part, `until` too.
     """
@@ -191,7 +191,7 @@ def _filtered(builder: Builder, only: tuple[str, ...]) -> tuple[tuple[Case, ...]
 
 
 def _near(pattern: str, labels: Sequence[str]) -> str:
-    """What may have been meant: the beginning of a label, as long as the pattern; else how labels begin."""
+    """Return what may have been meant: the beginning of a label, as long as the pattern; else how labels begin."""
     plain = pattern.replace("*", "").strip("/")
     depth = plain.count("/") + 1
     starts = list(dict.fromkeys("/".join(label.split("/")[:depth]) for label in labels))

@@ -7,16 +7,24 @@ import itertools
 from dataclasses import replace
 
 from benchsuite import components, format
+from benchsuite.planning import precision
 from benchsuite.planning.cases import Builder
 from benchsuite.planning.trained_models import Models, at_budget
 from benchsuite.records.case import Case
 from benchsuite.suite import corpora
 from benchsuite.suite.schema import CORPUS, LANGUAGES, PLAIN, Quality, Setting, Stability
 
+WORDS = {"float32": "float32", "bfloat16": "bfloat16 mixed precision", "float16": "float16 mixed precision"}
+
 
 def add(builder: Builder, quality: Quality, setting: Setting) -> None:
     """Every model of the part, on the first device, and what each is compared with."""
     builder.device = builder.machine.devices[0]
+    asked = setting.train.precision
+    found = precision.of_training(asked, builder.device, builder.machine, builder.suite)
+    if found != asked:
+        builder.notes.append(f"models are trained in {WORDS[found]}, which is the fastest here (train.precision: auto)")
+        setting = replace(setting, train=replace(setting.train, precision=found))
     models = Models(builder, quality)
     base = models.case("baseline/quality", setting, None)
     _add_variants(models, setting, base)
@@ -139,14 +147,14 @@ def _home_tasks(builder: Builder) -> tuple[str, ...]:
 def _add_stability(models: Models, stability: Stability, setting: Setting) -> None:
     """The baseline and the variants of the model at every learning rate and precision, each against the baseline
     at the same."""
-    for precision, times in itertools.product(stability.precisions, stability.lr):
+    for kind, times in itertools.product(stability.precisions, stability.lr):
         train = replace(
             setting.train,
             tokens=stability.tokens or setting.train.tokens,
             lr=setting.train.lr * times,
-            precision=precision,
+            precision=kind,
         )
-        at = f"stability/{precision}/lr-{times:g}x"
+        at = f"stability/{kind}/lr-{times:g}x"
         base = models.stability(f"baseline/{at}", replace(setting, train=train), None, stability.seeds)
         for component, variants in models.quality.variants.items():
             baseline = getattr(setting.baseline, component)

@@ -1,4 +1,4 @@
-"""The stages of a training as the parameters of a case tell them. No torch here, so that plans are made without it.
+"""The stages of a training from the parameters of a case. No torch here, so that plans are made without it.
 
     for stage in of(case.params): print(stage.spec.architecture, stage.objective, stage.train["tokens"])
 
@@ -23,7 +23,8 @@ QUESTION = 0.8  # of a row of multitask is given, roughly; the questions are not
 
 @dataclass(frozen=True)
 class Stage:
-    """What is trained, on which objective, by which recipe (the fields of TrainConfig), on questions of which tasks.
+    """A stage of training: on which objective, by which recipe (the fields of TrainConfig), on questions of which
+    tasks.
 
     `identity` hashes all that decides the weights at its end, but for the seed.
     """
@@ -37,7 +38,7 @@ class Stage:
 
     @property
     def flops(self) -> float:
-        """Of one seed's training, in the mean of what its rows are given."""
+        """Of one seed's training, averaged over its rows."""
         seq = self.spec.seq
         match self.objective:
             case "lm":

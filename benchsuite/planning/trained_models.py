@@ -46,6 +46,10 @@ class Models:
         if self.quality.learning_rates:
             tried = like.params[rates.KEY] if like else self._search(label, setting, group, matching)
             params[rates.KEY] = tried
+        told = params["train"]["precision"]
+        if told not in ("float32", self.quality.train.precision):  # what the file does not say
+            head, _, tail = label.rpartition("/")
+            label = f"{head}/{told}/{tail}"
         return self._add("quality", label, params, range(self.quality.seeds), unsupported, group)
 
     def stability(self, label: str, setting: Setting, group: Case | None, seeds: int) -> Case:

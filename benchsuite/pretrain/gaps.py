@@ -1,4 +1,4 @@
-"""How span corruption divides a sequence. No torch here, so that plans are made without it."""
+"""Divide a sequence for span corruption. No torch here, so that plans are made without it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOISE, MEAN_SPAN = 0.15, 3.0  # T5's, and the companion study's (arXiv:1910.1068
 
 @dataclass(frozen=True)
 class Corruption:
-    """How a row of span corruption is divided: of `text` tokens `noise` are left out, in `spans` gaps."""
+    """The division of a row for span corruption: of `text` tokens `noise` are left out, in `spans` gaps."""
 
     text: int
     noise: int
@@ -39,5 +39,6 @@ def corruption(length: int) -> Corruption:
 
 
 def marks(seq: int) -> int:
-    """How many token ids at the end of the vocabulary span corruption takes as marks at training length `seq`."""
+    """Return how many token ids at the end of the vocabulary span corruption takes as marks at training length
+    `seq`."""
     return corruption(seq + 1).spans + 1

@@ -1,4 +1,4 @@
-"""How names of corpora are put together. No corpus is needed to read one, so that plans are made without them."""
+"""Read and compose names of corpora. No corpus is needed to read one, so that plans are made without them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is asked of a text: full language modelling, prefix language modelling, span corruption, or tasks.
+"""Training objectives: full language modelling, prefix language modelling, span corruption, or tasks.
 
 All but the first give the model the beginning of a row and score it on the rest. A row is how many tokens are given,
 the tokens, and -1 behind their end, so that every architecture takes every objective: a causal decoder reads a row as
@@ -8,7 +8,7 @@ it is, a prefix decoder lets what is given see itself, an encoder-decoder encode
 
 Equal tokens seen: a row has as many positions as a sequence of full language modelling, and is made of the sequence
 that has its place in the order of the data. Full language modelling is scored on all of them, prefix language modelling
-on half in the mean, span corruption on the gaps, about a fifth; its gaps' marks take the place of a few words of text.
+on half on average, span corruption on the gaps, about a fifth; its gaps' marks take the place of a few words of text.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ IGNORED = -1
 
 @dataclass(frozen=True)
 class Counts:
-    """Of a row in the mean: the tokens of text in it, and the tokens that it is scored on."""
+    """Averages over rows: the tokens of text in it, and the tokens that it is scored on."""
 
     text: float
     scored: float
@@ -76,7 +76,7 @@ def rows(
 
 
 def split_points(rng: np.random.Generator, size: int, seq: int) -> NDArray[np.int64]:
-    """How many of seq + 1 tokens are given in each of `size` rows, 1 … seq, all alike likely.
+    """Return how many of seq + 1 tokens are given in each of `size` rows, 1 … seq, all alike likely.
 
     A batch is stratified: each row has a part of the range to itself. So the tokens that it is scored on are nearly the
     same in number from step to step.

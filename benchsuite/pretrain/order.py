@@ -15,7 +15,7 @@ from benchsuite.errors import UserError
 def data_order(
     tokens: NDArray[np.unsignedinteger], seq: int, sizes: Iterable[int], seed: int, share: slice = slice(None)
 ) -> Iterator[Tensor]:
-    """Batches (size, seq + 1) int64 for each of `sizes`: the packed text cut into sequences, each epoch shuffled anew
+    """Batches (size, seq + 1) int64 for each of `sizes`: the packed text cut into sequences, each epoch shuffled again
     by `seed`; of each batch only the rows of `share`, as one process of several takes them.
 
     A sequence ends with the token that the next one begins with, so that every token is predicted once an epoch; each

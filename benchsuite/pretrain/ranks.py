@@ -39,7 +39,7 @@ class Ranks:
 
     @classmethod
     def here(cls, device: str = "cpu") -> Ranks:
-        """Joins the processes that torchrun started; alone where it did not."""
+        """Join the processes that torchrun started; alone where it did not."""
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             return cls(device=device)
@@ -79,7 +79,7 @@ class Ranks:
         return values
 
     def agree(self, here: bool) -> bool:
-        """What the first process says."""
+        """Return what the first process says."""
         return bool(self.told(int(here)))
 
     def told(self, here: int) -> int:

@@ -1,4 +1,4 @@
-"""How a batch is shared out to processes. No torch here, so that plans know what a training will refuse."""
+"""Share a batch out to processes. No torch here, so that a plan can refuse what a training would refuse."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchsuite.errors import UserError
 
 
 def check(sizes: Iterable[int], processes: int, micro_batch: int | None) -> None:
-    """Raises UserError where a batch of one of `sizes` sequences cannot be shared out evenly."""
+    """Raise UserError where a batch of one of `sizes` sequences cannot be shared out evenly."""
     unit = processes * (micro_batch or 1)
     uneven = next((size for size in sizes if size % unit), None)
     if uneven is not None:
@@ -19,7 +19,7 @@ def check(sizes: Iterable[int], processes: int, micro_batch: int | None) -> None
 
 
 def check_rule(learning_rule: str, processes: int) -> None:
-    """Raises UserError for a learning rule that several processes cannot follow together."""
+    """Raise UserError for a learning rule that several processes cannot follow together."""
     if processes > 1 and learning_rule != "backprop":
         raise UserError(
             f"the learning rule {learning_rule!r} trains in one process, not in {processes}",

@@ -1,4 +1,4 @@
-"""Where a training goes on after an interruption: weights, moments, loss scale and what was logged.
+"""Snapshots, from which an interrupted training continues: weights, moments, loss scale and what was logged.
 
 FOLDER/about.json                     what is trained
 FOLDER/step-500/state.safetensors     every parameter and its moments, whole, by name
@@ -73,7 +73,7 @@ class Snapshots:
     begin_again: bool = False
 
     def open(self, ranks: Ranks, what: dict[str, Any]) -> None:
-        """Makes the folder for the training described by `what`. Raises UserError where it is another one's, and where
+        """Make the folder for the training described by `what`. Raises UserError where it is another one's, and where
         it cannot be written."""
         identity = digest(what)
         path = self._real / ABOUT
@@ -108,7 +108,7 @@ class Snapshots:
     def save(
         self, ranks: Ranks, step: int, model: nn.Module, optimizer: Optimizer, scaler: Any, steps: dict[str, Any]
     ) -> None:
-        """Writes the snapshot of `step`, whole or not at all, and removes all but the last KEPT. The disk has it when
+        """Write the snapshot of `step`, whole or not at all, and remove all but the last KEPT. The disk has it when
         this returns. Raises UserError where it cannot be written."""
         tensors = {}
         for name, tensor in _tensors(model, optimizer):
@@ -131,7 +131,7 @@ class Snapshots:
         ranks.wait()
 
     def restore(self, ranks: Ranks, model: nn.Module, optimizer: Optimizer, scaler: Any) -> tuple[int, dict[str, Any]]:
-        """Loads the newest snapshot that is whole, and says which are not; returns its step and the `steps` that `save`
+        """Load the newest snapshot that is whole, and report which are not; return its step and the `steps` that `save`
         was given, (0, {}) where there is none. Raises UserError where none is whole, unless with `begin_again`."""
         told = self.steps()
         why = []
@@ -176,7 +176,8 @@ class Snapshots:
             ) from error
 
     def _read(self, step: int, model: nn.Module, optimizer: Optimizer, scaler: Any) -> _State:
-        """What is beside the tensors of a snapshot, once both are known to be whole and to fit. Raises _Damaged."""
+        """Return what is beside the tensors of a snapshot, once both are known to be whole and to fit. Raises
+        _Damaged."""
         folder = self._real / f"step-{step}"
         try:
             state = _State.model_validate(json.loads(files.read(folder / STATE)))
@@ -211,7 +212,7 @@ def _parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _tensors(model: nn.Module, optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
-    """What a training changes: `weight.NAME`, and once it has been stepped `exp_avg.NAME` and the like."""
+    """Yield what a training changes: `weight.NAME`, and after a step `exp_avg.NAME` and `exp_avg_sq.NAME`."""
     for name, parameter in _parameters(model).items():
         yield f"weight.{name}", parameter
         for moment in MOMENTS:
@@ -230,7 +231,7 @@ def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 @torch.no_grad()
 def _put(name: str, value: Tensor, model: nn.Module, optimizer: Optimizer) -> None:
-    """Puts a tensor of a snapshot where it belongs, this process's share of it where it is sharded."""
+    """Put a tensor of a snapshot where it belongs, this process's share of it where it is sharded."""
     kind, _, of = name.partition(".")
     parameter = _parameters(model)[of]
     value = value.to(parameter.device, torch.float32 if kind == "step" else parameter.dtype)

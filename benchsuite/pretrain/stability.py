@@ -1,4 +1,4 @@
-"""How calm a training was: spikes of loss and gradient norm, the tail of the norm, and whether it diverged."""
+"""Measure how calm a training was: spikes of loss and gradient norm, the tail of the norm, and whether it diverged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ END = 0.1  # the last tenth of the steps
 
 
 def summary(losses: Sequence[float], norms: Sequence[float], tokens_per_step: int) -> dict[str, Any]:
-    """What `losses` (nats) and gradient `norms` (before clipping) of all steps say, JSON-ready.
+    """Return what `losses` (nats) and gradient `norms` (before clipping) of all steps say, JSON-ready.
 
     `start` is the first step's loss, `last` the mean of the last tenth of the steps; `skipped` counts the steps
     whose gradient was not finite, which float16's loss scaling leaves out. A training whose loss stopped being finite

@@ -37,9 +37,9 @@ FIRST_SCALE = 2.0**12  # of float16's loss, as in the original study (`initial-l
 
 @dataclass(frozen=True)
 class TrainLog:
-    """What training took. `curve` holds (tokens seen, loss in nats averaged since the last point); `stability` is
+    """The log of a training. `curve` holds (tokens seen, loss in nats averaged since the last point); `stability` is
     that of `benchsuite.pretrain.stability.summary`. Of the tokens seen `text_tokens` were text and `scored_tokens`
-    were predicted for the loss, both in the mean of the objective's rows."""
+    were predicted for the loss, both averaged over the objective's rows."""
 
     tokens: int
     time_s: float
@@ -81,10 +81,10 @@ def train(
     answers: Answers | None = None,
     start: GPT | None = None,
 ) -> tuple[GPT, TrainLog]:
-    """Trains a model of `spec` on packed `tokens` and returns it in evaluation mode with its log.
+    """Train a model of `spec` on packed `tokens` and return it in evaluation mode with its log.
 
-    `seed` fixes the order of the data and, unless `init_seed` is given, the first weights. `progress` is told the
-    fraction done. With `snapshots` an interrupted training goes on where the last one was made, and ends with the same
+    `seed` fixes the order of the data and, unless `init_seed` is given, the first weights. `progress` is called with
+    the fraction done. With `snapshots` an interrupted training continues from the last one, and ends with the same
     weights to the bit on a CPU. With `ranks` this process is one of several.
 
     `objective` is one of `benchsuite.pretrain.objectives`, of which `multitask` reads `answers` instead of the text.
@@ -170,7 +170,7 @@ class _Steps:
         self._pending.append(torch.stack((loss, norm)))
 
     def collect(self, ranks: Ranks) -> None:
-        """Waits for the device; losses become those of all processes."""
+        """Wait for the device; losses become those of all processes."""
         if self._pending:
             for loss, norm in ranks.mean(torch.stack(self._pending)).tolist():
                 self.losses.append(loss)

@@ -29,7 +29,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def folder() -> Path:
-    """Where the baselines of this project are: $BENCHSUITE_BASELINES, else ./baselines."""
+    """Return where the baselines of this project are: $BENCHSUITE_BASELINES, else ./baselines."""
     return Path(os.environ.get(VARIABLE) or FOLDER)
 
 
@@ -58,7 +58,7 @@ def default() -> str:
 
 def narrow(base: dict[str, Any], head: dict[str, Any], name: str) -> list[str]:
     """Take from the plans of a stored base and of head, where these are of two suites, what only one of them has; what
-    was left out is told. Raises UserError with exit code 4 where nothing is left."""
+    was left out is reported. Raises UserError with exit code 4 where nothing is left."""
     if base["suite"] == head["suite"]:
         return []
     theirs, ours = (
@@ -94,7 +94,7 @@ def current() -> str | None:
 
 
 def save(name: str, run: Path, *, replace: bool = False) -> Path:
-    """Keeps the measurements of a run under a name. Raises UserError where the name is no name or taken, and where the
+    """Keep the measurements of a run under a name. Raises UserError where the name is no name or taken, and where the
     run is damaged or has measured no speed."""
     if not NAME.fullmatch(name) or name == CURRENT:
         raise UserError(f"{name!r} is no name of a baseline", hint="letters, digits, points, dashes")
@@ -112,15 +112,15 @@ def save(name: str, run: Path, *, replace: bool = False) -> Path:
 
 
 def promote(name: str) -> None:
-    """Makes a baseline the one that `baseline:` means. Raises UserError where there is none of that name."""
+    """Make a baseline the one that `baseline:` means. Raises UserError where there is none of that name."""
     find(name)
     with write_atomically(files.real(folder()) / CURRENT) as temporary:
         temporary.write_text(name + "\n", encoding="utf-8")
 
 
 def check(run: Path, hardware: Mapping[str, Any]) -> list[str]:
-    """What to know of a stored run before it is compared with what `hardware`, a fingerprint, measures now: its age,
-    and what of the software is another. Raises UserError with exit code 4 where the machine is another one."""
+    """Return what to know of a stored run before it is compared with what `hardware`, a fingerprint, measures now: its
+    age, and what of the software is another. Raises UserError with exit code 4 where the machine is another one."""
     manifest = read_manifest(run)
     then, now = manifest.hardware, hardware
     different = differences(then.identity, now["identity"])

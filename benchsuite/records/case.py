@@ -221,7 +221,7 @@ class Record:
     """One line of records.jsonl: what became of one case at one replicate.
 
     `result` is what the worker returned, unknown fields included; `speed`, `quality`, `stability` and `rule` are its
-    typed views. Records of the same `round` were measured together, in turns. What a `reason` quotes of others is made
+    typed views. Records of the same `round` were measured together, in turns. Quotations in a `reason` are made
     harmless.
     """
 

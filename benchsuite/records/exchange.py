@@ -1,4 +1,4 @@
-"""Runs in other people's formats: tables for pandas, DuckDB and spreadsheets, and pytest-benchmark's JSON both ways."""
+"""Run in other people's formats: tables for pandas, DuckDB and spreadsheets, and pytest-benchmark's JSON both ways."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def columns(table: list[Row]) -> list[str]:
 
 
 def write_table(table: list[Row], path: Path, kind: str) -> None:
-    """Writes `table` as "csv" or "parquet". Lists are JSON text in CSV; columns of mixed types are text in Parquet."""
+    """Write `table` as "csv" or "parquet". Lists are JSON text in CSV; columns of mixed types are text in Parquet."""
     import pyarrow as pa
     from pyarrow import csv, parquet
 
@@ -153,7 +153,7 @@ def _stats(data: list[float], iterations: int) -> dict[str, Any]:
 
 
 class _Stats(BaseModel):
-    """What is read of a benchmark's figures, in seconds. Other fields may hold what they like."""
+    """The figures of a benchmark that are read, in seconds. Other fields may hold what they like."""
 
     median: float = Field(gt=0, allow_inf_nan=False)
     data: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] = []

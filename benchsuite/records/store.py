@@ -58,14 +58,14 @@ class Store:
 
     @classmethod
     def create(cls, folder: Path, manifest: dict[str, Any]) -> Store:
-        """Makes the directory and writes the manifest. Raises UserError where it is not empty or cannot be written,
+        """Make the directory and write the manifest. Raises UserError where it is not empty or cannot be written,
         and where another process has begun a run in it."""
         check_new(folder)
         return cls(folder, manifest)
 
     @classmethod
     def open(cls, folder: Path) -> Store:
-        """Opens the directory of an earlier run, its last record repaired if need be.
+        """Open the directory of an earlier run, its last record repaired if need be.
 
         Raises UserError where it is no run, where another version wrote it, where records are damaged, and where
         another process writes to it.
@@ -74,7 +74,7 @@ class Store:
         return cls(folder, None)
 
     def append(self, record: Record) -> None:
-        """Writes the record and waits until the disk has it. Raises UserError where the disk does not take it."""
+        """Write the record and wait until the disk has it. Raises UserError where the disk does not take it."""
         line = json.dumps(record.to_json(), allow_nan=False).encode() + b"\n"
         with _said(self.folder):
             size = os.fstat(self._file).st_size
@@ -89,7 +89,7 @@ class Store:
         self.records.append(record)
 
     def log(self, text: str) -> None:
-        """Adds a line with the time to log.txt."""
+        """Add a line with the time to log.txt."""
         line = f"{datetime.now(UTC).isoformat(timespec='seconds')} {plain(text)}\n"
         with _said(self.folder):
             handle = files.open_(self.real / "log.txt", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -97,12 +97,12 @@ class Store:
                 file.write(line)
 
     def close(self) -> None:
-        """Frees the directory."""
+        """Free the directory."""
         self._held.close()
 
 
 def check_new(folder: Path) -> None:
-    """Raises UserError where a run cannot begin in `folder` because something is there."""
+    """Raise UserError where a run cannot begin in `folder` because something is there."""
     with _said(folder):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file, not a directory")
@@ -132,7 +132,7 @@ def _repair(path: Path, torn: bytes) -> str | None:
 
 @contextmanager
 def _said(folder: Path) -> Iterator[None]:
-    """Turns what a disk refuses into a message."""
+    """Turn what a disk refuses into a message."""
     try:
         yield
     except OSError as error:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from benchsuite import format as fmt
 from benchsuite import text
+from benchsuite.report.chart import Axis, Chart
 from benchsuite.report.render import template
-from benchsuite.report.svg import BAD, GOOD, INK, MUTED, style, svg
 from benchsuite.stats.levels import LEAST, change, finds, last_is_off
 
 Fields = dict[str, Any]
-WIDTH, HEIGHT = 3.4, 1.5
+WIDTH, HEIGHT = 320, 150
 
 
 def document(series: list[Any], margin: float, notes: list[str]) -> Fields:
@@ -88,8 +86,8 @@ def markdown(document: Fields) -> str:
 def page(document: Fields) -> str:
     """One HTML file without network or scripts: a figure for each case."""
     cells = []
-    for number, row in enumerate(document["cases"]):
-        figure = Markup(_figure(row, number))  # drawn by us
+    for row in document["cases"]:
+        figure = Markup(_figure(row))  # drawn by us
         cells.append({"case": row["case"], "verdict": row["verdict"], "said": _said(row), "figure": figure})
     margin = fmt.margin(document["margin"])
     return template("history.html.j2", cells=cells, notes=document["notes"], margin=margin)
@@ -125,20 +123,17 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _figure(row: Fields, number: int) -> str:
-    with style(f"history {number}"):
-        figure = Figure(figsize=(WIDTH, HEIGHT))
-        axes = figure.subplots()
-        times = row["times_s"]
-        axes.plot(range(len(times)), times, "o", markersize=2.5, color=MUTED, alpha=0.8)
-        for place, piece in enumerate(row["pieces"]):
-            last = place == len(row["pieces"]) - 1
-            colour = {"slower": BAD, "faster": GOOD}.get(row["verdict"], INK) if last else INK
-            ends = [piece["start"] - 0.4, piece["end"] - 0.6]
-            axes.plot(ends, [piece["level_s"]] * 2, color=colour, linewidth=1.8)
-        axes.set_ylim(0, max(times) * 1.15)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(3))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: fmt.seconds(v) if v else "0"))
-        figure.tight_layout(pad=0.3)
-        return svg(figure, "time of a call, run by run")
+def _figure(row: Fields) -> str:
+    times = row["times_s"]
+    last = len(times) - 0.4
+    x = Axis("", -0.6, last, told=lambda v: f"{v:.0f}", ticks=range(0, len(times), max(1, len(times) // 5)))
+    y = Axis("", 0, max(times) * 1.15, told=lambda v: fmt.seconds(v) if v else "0")
+    chart = Chart(WIDTH, HEIGHT, x, y, left=62, top=8, bottom=24)
+    for place, time_s in enumerate(times):
+        chart.point((place, time_s), "unresolved", f"{row['runs'][place]['run']}: {fmt.seconds(time_s)}", 2)
+    for piece in row["pieces"]:
+        classes = {"slower": "worse", "faster": "better"}.get(row["verdict"], "baseline")
+        classes = classes if piece is row["pieces"][-1] else "baseline"
+        ends = [(piece["start"] - 0.4, piece["level_s"]), (piece["end"] - 0.6, piece["level_s"])]
+        chart.line(ends, f"{classes} strong")
+    return f'<div role="img" aria-label="time of a call, run by run">{chart.svg()}</div>'

@@ -13,7 +13,7 @@ import math
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 from benchsuite.errors import UserError
 from benchsuite.records.case import Comparison
 from benchsuite.records.load import Run, load
-from benchsuite.report import controls, effort, speed, training
+from benchsuite.report import controls, effort, notices, speed, training
 from benchsuite.report.sections import SECTIONS
 from benchsuite.report.words import findings
 from benchsuite.text import plain
@@ -54,7 +54,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         raise UserError("no run directory given", hint="benchsuite report RUN")
     runs = _named_apart([load(Path(folder)) for folder in run_dirs])
     rows, told, tasks, trained, described = [], [], [], [], []
-    warnings: list[str] = []
+    noticed: list[Fields] = []
     counts: Counter[str] = Counter()
     for run in runs:
         models = quality.models_of(run)
@@ -65,20 +65,11 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         tasks += [{"run": run.name} | task for task in quality.task_list(models)]
         trained += training.training(run, models)
         counts += run.statuses()
-        said = [*run.warnings, *quality.warnings_of(models), *_warnings(run), *searches.warnings_of(run)]
-        warnings += [f"{run.name}: {text}" if len(runs) > 1 else text for text in said]
+        noticed += notices.notices(run, models)
         described.append(_described(run))
-    for control in told:
-        if control["passed"] is False:
-            text = (
-                f"The control {control['name']} came out {control['observed']}, and must come out {control['expected']}"
-            )
-            warnings.append(
-                f"{control['run']}: {text}." if len(runs) > 1 else f"{text}: distrust the {control['of']} verdicts."
-            )
     machines = [description["hardware"] for description in described]
-    if any(machine != machines[0] for machine in machines):
-        warnings.append("The runs differ in hardware: compare ratios between them with care, and tokens/s not at all.")
+    noticed += [*notices.of_controls(told), *notices.of_hardware(machines)]
+    several = len(runs) > 1
     document: Fields = {
         "schema_version": SCHEMA_VERSION,
         "run": " + ".join(run.name for run in runs),
@@ -88,14 +79,15 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         "rows": rows,
         "controls": told,
         "cases": dict(sorted(counts.items())),
-        "warnings": warnings,
+        "notices": [{**n, "text": f"{n['run']}: {n['text']}"} if several and n["run"] else n for n in noticed],
         "tasks": tasks,
         "task_index_rule": task_index.RULE,
         "training": trained,
     }
     document |= {s.key: [entry for run in runs for entry in s.collect(run)] for s in SECTIONS if s.collect}
     clean: Fields = _clean(document)
-    return clean | {"findings": findings(clean)}
+    warnings = [notice["text"] for notice in clean["notices"]]
+    return clean | {"warnings": warnings, "findings": findings(clean)}
 
 
 def _named_apart(runs: list[Run]) -> list[Run]:
@@ -169,22 +161,6 @@ def _at_shared_rate(comparison: Comparison, judged: Fields, placed: tokens.Place
     kept = ("delta", "low", "high", "verdict", "seeds", "reason")
     ratio = placed.ratio(comparison, judged["bits_per_byte"]["p_holm"])
     return {key: judged[key] for key in kept} | {"tokens": ratio}
-
-
-def _warnings(run: Run) -> Iterable[str]:
-    statuses = run.statuses()
-    if missing := statuses["missing"]:
-        yield f"{missing} planned measurements have no record: `benchsuite run --resume` finishes the run."
-    for status in ("throttled", "unstable"):
-        if count := statuses[status]:
-            yield f"{count} measurements are {status}: they are counted, and flagged in their rows."
-    for c in run.manifest.comparisons:
-        if not {c.case, c.base_case} <= run.cases.keys():
-            yield f"The comparison of {c.component or 'a control'}, {c.variant or c.name}, names a case without a plan."
-    if not any(c.kind == "control" for c in run.manifest.comparisons) and any(
-        c.kind == "quality" for c in run.manifest.comparisons
-    ):
-        yield "This run has no controls: nothing shows that its quality verdicts can be wrong or right."
 
 
 def _described(run: Run) -> Fields:

@@ -26,11 +26,18 @@ from benchsuite.text import markdown
 _NUMBERS = re.compile(r"[\d.,x\[\]()<>+±/% -]*")  # needs no escapes but those of HTML
 
 
-def page(title: str, lead: Sequence[str], sections: Sequence[tuple[Section, Sequence[Block]]]) -> str:
-    """Return the whole report: a title, paragraphs, and the sections with their blocks."""
-    parts = [f"# {markdown(title)}", *map(markdown, lead)]
+def page(
+    title: str,
+    lead: Sequence[str],
+    notices: str,
+    sections: Sequence[tuple[Section, Sequence[Block]]],
+    end: Sequence[str],
+) -> str:
+    """Return the whole report: a title, paragraphs, warnings, the sections with their blocks, and paragraphs."""
+    parts = [f"# {markdown(title)}", *map(markdown, lead), notices]
     for section, found in sections:
         parts += [f"## {markdown(section.title)}", blocks(found)]
+    parts += map(markdown, end)
     return re.sub(r"\n{3,}", "\n\n", "\n\n".join(parts)).strip() + "\n"
 
 

@@ -5,6 +5,8 @@ Rendering is a pure function of the document: the same run gives the same bytes.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from functools import cache
 from importlib import resources
@@ -12,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 
 from benchsuite import files
 from benchsuite.cache import write_atomically
 from benchsuite.errors import UserError
-from benchsuite.report import figures, html, md, view
-from benchsuite.report.blocks import Block, Section
+from benchsuite.report import choice, html, md, view
+from benchsuite.report.blocks import Block, Section, Warn, several
 from benchsuite.report.join import join
-from benchsuite.report.sections import SECTIONS
+from benchsuite.report.sections import SECTIONS, pareto
 
 Fields = dict[str, Any]
 
-TITLE = "What each choice costs in speed, and what it brings in quality"
 FORMATS = ("html", "md", "json")
 
 
@@ -61,7 +63,10 @@ def render(document: Fields, name: str) -> str:
     if name == "html":
         return _html(document)
     if name == "svg":
-        return _standalone(figures.tradeoff(document))
+        figure = pareto.figure(document)
+        if figure is None:
+            raise UserError("there is no figure: no variant has both a speed and a quality", hint="see --format md")
+        return standalone(figure)
     raise UserError(f"unknown format {name!r}", hint=f"choose from: {', '.join(FORMATS)}, svg")
 
 
@@ -70,36 +75,72 @@ def template(name: str, **values: Any) -> str:
     return _environment().get_template(name).render(**values)
 
 
-def _standalone(svg: str | None) -> str:
-    """An inline figure as a file of its own: with the page's colours, light and dark, and its background."""
-    if svg is None:
-        raise UserError("there is no figure: no variant has both a speed and a quality", hint="see --format md")
-    style = template("style.css.j2")
-    colours = style[: style.index("* { box-sizing")]
-    head, body = svg.split(">", 1)
+def standalone(svg: str) -> str:
+    """Return an inline figure as a file of its own: with the page's style, light and dark, and its background."""
+    style = template("style.css.j2").replace("figure svg text", "text").replace("figure ", "")
+    head, body = svg.replace(' aria-hidden="true"', "", 1).split(">", 1)
     return (
-        f'{head} xmlns="http://www.w3.org/2000/svg" style="font-family: var(--sans)">\n<style>{colours}</style>\n'
-        f'<rect width="100%" height="100%" fill="var(--page)"/>{body}\n'
+        f'{head} xmlns="http://www.w3.org/2000/svg" role="img">\n<style>{style}</style>\n'
+        f'<rect width="100%" height="100%" style="fill: var(--page)"/>{body}\n'
     )
 
 
 def _markdown(document: Fields) -> str:
-    lead = [f"Run {document['run']}. {view.noise_sentence(document)}"]
-    lead += [f"Warning: {warning}" for warning in document["warnings"]]
-    return md.page(TITLE, lead, _sections(document))
+    lead, sure = _lead(document)
+    notices = md.blocks(_warned(document, ""))
+    found = [(section, _warned(document, section.key) + blocks) for section, blocks in _sections(document)]
+    absent = [s.absent for s in SECTIONS if s.absent and s.key not in {section.key for section, _ in found}]
+    end = [f"Not measured in this run: {'; '.join(absent)}."] if absent else []
+    return md.page(
+        choice.headline(document), [f"{document['run']}: {_where(document)}.", *lead, sure], notices, found, end
+    )
 
 
 def _html(document: Fields) -> str:
-    found = _sections(document)
-    absent = [s.absent for s in SECTIONS if s.absent and s.key not in {section.key for section, _ in found}]
+    found = [(section, html.blocks(_warned(document, section.key) + blocks)) for section, blocks in _sections(document)]
+    present = {section.key for section, _ in found}
+    script = Markup(_template_text("script.js").strip())  # ours: nothing of a run is in it
+    digest = base64.b64encode(hashlib.sha256(f"\n{script}\n".encode()).digest()).decode()
+    lead, sure = _lead(document)
     return template(
         "report.html.j2",
-        title=TITLE,
         document=document,
-        noise=html.prose(view.noise_sentence(document)),
-        sections=[(section, html.blocks(blocks)) for section, blocks in found],
-        absent=absent,
+        answer=choice.headline(document),
+        where=html.prose(_where(document)),
+        lead=[html.prose(text) for text in lead],
+        sure=html.prose(sure),
+        notices=html.blocks(_warned(document, "")),
+        shown=[(section, content) for section, content in found if not section.fold],
+        folded=[(section, content) for section, content in found if section.fold],
+        absent=[s.absent for s in SECTIONS if s.absent and s.key not in present],
+        script=script,
+        script_hash=f"sha256-{digest}",
     )
+
+
+def _lead(document: Fields) -> tuple[list[str], str]:
+    """Return the sentences below the answer, and how sure it is."""
+    found = choice.choices(document)
+    picked = [one.told for one in found if one.pick and not several(document)]
+    kept = [one for one in found if not one.pick and not one.clear and one.judged and not several(document)]
+    told = picked + [f"{one.told} {one.sure}" for one in kept]
+    outcomes = [control["passed"] for control in document["controls"] if control["passed"] is not None]
+    sure = f"{sum(outcomes)} of {len(outcomes)} controls passed. " if outcomes else ""
+    return told, sure + view.noise_sentence(document)
+
+
+def _where(document: Fields) -> str:
+    """Return the machine and the budget that the answer holds for."""
+    if several(document):
+        return f"{len(document['runs'])} runs"
+    run = document["runs"][0]
+    dtypes = ", ".join(dict.fromkeys(row["dtype"] for row in document["rows"] if row.get("dtype")))
+    parts = [choice.machine(run["hardware"]), dtypes, choice.budget(document, run["name"]), (run["created"] or "")[:10]]
+    return " · ".join(part for part in parts if part)
+
+
+def _warned(document: Fields, about: str) -> list[Block]:
+    return [Warn(notice["text"], notice["do"]) for notice in document["notices"] if notice["about"] == about]
 
 
 def _sections(document: Fields) -> list[tuple[Section, list[Block]]]:
@@ -110,11 +151,14 @@ def _sections(document: Fields) -> list[tuple[Section, list[Block]]]:
 
 @cache
 def _environment() -> Environment:
-    templates = resources.files("benchsuite.reports") / "templates"
     return Environment(
-        loader=FunctionLoader(lambda name: (templates / name).read_text(encoding="utf-8")),
+        loader=FunctionLoader(_template_text),
         autoescape=lambda name: name is not None and ".html" in name,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _template_text(name: str) -> str:
+    return (resources.files("benchsuite.reports") / "templates" / name).read_text(encoding="utf-8")

@@ -145,8 +145,8 @@ def _of_rule(results: Sequence[RuleResult]) -> Fields:
 
 def _no_fraction(seeds: int) -> str:
     if seeds < 2:
-        return "an interval needs two seeds or more"
-    return "backpropagation is not shown to be above shallow"
+        return "one seed"
+    return "backpropagation is not shown to be above"
 
 
 def _difference(scores: dict[str, list[float]], one: str, other: str) -> Fields:

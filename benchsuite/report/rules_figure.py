@@ -5,46 +5,35 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-from benchsuite import format
+from benchsuite.report.chart import Axis, Chart, legend, panels
 from benchsuite.report.rules import RULES
-from benchsuite.report.svg import INK, MUTED, SERIES, style, svg
 
 Fields = dict[str, Any]
 NAMES = {"backprop": "backpropagation", "dfa": "direct feedback alignment", "shallow": "shallow"}
+CLASSES = dict(zip(RULES, ("baseline", "s1", "s2"), strict=True))
 VIEW = 150  # pixels of a rendered view
 
 
-def curves(rows: list[Fields], width: float) -> str:
-    """The score on validation data against training steps, a panel for each row, a line for each seed; <svg>."""
-    with style(f"rules {width}"):
-        columns = 4 if width > 5 else 2
-        lines = -(-len(rows) // columns)
-        height = 1.75 * lines + 0.3
-        figure = Figure(figsize=(width, height))
-        grid = figure.subplots(lines, columns, squeeze=False)
-        colours = dict(zip(RULES, [MUTED, *SERIES], strict=False))
-        for axes, row in zip(grid.flat, rows, strict=False):
-            for rule in RULES:
-                for number, curve in enumerate(row["rules"][rule]["curves"]):
-                    label = NAMES[rule] if number == 0 else None
-                    axes.plot(*zip(*curve, strict=True), color=colours[rule], linewidth=0.9, alpha=0.8, label=label)
-            axes.set_title(f"{row['title'].split()[0]}, {row['task']}", loc="left", fontsize=8.5, color=INK)
-            axes.xaxis.set_major_locator(MaxNLocator(3))
-            axes.yaxis.set_major_locator(MaxNLocator(4))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: format.tick(v)))
-            axes.tick_params(labelsize=7.5)
-            axes.set_xlim(left=0)
-        for axes in list(grid.flat)[len(rows) :]:
-            axes.set_visible(False)
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="lower center", ncols=3, fontsize=8.5, labelcolor=INK, frameon=False, handlelength=1.4
-        )
-        figure.tight_layout(pad=0.4, w_pad=0.9, h_pad=0.9, rect=(0, 0.3 / height, 1, 1))
-        return svg(figure, "Score on validation data against training steps by each rule of learning")
+def curves(rows: list[Fields], width: int) -> str:
+    """Return the score on validation data against training steps, a panel for each row, a line for each seed."""
+    columns = 4 if width > 700 else 1
+    each = (width - 18 * (columns - 1)) // columns
+    keys = legend([(CLASSES[rule], NAMES[rule]) for rule in RULES])
+    return keys + panels(width, [_curves(row, each) for row in rows], columns)
+
+
+def _curves(row: Fields, width: int) -> Chart:
+    drawn = [(rule, curve) for rule in RULES for curve in row["rules"][rule]["curves"]]
+    scores = [score for _, curve in drawn for _, score in curve] or [0.0]
+    margin = max(0.05 * (max(scores) - min(scores)), 1e-6)
+    last = max((step for _, curve in drawn for step, _ in curve), default=1) or 1
+    chart = Chart(
+        width, 190, Axis("", 0, last), Axis("", min(scores) - margin, max(scores) + margin), top=26, bottom=24
+    )
+    chart.write(0, 14, f"{row['architecture']}, {row['task']}", "title")
+    for rule, curve in drawn:
+        chart.line(curve, CLASSES[rule], NAMES[rule])
+    return chart
 
 
 def views(images: list[tuple[str, str]]) -> str:

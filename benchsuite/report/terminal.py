@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -9,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from benchsuite import format
-from benchsuite.report import effort, view
+from benchsuite.report import blocks, choice, effort, view
 from benchsuite.report.join import join
-from benchsuite.report.sections import rules
+from benchsuite.report.sections import machines, rules
 from benchsuite.terminal import show
 
 STYLES = {
@@ -30,6 +31,8 @@ def terminal(run_dir: str | Path, console: Console) -> None:
     """Prints the findings of a run, its main table and its controls. Raises UserError where it is no run."""
     document = join([run_dir])
     groups = view.main_table(document)
+    if groups:
+        console.print(Text(f"{choice.headline(document)}.\n", style="bold"))
     for group in groups:
         console.print(Text(f"{group['title']} (against {group['against']})", style="bold"))
         for line in group["lines"]:
@@ -48,13 +51,31 @@ def terminal(run_dir: str | Path, console: Console) -> None:
         told = f"{control['observed']}, must be {control['expected']} ({control['delta']} points)"
         text = f"{mark} {control['name']}: {told}"
         console.print(Text(text, style=STYLES.get(control["outcome"], "yellow")))
-    for text in document["warnings"]:
-        console.print(Text(f"! {text}", style="yellow"))
+    for notice in document["notices"]:
+        console.print(Text(f"! {notice['text']} {notice['do']}".rstrip(), style="yellow"))
     counts = ", ".join(f"{count} {status}" for status, count in document["cases"].items())
     console.print(Text(f"{view.noise_sentence(document)}\nMeasurements: {counts or 'none'}.", style="dim"))
     for run in document["runs"]:
         if run["effort"]:
             console.print(Text(f"Timed work: {effort.sentence(run['effort'])}.", style="dim"))
+
+
+def side_by_side(run_dirs: Sequence[str | Path], console: Console) -> None:
+    """Print what each of several runs says to choose, and each variant's time to quality in all of them."""
+    document = join(run_dirs)
+    console.print(Text(choice.headline(document), style="bold"))
+    for block in machines.blocks(document):
+        if not isinstance(block, blocks.Table):
+            continue
+        table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+        for column in block.columns:
+            table.add_column(Text(column.name))
+        for row in block.rows:
+            table.add_row(*(Text(cell.text, style=STYLES.get(cell.verdict, "")) for cell in row))
+        console.print()
+        show(table, console)
+    for notice in document["notices"]:
+        console.print(Text(f"! {notice['text']}", style="yellow"))
 
 
 def _main(groups: list[view.Fields]) -> Table:

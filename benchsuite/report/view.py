@@ -10,6 +10,7 @@ from typing import Any
 
 from benchsuite import format
 from benchsuite.report import words
+from benchsuite.report.blocks import several
 
 Fields = dict[str, Any]
 
@@ -26,12 +27,9 @@ MARKS = {
     "more": "▼",
     "passed": "✓",
     "failed": "✗",
+    "clear": "●",
+    "open": "○",
 }
-
-
-def several(document: Fields) -> bool:
-    """Whether the document is of several runs, so that each line says of which."""
-    return len(document["runs"]) > 1
 
 
 def main_table(document: Fields) -> list[Fields]:
@@ -41,7 +39,8 @@ def main_table(document: Fields) -> list[Fields]:
     for row, apart in zip(rows, words.names_apart(rows), strict=True):
         key = (row["run"], row["component"])
         title = words.component_name(row["component"]) + (f", {row['run']}" if several(document) else "")
-        group = groups.setdefault(key, {"title": title, "component": row["component"], "lines": []})
+        about = {"title": title, "component": row["component"], "run": row["run"], "lines": []}
+        group = groups.setdefault(key, about)
         group["lines"].append(_line(row) | {"apart": apart})
     for group in groups.values():
         baselines = {line["baseline"] for line in group["lines"]}
@@ -60,6 +59,7 @@ def _line(row: Fields) -> Fields:
     return {
         "name": words.variant_name(row["component"], row["variant"]),
         "variant": row["variant"],
+        "base": row["baseline"],
         "baseline": words.variant_name(row["component"], row["baseline"]),
         "against": "",
         "matching": row["matching"] or "",
@@ -74,7 +74,7 @@ def _line(row: Fields) -> Fields:
         "speed": format.ratio(speed["ratio"], speed["low"], speed["high"]),
         "speed_of": words.speed_of_what(row) if speed["verdict"] else "",
         "speed_verdict": speed["verdict"] or "",
-        "speed_reason": speed["reason"] or flags(speed["flags"]),
+        "speed_reason": speed["reason"] or told(speed["flags"]),
         "speed_range": (speed["ratio"], speed["low"], speed["high"]),
         "memory": format.ratio(memory["ratio"]),
         "quality": format.points(quality["delta"], quality["low"], quality["high"]),
@@ -132,8 +132,8 @@ def noise_sentence(document: Fields) -> str:
     if sizes[-1] - sizes[0] > 0.0005:
         span += f" to {format.points_size(sizes[-1])}"
     return (
-        f"This run finds a true difference of {span} points of accuracy four times in five; smaller ones it mostly "
-        f"leaves unresolved.{_tokens_sentence(document)}"
+        f"True differences in accuracy of {span} points are found four times in five, and smaller ones mostly stay "
+        f"unresolved.{_tokens_sentence(document)}"
     )
 
 
@@ -146,7 +146,7 @@ def _tokens_sentence(document: Fields) -> str:
     halves = sorted((t["high"] / t["low"]) ** 0.5 - 1 for t in known)
     least, most = format.percent(halves[0], 0), format.percent(halves[-1], 0)
     span = least if least == most else f"{least} to {most}"
-    return f" It knows the tokens for equal quality to within {span}."
+    return f" Tokens for equal quality are known to within {span}."
 
 
 def _quality_note(quality: Fields) -> str:
@@ -157,5 +157,16 @@ def _quality_note(quality: Fields) -> str:
     return ""
 
 
-def flags(flags: Fields) -> str:
+def told(flags: Fields) -> str:
+    """Return the flags of a speed with their counts: "2 disturbed"."""
     return ", ".join(f"{count} {status}" for status, count in flags.items())
+
+
+def todo(flags: Fields) -> str:
+    """Return what the flags of a speed mean and what to do about them; empty where there are none."""
+    if not flags:
+        return ""
+    advice = "run again while nothing else uses the machine" if "disturbed" in flags else "run again"
+    if "throttled" in flags:
+        advice = "let the device cool, or cap its power, and run again"
+    return f"{told(flags)}: {advice}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -50,9 +51,13 @@ VARIANTS = {
     ("learning_rule", "backprop"): "Backpropagation",
     ("learning_rule", "dfa"): "Direct feedback alignment",
     ("learning_rule", "dfa_micro"): "Direct feedback alignment in half blocks",
-    ("learning_rule", "shallow"): "Learning in the head alone",
+    ("learning_rule", "shallow"): "Shallow learning",
     ("languages", "en"): "English",
     ("languages", "eleven"): "Eleven languages",
+}
+WITHOUT = {  # as the subject of a sentence
+    ("position", "none"): "Leaving out the position embedding",
+    ("embedding_norm", "off"): "Leaving out the embedding norm",
 }
 CONTROLS = {
     "a_against_a": "A against A",
@@ -62,6 +67,10 @@ CONTROLS = {
 }
 PLURALS = ("positions", "languages")
 SCOPES = {"step": "training step", "layer": "layer", "evaluate": "evaluation"}
+OPEN = "has no conclusive effect on "
+UNCOMPARED = "could not be compared in "
+_PLURAL = {"has": "have", "needs": "need", "reaches": "reach", "it": "they", "reduces": "reduce", "raises": "raise"}
+_PLURAL |= {"lowers": "lower", "keeps": "keep", "its": "their"}
 # What a row says about speed is the more telling the closer it is to training a model; the first match is the headline.
 _SCOPES_BY_WEIGHT = ("step", "layer", "evaluate")
 _DIRECTIONS_BY_WEIGHT = ("step", "fwd+bwd", "fwd")
@@ -114,6 +123,8 @@ def subject(component: str, variant: str) -> str:
     """The variant as the subject of a sentence."""
     if component in RECIPES:
         return recipe_name(variant)
+    if (component, variant) in WITHOUT:
+        return WITHOUT[component, variant]
     if (component, variant) in VARIANTS:
         return VARIANTS[component, variant]
     prefix = {"corpus": "Training on ", "languages": "Training in "}.get(component, "")
@@ -136,6 +147,7 @@ def speed_of_what(row: Fields) -> str:
     if direction and direction != "step":
         parts.append({"fwd": "forward", "fwd+bwd": "forward + backward"}.get(direction, direction))
     parts += [row["implementation"] or "", row.get("shape") or ""]
+    parts += [row["dtype"]] if row.get("dtype") not in (None, "float32") else []
     parts += [row["matching"]] if row.get("matching") == "iso-width" else []  # iso-parameter goes without saying
     return ", ".join(part for part in parts if part)
 
@@ -151,7 +163,7 @@ def headline_rows(rows: list[Fields]) -> list[Fields]:
 
 
 def findings(document: Fields) -> list[Fields]:
-    """One sentence for each variant, what it cost and what it bought: [{run, component, variant, sentence, ...}]."""
+    """One sentence for each variant, what it costs and what it brings: [{run, component, variant, sentence, ...}]."""
     return [
         {
             "run": row["run"],
@@ -166,45 +178,55 @@ def findings(document: Fields) -> list[Fields]:
 
 
 def sentence(row: Fields) -> str:
-    """What a variant cost and what it bought, against its baseline.
+    """What a variant costs and what it brings, against its baseline.
 
-    Where the baseline has a learning curve: "ALiBi needs 0.62x [0.55, 0.70] of the tokens for equal quality here, at
-    this budget, its step costs 1.03x [1.01, 1.05] of the time, so it is there in 0.64x [0.56, 0.73] of the time;
-    zero-shot +9.3 [+4.1, +14.5] points at equal tokens." Else "Rotary positions cost 12% (9 to 15%) of training speed
-    and bought 1.8 points (0.6 to 3.0) of zero-shot accuracy."
+    Where the baseline has a learning curve: "ALiBi needs 0.62x [0.55, 0.70] of the tokens and 1.03x [1.01, 1.05] of the
+    time per step, so it reaches the baseline's quality in 0.64x [0.56, 0.73] of the training time here, at this budget.
+    Zero-shot accuracy at equal tokens: +9.3 [+4.1, +14.5] points." Else "Rotary positions reduce training speed by 12%
+    (9 to 15%) and raise zero-shot accuracy by 1.8 points (0.6 to 3.0)."
     """
     name = subject(row["component"], row["variant"])
+    many = name.split()[-1] in PLURALS and not name.startswith("Leaving")
     if row["quality"]["tokens"] and row["quality"]["tokens"]["ratio"] is not None:
-        return f"{name} {_tokens_clause(row, many=name.split()[-1] in PLURALS)}."
+        return f"{name} {_tokens_clause(row, many)}."
     parts = [part for part in (_speed_clause(row), _quality_clause(row["quality"], row.get("matching") or "")) if part]
     if not parts:
         return f"{name}: not measured."
-    if len(parts) == 2 and all(part.startswith("left ") for part in parts):
-        parts[1] = parts[1].removeprefix("left ")
-    return f"{name} {' and '.join(parts)}."
+    opening = next((o for o in (OPEN, UNCOMPARED) if all(part.startswith(o) for part in parts)), None)
+    if len(parts) == 2 and opening:
+        parts[1] = parts[1].removeprefix(opening)
+    told = f" {'or' if opening == OPEN else 'and'} ".join(parts)
+    return f"{name} {_plural(told) if many else told}."
+
+
+def _plural(told: str) -> str:
+    """Return clauses whose verbs are for one thing with verbs for several."""
+    return re.sub(rf"\b({'|'.join(_PLURAL)})\b", lambda found: _PLURAL[found[0]], told)
 
 
 def _tokens_clause(row: Fields, many: bool) -> str:
     quality, speed, time = row["quality"], row["speed"], row["time"]
     tokens = quality["tokens"]
-    told = (
-        f"{'need' if many else 'needs'} {format.bounded(tokens)} of the tokens for equal quality here, at this budget"
-    )
-    if tokens["verdict"] == "unresolved":
-        told += " (unresolved)"
-    elif tokens["verdict"] == "same":
-        told += f" (the same within {format.margin(tokens['margin'])})"
-    if quality["trend"] and quality["trend"]["trend"]:
-        told += f" (over {quality['trend']['trend']['scales']} scales the ratio {trend(quality['trend'])})"
+    told = f"needs {format.bounded(tokens)} of the tokens"
+    open_ = " (unresolved)" if tokens["verdict"] == "unresolved" else ""
+    open_ = f" (the same within {format.margin(tokens['margin'])})" if tokens["verdict"] == "same" else open_
     if time["ratio"] is not None:
         cost = format.ratio(1 / speed["ratio"], 1 / speed["high"], 1 / speed["low"])
-        there = f"{'they are' if many else 'it is'} there in {format.bounded(time)}"
-        told += f", {'their' if many else 'its'} step costs {cost} of the time, so {there} of the time"
-    elif clause := _speed_clause(row):
-        told += f", and {clause}"
+        unsure = " (unresolved)" if time["verdict"] == "unresolved" else ""
+        told += (
+            f"{open_} and {cost} of the time per step, so it reaches the baseline's quality in {format.bounded(time)} "
+        )
+        told += f"of the training time{unsure} here, at this budget"
+    else:
+        told += f" for the baseline's quality{open_} here, at this budget"
+        clause = _speed_clause(row)
+        told += f", and {clause}" if clause else ""
+    told = _plural(told) if many else told
     if quality["delta"] is not None:
         points = format.points(quality["delta"], quality["low"], quality["high"])
-        told += f"; zero-shot {points} points at equal tokens"
+        if quality["trend"] and quality["trend"]["trend"]:
+            told += f". Over {quality['trend']['trend']['scales']} scales its token ratio {trend(quality['trend'])}"
+        told += f". Zero-shot accuracy at equal tokens: {points} points"
         told += " (unresolved)" if quality["verdict"] == "unresolved" else ""
     return told
 
@@ -239,17 +261,17 @@ def _speed_clause(row: Fields) -> str:
         case None:
             return ""
         case "slower":
-            return f"cost {format.share(1 - ratio, 1 - high, 1 - low)} of {of}"
+            return f"reduces {of} by {format.share(1 - ratio, 1 - high, 1 - low)}"
         case "faster":
-            return f"gained {format.share(ratio - 1, low - 1, high - 1)} of {of}"
+            return f"raises {of} by {format.share(ratio - 1, low - 1, high - 1)}"
         case "same":
-            return f"left {of} the same (within {format.margin(speed['margin'])})"
+            return f"keeps {of} the same (within {format.margin(speed['margin'])})"
         case "unclear" if low is None:
-            return f"left {of} unclear (too few replicates for an interval)"
+            return f"{OPEN}{of} (too few replicates for an interval)"
         case "unclear":
-            return f"left {of} unclear ({format.ratio(low)} to {format.ratio(high)})"
+            return f"{OPEN}{of} ({format.ratio(low)} to {format.ratio(high)})"
         case _:
-            return f"could not be compared in {of} ({speed['reason']})"
+            return f"{UNCOMPARED}{of} ({speed['reason']})"
 
 
 def _of_speed(row: Fields) -> str:
@@ -260,29 +282,25 @@ def _of_speed(row: Fields) -> str:
     if scope == "evaluate":
         return "evaluation speed"
     way = {"fwd": " (forward)", "fwd+bwd": " (forward and backward)"}.get(direction or "", "")
-    return f"its layer's speed{way}{equal}"
+    return f"the speed of its layer{way}{equal}"
 
 
 def _quality_clause(quality: Fields, matching: str) -> str:
     delta, low, high = quality["delta"], quality["low"], quality["high"]
-    where = f" {matching}" if matching.startswith("in ") else ""
-    of = f"of zero-shot accuracy{where}"
+    of = "zero-shot accuracy" + (f" {matching}" if matching.startswith("in ") else "")
     if quality["verdict"] is None:
         return ""
     if delta is None:
-        if quality["reason"]:
-            return f"could not be compared in quality ({quality['reason']})"
-        return ""
+        return f"{UNCOMPARED}quality ({quality['reason']})" if quality["reason"] else ""
     match quality["verdict"]:
         case "better":
-            return f"bought {format.points_in_words(delta, low, high)} {of}"
+            return f"raises {of} by {format.points_in_words(delta, low, high)}"
         case "worse":
-            return f"lost {format.points_in_words(-delta, -high, -low)} {of}"
+            return f"lowers {of} by {format.points_in_words(-delta, -high, -low)}"
         case _ if quality["covers_seeds"] is False:
-            span = format.span(low, high)
-            return f"left zero-shot accuracy{where} unresolved (one seed; {span} points by documents alone)"
+            return f"{OPEN}{of} (one seed; {format.span(low, high)} points by documents alone)"
         case _:
-            return f"left zero-shot accuracy{where} unresolved ({format.span(low, high)} points)"
+            return f"{OPEN}{of} ({format.span(low, high)} points)"
 
 
 def _weight(row: Fields) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
-"""What a gate will do on this machine: its false alarms and the slowdowns that it finds, from recorded A against A.
+"""Predict a gate on this machine: its false alarms and the slowdowns that it finds, from recorded A against A.
 
 Pairs of one and the same program say how the machine scatters. Suites are drawn from them again and again: each pair
 with replacement from its own case's, with a random sign, for the roles within a pair of equals can be swapped. A
-slowdown is planted by shifting one case. The rule looks after every second pair, as the gate does. Drawing anew makes
+slowdown is planted by shifting one case. The rule looks after every second pair, as the gate does. Drawing again makes
 pairs exchangeable: what noise that stays from pair to pair does is not in these rates
 (`benchsuite.stats.decisions.wandering` looks for it).
 """
@@ -46,7 +46,7 @@ class Calibration:
 
 
 def calibrate(logs: Mapping[str, Sequence[float]], rule: Rule, pairs: int, *, suites: int = SUITES) -> Calibration:
-    """Simulates `suites` gates of at most `pairs` pairs a case from A/A log-ratios. Raises ValueError where a case has
+    """Simulate `suites` gates of at most `pairs` pairs a case from A/A log-ratios. Raises ValueError where a case has
     fewer than two pairs."""
     if any(len(values) < 2 for values in logs.values()):
         raise ValueError("a calibration needs two pairs of every case")

@@ -1,4 +1,4 @@
-"""When does a gate know? Decisions on pairs of processes that may be looked at after every pair.
+"""When can a gate decide? Decisions on pairs of processes that may be looked at after every pair.
 
 An observation is one pair: d = log(time of head / time of base) of two processes that ran side by side, in alternating
 order. What is assumed: given all earlier pairs, the sides of a pair of equal programs can be exchanged, so that d is as
@@ -7,7 +7,7 @@ normal distribution and no constant noise is assumed.
 
 What breaks it: a lean to one side that stays for a whole run, as the layout of the code or the path of an environment
 can give (a lean beyond the margin is reported as a slowdown, one below it uses the margin up), and noise that stays
-from pair to pair, where a pair tells too little that the one before it did not. A lean cannot be told from a slowdown.
+from pair to pair, where a pair adds too little to the one before it. A lean cannot be told from a slowdown.
 Noise that stays can be seen: where the ratios of a case, or of all cases together, follow one another (`wandering`),
 the verdict is `unclear` and says so. It takes `FEWEST` pairs to see it, so a `same` of fewer rests on the assumption.
 
@@ -46,7 +46,7 @@ SIGNIFICANT = 2.5
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What a gate is asked for. Slowdowns are fractions: 0.02 is 2% more time.
+    """The requirements of a gate. Slowdowns are fractions: 0.02 is 2% more time.
 
     margin       slowdowns up to here are accepted
     catch        slowdowns from here on must be found
@@ -137,8 +137,8 @@ def verdicts(logs: Mapping[str, Sequence[float]], rule: Rule, own: Mapping[str, 
 
 
 def settled(verdict: str, logs: Sequence[float], rule: Rule) -> bool:
-    """Whether a case needs no more pairs. To rule a slowdown out takes fewer of them than to report a speedup: one that
-    has begun to show gets its pairs, too."""
+    """Return whether a case needs no more pairs. To rule a slowdown out takes fewer of them than to report a speedup:
+    one that has begun to show gets its pairs, too."""
     if verdict == "same":
         return wealth([-value for value in logs], math.log1p(rule.margin)) <= 0
     return verdict != "unclear"
@@ -147,7 +147,7 @@ def settled(verdict: str, logs: Sequence[float], rule: Rule) -> bool:
 def wandering(logs: Mapping[str, Sequence[float]]) -> dict[str, str]:
     """Return the cases whose pairs cannot be taken for exchangeable, each with the reason: its own ratio of
     `succession` is too small, or the mean of all cases' is, weighted by their pairs: what makes noise stay is the
-    machine, and thirty cases tell more surely than one.
+    machine, and thirty cases show it more surely than one.
 
     Of exchangeable pairs the ratio has a standard deviation of 2 / sqrt(pairs). Too small is what lies both below
     `STRONG` and `SIGNIFICANT` of these deviations below 2, so that a few pairs that happen to be alike hold up no
@@ -235,7 +235,7 @@ def _discoveries(wealths: Mapping[str, float], level: float) -> set[str]:
 
 
 def _root(excess: Callable[[float], float]) -> float | None:
-    """Where a falling function passes 0; None where it is below 0 everywhere within `WIDEST`."""
+    """Return where a falling function passes 0; None where it is below 0 everywhere within `WIDEST`."""
     low, high = -WIDEST, WIDEST
     if excess(low) < 0:
         return None

@@ -1,4 +1,4 @@
-"""How far a value lies on the way from one to another, from paired observations of all three.
+"""Estimate how far a value lies on the way from one to another, from paired observations of all three.
 
 >>> found = between([0.0, 0.1, 0.0], [0.5, 0.6, 0.4], [1.0, 1.1, 0.9])
 >>> round(found.estimate, 2), found.low < 0.5 < found.high

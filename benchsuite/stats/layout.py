@@ -51,7 +51,7 @@ def fit(scores: Mapping[tuple[str, int], float]) -> Layout | None:
     Model: y[v, s] = mu + alpha_v + beta_s + eps (Scheffe 1959, chapter 4). Seeds are blocks: at one seed all models saw
     the same data in the same order, and beta_s takes what that does to all of them. Least squares over the cells that
     exist; sigma2 = residual sum of squares / (cells - rank of the design), that is (V-1)(S-1) degrees of freedom when
-    no cell is missing. Where models differ in their spread it is the mean of theirs. Models of another budget must stay
+    no cell is missing. Where models differ in their spread it is their mean. Models of another budget must stay
     out. Returns None where no degree of freedom is left: one seed, or one model.
     """
     if not scores:

@@ -1,4 +1,4 @@
-"""Where a series of measurements changed its level: piecewise constant medians, as many as the data ask for.
+"""Find where a series of measurements changed its level: piecewise constant medians, as many as the data ask for.
 
 The sum of absolute deviations from each piece's median is least (an L1 Potts fit, after asv's step detection), found by
 dynamic programming; so an outlier is no step. The number of pieces is that of the least modified Bayesian criterion for

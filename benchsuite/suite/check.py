@@ -1,4 +1,5 @@
-"""What is wrong with a suite beyond the types of its values: names of nothing, numbers that do not fit together."""
+"""Find what is wrong with a suite beyond the types of its values: names of nothing, numbers that do not fit
+together."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ BYTE_VOCAB = 257  # every byte and <|endoftext|>
 
 
 def problems(suite: Suite) -> Iterator[tuple[KeyPath, str]]:
-    """What is wrong with `suite` beyond the types of its values: key paths and messages."""
+    """Yield what is wrong with `suite` beyond the types of its values: key paths and messages."""
     if suite.speed is None and suite.quality is None and suite.domains is None:
         yield (), "nothing to measure: give a speed, a quality or a domains part"
     yield from _uneven(("model", "heads"), suite.model.width, suite.model.heads)
@@ -46,7 +47,7 @@ def problems(suite: Suite) -> Iterator[tuple[KeyPath, str]]:
 
 
 def without_effect(suite: Suite, path: KeyPath) -> str | None:
-    """Why the value at `path` decides nothing in `suite`; None where it may."""
+    """Return why the value at `path` decides nothing in `suite`; None where it may."""
     match path:
         case ("quality", "train", "ramp_batch" | "ramp_step") if suite.quality and not suite.quality.train.ramp_tokens:
             return "quality.train.ramp_tokens is 0, so the batch does not grow"
@@ -90,11 +91,13 @@ def _speed_problems(suite: Suite, speed: Speed) -> Iterator[tuple[KeyPath, str]]
                 yield (*path, "implementations"), _no_such("implementation", name, known)
         if (case.direction == "step") != (case.scope == "step") and case.direction is not None:
             yield (*path, "direction"), f"{case.direction!r} is not a direction of the scope {case.scope!r}"
-        if case.scope == "step" and case.dtype != "float32":
-            yield (*path, "dtype"), "training steps are measured in float32 only"
+        if case.scope == "step" and case.dtype in ("float16", "float64"):
+            yield (*path, "dtype"), f"training steps are measured in float32, bfloat16 or auto, not in {case.dtype}"
         if case.shapes and case.shape != Shape():
             yield (*path, "shapes"), "give either shape or shapes"
         for place, shape in [("shape", case.shape)] if not case.shapes else [("shapes", s) for s in case.shapes]:
+            if case.scope != "step" and (shape.micro_batch or shape.recompute):
+                yield (*path, place), "micro_batch and recompute are those of a step, which this is not"
             if shape.width or shape.heads:
                 yield from _uneven((*path, place), shape.width or suite.model.width, shape.heads or suite.model.heads)
             if shape.batch is None and suite.quality is None:

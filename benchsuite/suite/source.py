@@ -65,7 +65,7 @@ def packaged() -> dict[str, str]:
 
 
 def read(suite: str, *, sets: Sequence[str] = (), scale: str | None = None) -> Suite:
-    """Reads and checks the suite, at another `scale` than its own if one is given. `sets` are overrides written
+    """Read and check the suite, at another `scale` than its own if one is given. `sets` are overrides written
     `key.path=value`. Raises UserError."""
     tree = _at_scale(_with_includes(find(suite), ()), scale)
     for override in sets:
@@ -242,7 +242,8 @@ def _problem(details: Any) -> tuple[KeyPath, str]:
 
 
 def _is_branch(part: object) -> bool:
-    """Whether a part of pydantic's location names a branch of a union or a validator and not a key of the file."""
+    """Return whether a part of pydantic's location names a branch of a union or a validator and not a key of the
+    file."""
     return isinstance(part, str) and (part in ("int", "float", "str", "[key]") or "[" in part or "(" in part)
 
 

@@ -35,7 +35,7 @@ _WORDS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where something was written; `line` counts from 1."""
+    """The place where something was written; `line` counts from 1."""
 
     file: str
     line: int
@@ -53,7 +53,7 @@ class Tree:
 
 
 def load(path: Path, name: str | None = None) -> Tree:
-    """Reads the file `path`, called `name` in messages. Raises UserError that names file and line."""
+    """Read the file `path`, called `name` in messages. Raises UserError that names file and line."""
     name = name or str(path)
     try:
         if path.is_dir():
@@ -74,7 +74,7 @@ def load(path: Path, name: str | None = None) -> Tree:
 
 
 def parse(data: bytes, name: str) -> Tree:
-    """Reads YAML text. Raises UserError that names file and line."""
+    """Read YAML text. Raises UserError that names file and line."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -104,7 +104,7 @@ def parse(data: bytes, name: str) -> Tree:
 
 
 class _Builder:
-    """Builds values from parser events, so that nothing is made before its size is known."""
+    """Build values from parser events, so that nothing is made before its size is known."""
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name

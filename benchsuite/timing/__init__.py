@@ -1,1 +1,1 @@
-"""How long, and how much memory: clock, sampler, memory pass."""
+"""Measure time and memory: clock, sampler, memory pass."""

@@ -25,12 +25,12 @@ class Clock(Protocol):
         ...
 
     def pause(self, seconds: float) -> None:
-        """Lets the device rest."""
+        """Let the device rest."""
         ...
 
 
 class RealTime:
-    """What every clock of a real device does alike."""
+    """The part that clocks of all real devices share."""
 
     def now(self) -> float:
         return time.perf_counter()

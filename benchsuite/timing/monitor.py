@@ -1,4 +1,5 @@
-"""What the machine did while a case was timed: other work on our cores, time the host took away, clocks, heat, energy.
+"""Record what the machine did while a case was timed: other work on our cores, time the host took away, clocks, heat,
+energy.
 
     with Monitor() as monitor:
         samples = sample(call, clock)
@@ -44,8 +45,8 @@ class Monitor:
     """Watches the host from `with` to its end; `summary()` afterwards. Devices add what they can tell of themselves."""
 
     def __init__(self, *, shared: int = 0) -> None:
-        """`shared` other processes of ours take turns with this one, so that neither the load nor the energy is its
-        own; the turnstile knows what else ran."""
+        """`shared` other processes of the same round take turns with this one, so that neither the load nor the energy
+        is its own; the turnstile knows what else ran."""
         self.shared = shared
         self._before = self._after = Counters(0.0, None, None, 0.0, None)
 
@@ -58,7 +59,7 @@ class Monitor:
 
     @property
     def counts_energy(self) -> bool:
-        """Whether the device has a counter of energy that we may read."""
+        """Return whether the device has a counter of energy that we may read."""
         return False
 
     def summary(self) -> dict[str, Any]:
@@ -152,5 +153,5 @@ def _rapl() -> float | None:
 
 
 def change(before: float | None, after: float | None) -> float | None:
-    """after - before; None where one is unknown or the counter has begun anew."""
+    """after - before; None where one is unknown or the counter has been reset."""
     return None if before is None or after is None or after < before else after - before

@@ -1,4 +1,4 @@
-"""How noisy this machine is: the same work timed against itself.
+"""Measure the noise of this machine: the same work timed against itself.
 
 A/A over some seconds: blocks of one and the same product and copy in pairs, so that any difference within a pair is the
 machine's. It is a quick look for `doctor`; `calibrate` measures what a gate may believe.
@@ -36,7 +36,7 @@ class Noise:
 
 
 def measure(seconds: float, say: Callable[[float], None] = lambda _: None) -> Noise:
-    """Times pairs of equal blocks for about `seconds`; tells `say` the fraction done."""
+    """Time pairs of equal blocks for about `seconds`; tells `say` the fraction done."""
     a, source, target = np.ones((SIZE, SIZE), np.float32), np.ones(COPY, np.float32), np.empty(COPY, np.float32)
 
     def block() -> float:

@@ -1,4 +1,4 @@
-"""How many times to call, and when to stop: warm-up until stable, then samples until their interval is narrow.
+"""Decide how often to call and when to stop: warm-up until stable, then samples until their interval is narrow.
 
 One process is one replicate: the samples of a process say how steady it was, never how sure a comparison is
 (`benchsuite.stats.speed` takes its intervals across processes).
@@ -141,7 +141,7 @@ def median_interval_width(samples: list[float]) -> float:
 
 
 def _calls_per_block(call: Callable[[], object], clock: Clock, config: SamplerConfig) -> int:
-    """Doubles the block until it lasts `block_s`."""
+    """Double the block until it lasts `block_s`."""
     calls = 1
     while clock.time_calls(call, calls) < config.block_s and calls < 1 << 20:
         calls *= 2

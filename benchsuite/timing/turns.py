@@ -10,7 +10,7 @@ The engine's side:                                a worker's side:
 Nobody gets a turn before all have asked for one or ended, so building disturbs no block. The first turn of each is for
 warming up. Then come cycles of two turns for each, A B C A B C and C B A C B A in alternation: between its two turns
 each waits equally long, and a drift falls on all alike. A process that dies or closes drops out, and so does one that
-keeps the others waiting for too long. When the budget is spent and each has had `FEWEST` turns, all are told to stop at
+keeps the others waiting for too long. When the budget is spent and each has had `FEWEST` turns, all stop at
 the end of a cycle. Who asks once more gets a last turn, in which nobody else is timed.
 """
 
@@ -40,7 +40,7 @@ STILL_S, STILL_CPU, STILL_AT_LATEST_S = 0.001, 0.1, 0.3
 
 
 class TakesTurns(Protocol):
-    """What the sampler needs."""
+    """The interface that the sampler needs."""
 
     def take(self) -> bool:
         """Wait for a turn; return False where there will be no more."""

@@ -45,7 +45,7 @@ class Task:
 
     @property
     def guess(self) -> float:
-        """What guessing gets by today's metric."""
+        """Return what guessing gets by today's metric."""
         return self.random if self.scored is None else self.scored
 
 

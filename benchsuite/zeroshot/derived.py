@@ -58,7 +58,7 @@ def write_tasks(
     names: Sequence[str] | None = None,
     suffix: str = "",
 ) -> list[TaskInfo]:
-    """Writes the derived tasks (or those in `names`) of `corpus` into `folder` and returns what they are.
+    """Write the derived tasks (or those in `names`) of `corpus` into `folder` and return what they are.
 
     Each has at most `limit` documents, fewer where the held-out text gives no more; `max_words` bounds a passage. With
     `tokenizer` and `max_tokens` no document exceeds that many tokens either, as models with a table of positions need:
@@ -111,7 +111,8 @@ def _rows(
 
 
 def _shortener(tokenizer: Tokenizer | None, max_tokens: int | None) -> Callable[[Document], Document | None]:
-    """What makes a document fit into `max_tokens` by cutting whole words off its context's start; None if it cannot."""
+    """Return what makes a document fit into `max_tokens` by cutting whole words off its context's start; None if it
+    cannot."""
     if tokenizer is None or max_tokens is None:
         return lambda row: row
 
@@ -174,7 +175,7 @@ def _last_word(source: Source, max_words: int, rng: random.Random) -> Iterator[t
 
 
 def _is_target(word: str, space: str, source: Source) -> bool:
-    """Whether the last word can be asked for: no number, known from training, set off from what precedes it."""
+    """Return whether the last word can be asked for: no number, known from training, set off from what precedes it."""
     if source.frequency[word] < 2 or any(character.isdigit() for character in word):
         return False
     return is_unspaced(word) or (space == " " and len(word) > 1)

@@ -50,7 +50,7 @@ def encode_pairs(
 
 
 def splits_at_spaces(tokenizer: Tokenizer) -> bool:
-    """Whether the tokenizer always splits between a word and a single space before the next word.
+    """Return whether the tokenizer always splits between a word and a single space before the next word.
 
     True for the byte-level BPE of GPT-2 and nothing around it: its pattern takes a space only as the first character of
     a word (or in a run of spaces), and looks ahead only behind spaces. Anything unknown counts as no.
@@ -72,7 +72,7 @@ def splits_at_spaces(tokenizer: Tokenizer) -> bool:
 
 
 def _plain(token: dict[str, object]) -> bool:
-    """Whether an added token cannot reach over a space."""
+    """Return whether an added token cannot reach over a space."""
     content = str(token["content"])
     return not (token["lstrip"] or token["rstrip"] or token["single_word"] or any(c.isspace() for c in content))
 

@@ -33,7 +33,8 @@ from benchsuite.zeroshot.lm import BenchsuiteLM
 
 @dataclass(frozen=True)
 class TaskResult:
-    """What a model did on a task's `n` documents. `outcomes` has one character a document, in order: 1 right, 0 wrong.
+    """A model's results on the `n` documents of a task. `outcomes` has one character a document, in order: 1 right, 0
+    wrong.
 
     `random_acc` is what guessing gets on these documents: the mean of 1 / number of choices. `graded` is None for a
     task with documents of several right choices. `questions` has a number for each document, the same for documents
@@ -55,7 +56,7 @@ class LocalTask(ConfigurableTask):
     """An ordinary lm-eval task whose JSON-lines files are read straight into memory.
 
     Through `datasets.load_dataset` each file would first be converted and cached on disk, and a template like
-    `{{choices}}` is compiled anew for each use of each document; both take longer than a small model needs for the
+    `{{choices}}` is compiled again for each use of each document; both take longer than a small model needs for the
     whole task. Documents, requests and results are the same.
     """
 
@@ -68,7 +69,8 @@ class LocalTask(ConfigurableTask):
 
     @staticmethod
     def fits(entry: Entry) -> bool:
-        """Whether a task is plain YAML over JSON-lines files; one with Python in it is left to lm-eval's loader."""
+        """Return whether a task is plain YAML over JSON-lines files; one with Python in it is left to lm-eval's
+        loader."""
         config = entry.cfg or {}
         return (
             entry.yaml_path is not None
@@ -92,9 +94,9 @@ def evaluate(
     limit: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, TaskResult]:
-    """Runs the multiple-choice tasks in `tasks_folder` (all, or `names` of them), at most `limit` documents each.
+    """Run the multiple-choice tasks in `tasks_folder` (all, or `names` of them), at most `limit` documents each.
 
-    Works on the model's device, reads local files only, and is quiet; `progress` is told the fraction done.
+    Works on the model's device, reads local files only, and is quiet; `progress` is called with the fraction done.
     `batch_tokens` moves speed and memory, never a result. Raises UserError for a folder without tasks, an unknown
     name and documents that cannot be read.
     """
@@ -120,7 +122,7 @@ def load_tasks(folder: Path, names: Sequence[str] | None = None) -> dict[str, Co
 
 
 def run(lm: LM, tasks: dict[str, ConfigurableTask], *, limit: int | None = None) -> dict[str, TaskResult]:
-    """Evaluates any lm-eval model on loaded tasks.
+    """Evaluate any lm-eval model on loaded tasks.
 
     This is lm-eval's `evaluate`, the part of `simple_evaluate` that runs tasks; the rest of it resolves names to models
     and describes the environment, for which it starts a dozen programs.
@@ -179,7 +181,7 @@ def bits_per_byte(
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences lm-eval's log (errors pass) and its progress bars, for as long as the block runs."""
+    """Silence lm-eval's log (errors pass) and its progress bars, for as long as the block runs."""
     logger = logging.getLogger("lm_eval")
     level, bar = logger.level, lm_eval.api.task.tqdm
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""How well a model predicts tokens at places beyond the length that it was trained on.
+"""Measure how well a model predicts tokens beyond its training length.
 
     found = by_position(model, tokenizer, heldout_documents, longest=1024)
 

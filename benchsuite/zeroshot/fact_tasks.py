@@ -23,7 +23,7 @@ MAX_DOCUMENTS = 1000
 
 
 def task_name(language: str) -> str:
-    """What the task of a language is called; "_en" at its end says the language, as in derived tasks."""
+    """Return what the task of a language is called; "_en" at its end says the language, as in derived tasks."""
     return f"facts_{language}"
 
 
@@ -47,7 +47,7 @@ def described() -> list[TaskInfo]:
 
 
 def write_tasks(folder: Path, languages: Sequence[str], *, limit: int, seed: int = 0) -> list[TaskInfo]:
-    """Writes the tasks of `languages` into `folder`, each with `limit` documents (1 to 1000)."""
+    """Write the tasks of `languages` into `folder`, each with `limit` documents (1 to 1000)."""
     infos = []
     for language in languages:
         if language not in LANGUAGES:

@@ -103,7 +103,7 @@ def named(model: str) -> str:
 
 
 def check(model: str, revision: str | None = None, gguf: str | None = None) -> None:
-    """Raises UserError for what is no checkpoint, before transformers takes a folder's name for one of the hub."""
+    """Raise UserError for what is no checkpoint, before transformers takes a folder's name for one of the hub."""
     folder = Path(model)
     if gguf and not _installed("gguf"):
         raise UserError("reading a GGUF file needs the package gguf", hint="pip install 'benchsuite[gguf]'")
@@ -149,7 +149,7 @@ def _way_out(told: str) -> str:
 def load(names: Sequence[str], say: Callable[[str], None] = lambda text: None) -> dict[str, Task]:
     """The tasks of lm-eval behind `names`, groups and tags included, with their documents.
 
-    `say` is told what a group leaves out. Raises UserError for an unknown name, for a task that is there twice, and
+    `say` reports what a group leaves out. Raises UserError for an unknown name, for a task that is there twice, and
     where documents cannot be had.
     """
     manager = TaskManager()
@@ -182,7 +182,7 @@ def load(names: Sequence[str], say: Callable[[str], None] = lambda text: None) -
 
 
 def score(lm: LM, tasks: Mapping[str, Task], *, limit: int | None = None) -> dict[str, Score]:
-    """Evaluates `lm` on at most `limit` documents of each task."""
+    """Evaluate `lm` on at most `limit` documents of each task."""
     with quiet():
         found = lm_eval_evaluate(lm, {"tasks": dict(tasks), "groups": {}}, limit=limit, bootstrap_iters=0)
     if found is None:

@@ -90,7 +90,8 @@ class BenchsuiteLM(TemplateLM):
 
     @property
     def _gap(self) -> tuple[int, ...]:
-        """What a context ends with for a model that fills gaps: the gap's mark, which its answer begins with again."""
+        """Return what a context ends with for a model that fills gaps: the gap's mark, which its answer begins with
+        again."""
         return (self.model.spec.vocab - 1,) if self.model.spec.fills else ()
 
     @property
@@ -191,7 +192,7 @@ class BenchsuiteLM(TemplateLM):
 
     @torch.inference_mode()
     def _generate(self, jobs: Sequence[_Generation]) -> None:
-        """Extends the jobs of one batch to their ends. Rows are padded on the right, where no token of theirs looks."""
+        """Extend the jobs of one batch to their ends. Rows are padded on the right, where no token looks."""
         live = [job for job in jobs if job.new_tokens > 0]
         while live:
             rows = [torch.tensor(job.context + job.generated) for job in live]

@@ -35,7 +35,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Source:
-    """What tasks are made from."""
+    """The text that tasks are made from."""
 
     runs: list[tuple[int, list[Sentence]]]
     """(number of the document, consecutive sentences of it)"""

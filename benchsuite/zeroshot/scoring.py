@@ -55,11 +55,11 @@ class Row:
 
     @property
     def chain(self) -> bool:
-        """Whether each token follows the one before it, so that the ordinary causal mask is right."""
+        """Return whether each token follows the one before it, so that the ordinary causal mask is right."""
         return all(not ancestors or ancestors[-1] == start - 1 for start, ancestors in self.branches)
 
     def add(self, path: Path, trunk: list[int]) -> None:
-        """Adds `path`, whose first tokens are already there at the indices `trunk`."""
+        """Add `path`, whose first tokens are already there at the indices `trunk`."""
         start, added = len(self.tokens), path[len(trunk) :]
         if added:
             self.branches.append((start, trunk))
@@ -68,7 +68,7 @@ class Row:
         self.places[path] = trunk + list(range(start, start + len(added)))
 
     def write_mask(self, mask: np.ndarray) -> None:
-        """Sets mask (T, T), all False, to True where a token of the row (first index) may look."""
+        """Set mask (T, T), all False, to True where a token of the row (first index) may look."""
         for i, (start, ancestors) in enumerate(self.branches):
             end = self.branches[i + 1][0] if i + 1 < len(self.branches) else len(self.tokens)
             mask[start:end, start:end] = np.tri(end - start, dtype=bool)
@@ -77,7 +77,7 @@ class Row:
 
 
 def truncate(pair: Pair, max_length: int | None) -> Pair:
-    """Cuts the context from the left until the path has at most `max_length` tokens, as lm-eval's HFLM does.
+    """Cut the context from the left until the path has at most `max_length` tokens, as lm-eval's HFLM does.
 
     Raises ValueError for a continuation of more than `max_length` tokens.
     """
@@ -91,7 +91,7 @@ def truncate(pair: Pair, max_length: int | None) -> Pair:
 
 
 def pack(paths: Sequence[Path], given: int = 0) -> list[Row]:
-    """Lays distinct `paths` into rows, together where they share at least as much as they add, and what is `given`."""
+    """Lay distinct `paths` into rows, together where they share at least as much as they add, and what is `given`."""
     rows: list[Row] = []
     previous: Path = ()
     for path in sorted(paths):  # paths that begin alike become neighbours, whatever order they came in
@@ -109,7 +109,7 @@ def pack(paths: Sequence[Path], given: int = 0) -> list[Row]:
 
 
 def common_prefix(a: Path, b: Path) -> int:
-    """How many tokens `a` and `b` have in common at their beginning."""
+    """Return how many tokens `a` and `b` have in common at their beginning."""
     low, high = 0, min(len(a), len(b))
     while low < high:  # by halves, since comparing slices is quick
         middle = (low + high + 1) // 2
@@ -143,7 +143,7 @@ def loglikelihoods(
 ) -> list[tuple[float, bool]]:
     """The log-likelihood in nats of each continuation given its context, and whether greedy decoding would produce it.
 
-    The answers do not depend on `batch_tokens`, nor on what else is asked. `progress` is told the fraction done.
+    The answers do not depend on `batch_tokens`, nor on what else is asked. `progress` is called with the fraction done.
     Every pair's path must fit the model's `max_length`.
     """
     by_path: dict[int, dict[Path, list[Pair]]] = {}  # by how much is given as a whole

@@ -25,7 +25,8 @@ VERSION = 2.0  # of the tasks, as lm-eval and the ids of cases have it: raised w
 
 
 class Document(TypedDict):
-    """Which of `choices` continues `context`? `gold` is the index of the right one, `question` names what is asked."""
+    """A question: which of `choices` continues `context`? `gold` is the index of the right one, `question` names what
+    is asked."""
 
     context: str
     choices: list[str]
@@ -61,7 +62,7 @@ class _Metadata(BaseModel):
 
 
 def write_task(folder: Path, info: TaskInfo, rows: Sequence[Document], *, acc_norm: bool = False) -> None:
-    """Writes `<name>.jsonl` and `<name>.yaml` into `folder`; the YAML names the documents by their absolute path.
+    """Write `<name>.jsonl` and `<name>.yaml` into `folder`; the YAML names the documents by their absolute path.
 
     acc_norm: also report accuracy after division by the choices' length in bytes; for choices of unequal length.
     Raises UserError where one of the two is a link, ValueError where `rows` have not the numbers of documents and

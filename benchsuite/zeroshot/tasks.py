@@ -109,7 +109,7 @@ def _different(name: str, draw: Draw, limit: int, *, held_out: bool) -> list[Ite
 
 
 def write_tasks(folder: Path, *, limit: int, seed: int = 0) -> list[TaskInfo]:
-    """Writes all tasks into `folder`, each with `limit` documents (1 to 1000), and returns what they are."""
+    """Write all tasks into `folder`, each with `limit` documents (1 to 1000), and return what they are."""
     infos = []
     for name, task in TASKS.items():
         rows = [

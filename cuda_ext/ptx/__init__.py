@@ -80,7 +80,7 @@ Argument = Buffer | View | Struct | int | float | bytes | None
 
 @dataclass(frozen=True)
 class Result:
-    """What a launch left: `arrays` by the number of the argument or by the buffer's name, and the counters, whose
+    """The results of a launch: `arrays` by the number of the argument or by the buffer's name, and the counters, whose
     buffers are named "0", "1", … or as they were given. `touched` counts each byte of a buffer once for being read and
     once for being written."""
 
@@ -113,7 +113,7 @@ class Program:
         shared: int = 0,
         buffers: Mapping[str, Buffer] | None = None,
     ) -> Result:
-        """Runs a kernel on a grid of blocks. `None` is a null pointer, `shared` the bytes of dynamic shared memory;
+        """Run a kernel on a grid of blocks. `None` is a null pointer, `shared` the bytes of dynamic shared memory;
         `buffers` are arrays that views point into."""
         kernel = self.find(*([name] if isinstance(name, str) else name))
         memory = GlobalMemory()

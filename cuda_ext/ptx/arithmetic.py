@@ -1,4 +1,4 @@
-"""What each arithmetic instruction computes: a function of numpy arrays for every opcode and type.
+"""Arithmetic instructions: a function of numpy arrays for every opcode and type.
 
 `operation(op)` gives the function and the types of its operands and of its result. Approximate instructions (ex2, lg2,
 rcp, rsqrt, sqrt, tanh) are computed exactly and rounded: closer than the hardware, whose errors the CUDA guide gives.

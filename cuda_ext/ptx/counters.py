@@ -1,4 +1,4 @@
-"""What a profiler would count: bytes by buffer, sectors of 32 bytes a request, bank conflicts, the instruction mix."""
+"""Count what a profiler would: bytes by buffer, sectors of 32 bytes a request, bank conflicts, the instruction mix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a kernel: all threads of the grid at once, those at the smallest program counter first.
+"""Run a kernel: all threads of the grid at once, those at the smallest program counter first.
 
 So threads that part at a branch meet again behind it, as on a GPU. A barrier opens when every thread of its block waits
 at it. Each instruction is decoded once, to a closure over the register arrays.
@@ -82,7 +82,7 @@ class Machine:
         return {name: value.astype(np.uint32) for name, value in found.items()}
 
     def run(self) -> Counters:
-        """Runs to the end. Raises PTXFault with kernel, line, block and thread; UnknownInstruction."""
+        """Run to the end. Raises PTXFault with kernel, line, block and thread; UnknownInstruction."""
         end = len(self.steps)
         while True:
             running = self.state == RUNNING

@@ -63,7 +63,7 @@ class GlobalMemory:
         self._next = 1 << 20
 
     def put(self, name: str, array: NDArray, *, initialised: bool = True, offset: int = 0) -> int:
-        """Copies `array` in and returns the address of its byte `offset`; addresses are multiples of 256."""
+        """Copy `array` in and return the address of its byte `offset`; addresses are multiples of 256."""
         data = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8).copy()
         buffer = Buffer(name, self._next, data, np.full(data.size, initialised))
         self.buffers.append(buffer)
@@ -89,7 +89,7 @@ class GlobalMemory:
         return found
 
     def nearest(self, address: int) -> str:
-        """Where an address lies in words: "x + 128 of 96 bytes"."""
+        """Return where an address lies in words: "x + 128 of 96 bytes"."""
         below = [b for b in self.buffers if b.address <= address]
         if not below:
             return "below every buffer"
@@ -145,7 +145,7 @@ class SharedMemory:
         self.copies = np.full((blocks, size), NOBODY, np.int64)  # the asynchronous copy that is under way to each byte
 
     def expect(self, addresses: Ints, size: int, blocks: Ints, copies: Ints) -> None:
-        """What was just stored is only under way, by these copies."""
+        """Mark what was just stored as under way, by these copies."""
         self.copies[blocks[:, None], addresses[:, None] + np.arange(size)] = copies[:, None]
 
     def arrived(self, copies: Ints) -> None:

@@ -1,4 +1,4 @@
-"""What goes from register to register without arithmetic: moves, conversions, comparisons, choices."""
+"""Instructions without arithmetic: moves, conversions, comparisons, choices."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def _closing(text: str, opening: int) -> int:
 
 
 class _Body:
-    """Reads the statements of a kernel's body, with a stack of scopes for registers."""
+    """Read the statements of a kernel's body, with a stack of scopes for registers."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel

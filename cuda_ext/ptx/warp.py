@@ -1,4 +1,4 @@
-"""What a whole warp does together: shuffles, votes, ldmatrix and the tensor cores' mma.
+"""Instructions of a whole warp: shuffles, votes, ldmatrix and the tensor cores' mma.
 
 Fragment layouts: PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type" and "ldmatrix". Products are
 summed in float64 and rounded once to float32, closer than a tensor core, which keeps fewer bits between.
@@ -29,14 +29,14 @@ ROW, COLUMN = LANE // 4, LANE % 4 * 2  # of what a lane holds of an 8 × 8 matri
 
 
 def whole_warps(active: Threads, lane: Array, name: str) -> int:
-    """How many warps there are. Raises SyncFault unless every lane of each takes part."""
+    """Return how many warps there are. Raises SyncFault unless every lane of each takes part."""
     if len(active) % WARP or not np.array_equal(lane, np.tile(LANE, len(active) // WARP)):
         raise SyncFault(f"{name} needs all 32 lanes of a warp")
     return len(active) // WARP
 
 
 def require_lanes(machine: Machine, active: Threads, wanted: Array, name: str) -> Array:
-    """Raises SyncFault unless every lane in the members' mask takes part; gives which threads do."""
+    """Raise SyncFault unless every lane in the members' mask takes part; give which threads do."""
     present = np.zeros(machine.pc.shape, np.bool_)
     present[active] = True
     first = active - machine.lane[active]

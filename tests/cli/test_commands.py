@@ -13,7 +13,7 @@ from support.command import call
 
 from benchsuite import __version__
 
-HEAVY = ("torch", "transformers", "lm_eval", "datasets", "scipy", "matplotlib", "numpy")
+HEAVY = ("torch", "transformers", "lm_eval", "datasets", "scipy", "numpy")
 
 
 def process(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

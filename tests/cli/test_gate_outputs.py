@@ -253,7 +253,7 @@ def test_the_steps_of_the_action_run_as_they_are_written(tmp_path: Path) -> None
     assert "benchsuite" in (tmp_path / "summary.md").read_text()
 
 
-# ---- the workflows of README.md ----------------------------------------------------------------
+# ---- the workflows of docs/guides/ci.md ----------------------------------------------------------------
 
 DOCUMENT: dict[str, Any] = {
     "suite": "tests", "base": "main", "head": ".", "verdict": "fine", "notes": [], "pairs": 0, "time_s": 1.0,
@@ -271,7 +271,9 @@ esac
 
 
 def workflows() -> dict[str, Any]:
-    blocks = re.findall(r"```yaml\n# \.github/workflows/(\S+)\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(
+        r"```yaml\n# \.github/workflows/(\S+)\n(.*?)```", (ROOT / "docs/guides/ci.md").read_text(), re.DOTALL
+    )
     return {name: yaml.load(text, yaml.BaseLoader) for name, text in blocks}
 
 

@@ -94,7 +94,7 @@ def test_a_bad_plugin_is_named_and_left_out(tmp_path: Path, source: str, message
     assert done.stdout.split() == ["gelu", "geglu", "swiglu", "relu", "relu2"]
     assert done.stderr.startswith("benchsuite: the plug-in 'mish' (mish_plugin) does not load: ")
     assert message in done.stderr
-    assert "mend or uninstall mish-plugin" in done.stderr
+    assert "fix or uninstall mish-plugin" in done.stderr
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_what_a_plugin_prints_is_no_part_of_a_document(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_plugin_of_the_contributors_page_loads(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/development/add-a-variant.md").read_text()
     [source] = [block for block in page.split("```python\n") if block.startswith("# my_package/mish.py")]
     code = "from benchsuite import components; print(components.get('activation', 'mish').build().__name__)"
     done = python(code, install(tmp_path, source.partition("```")[0]))

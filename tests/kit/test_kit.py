@@ -55,11 +55,14 @@ def source(folder: Path, name: str) -> None:
 
 def test_what_is_there_comes_from_a_freeze_file_and_from_options(tmp_path: Path) -> None:
     freeze = tmp_path / "packages.txt"
-    freeze.write_text("# of the machine\nnumpy==2.1.0\nTorch==2.10.0+cu130\n-e git+https://x/y\nz @ file:///z\n\n")
+    freeze.write_text(
+        "# of the machine\nnumpy==2.1.0\nTorch==2.10.0+cu130\nbenchsuite==0.0.1\n-e git+https://x/y\nz @ file:///z\n\n"
+    )
     found = wheels.there("", [str(freeze), "Typing_Extensions==4.12"])
     assert found["numpy"] == "2.1.0"
     assert found["torch"] == "2.10.0+cu130"
     assert found["typing-extensions"] == "4.12"
+    assert "benchsuite" not in found
     assert wheels.there("2.11", [str(freeze)])["torch"] == "2.11"
     assert "+" not in wheels.there("2.10", ["pytest"])["pytest"]
 
@@ -106,7 +109,7 @@ def test_a_kit_has_what_the_machine_lacks_and_no_more(tmp_path: Path, monkeypatc
     packed = {f"wheels/{name}-py3-none-any.whl" for name in ("alpha-1.5", "beta-2.0", "gamma-1.0")}
     packed.add("wheels/benchsuite-9-py3-none-linux_x86_64.whl")
     assert names - {"kit", "wheels"} == packed | {"run.py", "kit.json", "README"}
-    assert "start there: python3.12 kit.tar.gz" not in done.stderr
+    assert "start there: tar xf kit.tar.gz && python3.12 kit/run.py" in done.stderr
     (index / "beta-2.0-py3-none-any.whl").unlink()
     done = command.call(*arguments, "-o", str(tmp_path / "other"))
     assert done.returncode == exit_codes.USAGE

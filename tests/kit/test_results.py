@@ -38,16 +38,16 @@ def archive(
     return path
 
 
+@pytest.mark.slow
 def test_the_report_of_an_archive_is_that_of_its_runs(tmp_path: Path) -> None:
-    run = make_run.make_run(tmp_path / "run")
+    run = make_run.make_run(tmp_path / "run", replicates=2, tasks=["cloze"], documents=20)
     given = archive(tmp_path / "results.zip", {"machine/log.txt": "fine"}, run)
-    for _ in range(2):  # the second time from the folder
-        done = command.call("report", str(given), "--json")
-        assert done.returncode == exit_codes.FINE
-        assert json.loads(done.stdout)["runs"]
-        assert "[ended] after 130 s" in done.stderr
-        assert "not begun" in done.stderr
-    assert command.call("report", str(given)).returncode == exit_codes.FINE
+    done = command.call("report", str(given), "--json")
+    assert done.returncode == exit_codes.FINE
+    assert json.loads(done.stdout)["runs"]
+    assert "[ended] after 130 s" in done.stderr
+    assert "not begun" in done.stderr
+    assert command.call("report", str(given)).returncode == exit_codes.FINE  # from the folder that there is now
     assert (tmp_path / "results/layers/run/report.html").is_file()
 
 

@@ -185,7 +185,7 @@ def test_compiled_it_gives_the_same_gradients(net: Net) -> None:
     eager = gradients(net)
     matrix = learner.matrix
     torch._dynamo.reset()
-    compiled = gradients(net, torch.compile(net, fullgraph=True))
+    compiled = gradients(net, torch.compile(net, fullgraph=True, backend="aot_eager"))
     assert learner.matrix is matrix
     for name, gradient in eager.items():
         torch.testing.assert_close(compiled[name], gradient)
@@ -255,9 +255,18 @@ def test_the_angle_is_one_where_the_feedback_matrix_is_the_forward_weight() -> N
     assert learner.angles(lambda: net(x).square().sum())["0"] == pytest.approx(1)
 
 
+def test_angles_are_of_one_call_of_the_model(net: Net) -> None:
+    learner = attach(net, POINTS, "dfa", seed=0)
+    with pytest.raises(UserError, match="calls the model 2 times"):
+        learner.angles(lambda: loss_of(net) + loss_of(net))
+    with pytest.raises(UserError, match="no angles of shallow"):
+        attach(Net(), POINTS, "shallow", seed=0).angles(lambda: loss_of(net))
+
+
 @pytest.mark.parametrize(
     ("points", "rule", "output", "said"),
     [
+        (["first", ""], "dfa", "", "no submodule ''"),
         (POINTS, "dfb", "", "unknown learning rule 'dfb'"),
         (["frist"], "dfa", "", "no submodule 'frist'"),
         (POINTS, "dfa", "haed", "no submodule 'haed'"),

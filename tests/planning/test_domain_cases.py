@@ -79,6 +79,8 @@ def test_a_wrong_suite_is_told_with_its_line(domains: str, words: str) -> None:
 def test_data_that_is_not_there_is_told_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no folder"):
         plan(f"tasks: [{{task: cora, data: {tmp_path / 'absent'}}}]")
+    with pytest.raises(UserError, match=r"has no cora\.npz or ind\.cora\.graph"):
+        plan(f"tasks: [{{task: cora, data: {tmp_path}}}]")
 
 
 def test_a_device_that_trains_no_domain_says_so() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -94,16 +95,17 @@ def test_recomputed_blocks_learn_the_same() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("position", ["learned", "t5"])
-def test_fused_kernels_learn_the_same(position: str) -> None:
+@pytest.mark.parametrize(("position", "implementation"), [("learned", "fused"), ("t5", "sdpa")])
+def test_every_implementation_learns_the_same(position: str, implementation: str) -> None:
     """T5's bias is one for all blocks, which learn it together."""
-    eager, fused = (taught("dfa", way, position=position) for way in ("eager", "fused"))
-    for (name, gradient), other in zip(gradients(eager).items(), gradients(fused).values(), strict=True):
+    eager, other_way = (taught("dfa", way, position=position) for way in ("eager", implementation))
+    for (name, gradient), other in zip(gradients(eager).items(), gradients(other_way).values(), strict=True):
         torch.testing.assert_close(gradient, other, rtol=1e-3, atol=1e-5, msg=name)
 
 
 @pytest.mark.slow
-def test_compiled_training_learns_the_same() -> None:
+def test_compiled_training_learns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     spec, config = replace(SPEC, learning_rule="dfa"), replace(CONFIG, tokens=16 * 4 * 5)
     eager, compiled = (train(spec, TEXT, replace(config, compile=way), seed=0)[1] for way in (False, True))
     assert compiled.final_loss == pytest.approx(eager.final_loss, rel=1e-4)

@@ -30,7 +30,7 @@ from benchsuite.cuda_ext import build_plan
 from benchsuite.cuda_ext.build import build
 from benchsuite.cuda_ext.ptx import PTXFault, load
 from benchsuite.cuda_ext.ptx.machine import Machine
-from benchsuite.cuda_ext.ptx.memory import Buffer, GlobalMemory
+from benchsuite.cuda_ext.ptx.memory import NOBODY, Buffer, GlobalMemory
 from benchsuite.cuda_ext.ptx.parse import Kernel
 
 RUNTIME = Path(__file__).parent / "runtime.cpp"
@@ -197,8 +197,8 @@ class Device:
             ctypes.string_at(launch.arguments[number], parameter.size)
             for number, parameter in enumerate(kernel.parameters)
         ]
-        for buffer in self.memory.buffers:  # the end of a launch is a barrier
-            buffer.__post_init__()
+        for buffer in self.memory.buffers:  # a launch waits for the end of those before it
+            buffer.writers[:] = buffer.readers[:] = NOBODY
         Machine(kernel, self.memory, grid, block, arguments, launch.shared).run()
 
 

@@ -5,9 +5,10 @@ import pytest
 from support.make_run import make_run
 
 from benchsuite.errors import UserError
-from benchsuite.report import view
+from benchsuite.report.blocks import Table
 from benchsuite.report.join import join
 from benchsuite.report.render import render
+from benchsuite.report.sections import models
 from benchsuite.report.training import CURVE_POINTS
 
 
@@ -282,10 +283,10 @@ def test_every_model_says_which_corpus_it_read(small, edit):
     assert corpora["", "baseline"] == corpora["activation", "swiglu"] == "curated"
     assert corpora["corpus", "web_raw"] == "<b>books.txt"
     assert corpora["position", "alibi"] is None
-    told = {line["corpus"] for line in view.models_table(document)}
+    told = {row[1].text for block in models.blocks(document) if isinstance(block, Table) for row in block.rows}
     assert told == {"curated", "web_filtered", "<b>books.txt", "not recorded"}
     page = render(document, "md").partition("## Trained models")[2]
-    assert "| model | corpus | parameters |" in page
+    assert "| Model | Corpus | Parameters |" in page
     assert "&lt;b&gt;books.txt" in page
     assert '<th scope="col">Corpus</th>' in render(document, "html")
 
@@ -321,9 +322,9 @@ def test_implementations_of_a_variant_stand_in_a_table_of_their_own(small, edit)
     assert row["speed"]["ratio"] == pytest.approx(ratios[0] / ratios[1], rel=0.2)
     for name in ("md", "html"):
         page = render(document, name)
-        assert "What fusion buys" in page
+        assert "What fusion brings" in page
         assert "forward + backward, 1b3" in page
-    assert "What fusion buys" not in render(before, "md")
+    assert "What fusion brings" not in render(before, "md")
 
 
 @pytest.mark.parametrize(("variant", "passed"), [("baseline", True), ("rotary", False)])

@@ -92,15 +92,16 @@ def test_rendering_is_deterministic(quick, name):
     assert render(join([quick]), name) == render(join([quick]), name)
 
 
-def test_the_page_is_one_small_file_without_network_or_scripts(page):
+def test_the_page_is_one_small_file_without_network(page):
     parsed = Strict(page)
-    assert len(page.encode()) < 1_000_000
-    assert not {"script", "link", "iframe", "img", "object", "embed"} & set(parsed.tags)
+    assert len(page.encode()) < 2_000_000
+    assert parsed.tags.count("script") == 1
+    assert not {"link", "iframe", "img", "object", "embed"} & set(parsed.tags)
     assert not [name for name, _ in parsed.attributes if name.startswith("on")]
     targets = [value for name, value in parsed.attributes if name in ("href", "src", "xlink:href", "action")]
     assert targets
     assert all(value.startswith("#") for value in targets)
-    assert not re.search(r"@import|url\((?!#)", page)
+    assert not re.search(r"@import|url\((?!#)|https?:", page)
 
 
 def test_ids_are_unique_and_every_reference_has_its_target(page):
@@ -129,7 +130,7 @@ def test_hostile_names_stay_text(small, edit, name):
         return
     if name == "html":
         parsed = Strict(text)
-        assert "script" not in parsed.tags
+        assert parsed.tags.count("script") == 1
         assert "49" not in [t.strip() for t in parsed.text]
         assert "alert('x')" in " ".join(parsed.text)
         return
@@ -186,7 +187,7 @@ def test_every_kind_of_poor_run_renders(tmp_path, edit, name):
 def test_one_seed_promises_nothing(tmp_path):
     text = render(join([make_run(tmp_path / "one", seeds=1, documents=10, replicates=1)]), "md")
     assert "With one seed this run resolves no difference" in text
-    assert "four times in five;" not in text
+    assert "four times in five," not in text
 
 
 @pytest.mark.slow
@@ -213,7 +214,7 @@ def test_the_terminal_prints_findings_table_and_controls(quick):
     console = Console(width=140, record=True, force_terminal=False, file=open("/dev/null", "w"))  # noqa: SIM115
     terminal(quick, console)
     text = console.export_text()
-    assert "Rotary positions cost" in text
+    assert "Rotary positions reduce training speed" in text
     assert "✓ A against A: unresolved" in text
     assert "not measured" in text
     assert "10 oom" in text

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from benchsuite.records.load import Run, load
-from benchsuite.report import rivals
+from benchsuite.report import rivals, rivals_page
 
 
 class Made:
@@ -65,8 +65,8 @@ def shape(made: Made, name: str, ours: list[float], eager: list[float], compiled
 def test_the_summary_is_the_readme_s_table(made: Made) -> None:
     shape(made, "1x1", [1.0] * 3, [4.0] * 3, [2.0] * 3)
     shape(made, "2x2", [1.0] * 3, [1.0] * 3, [3.0] * 3)
-    head, row = rivals.summary_table(made.load())
-    assert rivals.as_markdown([head, row]) == (
+    head, row = rivals_page.summary_table(made.load())
+    assert rivals_page.as_markdown([head, row]) == (
         "| operator, forward and backward, float32 | shapes | eager's time over ours | best rival's time over ours |"
         " worst of the shapes |\n|---|---|---|---|---|\n"
         "| gelu | 2 | 2.00x [2.00, 2.00] | 1.41x [1.41, 1.41] | 1.00x [1.00, 1.00] |"
@@ -91,7 +91,7 @@ def test_two_rounds_give_no_interval(made: Made) -> None:
     shape(made, "1x1", [1.0] * 2, [2.0] * 2, [3.0] * 2)
     run = made.load()
     assert rivals.rows(run)[0].rivals[0].low is None
-    assert rivals.summary_table(run)[1][2:] == ["2.00x", "2.00x", "2.00x"]
+    assert rivals_page.summary_table(run)[1][2:] == ["2.00x", "2.00x", "2.00x"]
 
 
 def test_an_operator_that_failed_a_check_is_named_and_has_no_summary(made: Made) -> None:
@@ -102,7 +102,7 @@ def test_an_operator_that_failed_a_check_is_named_and_has_no_summary(made: Made)
     assert rivals.summaries(run) == []
     assert rivals.wrong(run) == ["gelu/check/float16: incorrect, 7x33: the error against float64 is 1"]
     assert rivals.headline(run) == "0 of 1 checks against float64 passed, each of an operator in a type."
-    assert "gelu/check/float16: incorrect, 7x33" in rivals.markdown(run)
+    assert "gelu/check/float16: incorrect, 7x33" in rivals_page.markdown(run)
 
 
 def test_a_rival_that_cannot_run_is_left_out_and_says_why(made: Made) -> None:
@@ -114,7 +114,7 @@ def test_a_rival_that_cannot_run_is_left_out_and_says_why(made: Made) -> None:
     [row] = rivals.rows(run)
     assert row.rivals[2].verdict == "incomparable"
     assert "liger-kernel is not installed" in (row.rivals[2].reason or "")
-    assert rivals.shapes_table(run, "fwd+bwd")[0][2:4] == ["eager", "compile"]
+    assert rivals_page.shapes_table(run, "fwd+bwd")[0][2:4] == ["eager", "compile"]
     assert rivals.wrong(run) == []
     assert rivals.not_compared(run) == []
 
@@ -123,7 +123,7 @@ def test_where_every_round_was_disturbed_the_page_says_so_once(made: Made) -> No
     shape(made, "1x1", [1.0] * 3, [4.0] * 3, [2.0] * 3)
     for row in made.records:
         row["result"] |= {"stop": "budget", "monitor": {"disturbed": ["other processes used 1.5 of our cores"]}}
-    page = rivals.markdown(made.load())
+    page = rivals_page.markdown(made.load())
     reason = "every round was disturbed: other processes used 1.5 of our cores at worst"
     assert f"* not compared: gelu/1x1 beside eager and 1 more: {reason}" in page
     assert "## Summary" not in page
@@ -135,10 +135,10 @@ def test_peers_are_pairs_with_verdicts(made: Made) -> None:
         made.times(name, *times)
     made.compare("fused", "nanogpt", "", component="peer", variant="evaluation")
     run = made.load()
-    assert rivals.pairs_table(run)[1] == [
+    assert rivals_page.pairs_table(run)[1] == [
         *("evaluation", "fused", "nanogpt", "1.50x [1.50, 1.50]", "faster", "1.0 s", "1.5 s")
     ]
     console = Console(record=True, width=200)
-    rivals.show(run, console)
+    rivals_page.show(run, console)
     assert "1.50x [1.50, 1.50]" in console.export_text()
     assert json.loads(json.dumps(rivals.document(run)))["rows"][0]["rivals"][0]["verdict"] == "faster"

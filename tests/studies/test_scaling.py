@@ -50,11 +50,11 @@ def test_a_diverged_training_and_one_at_the_edge_are_told() -> None:
     found = records({"backprop": 0.08, "dfa": 0.05})
     for record in found:
         if record.get("rule") == "dfa" and record["width"] == 24:
-            swapped = {RATES[1]: RATES[2], RATES[2]: RATES[1]}
+            swapped = {RATES[1]: RATES[-1], RATES[-1]: RATES[1]}
             record["lr"] = swapped.get(record["lr"], record["lr"])
             record["loss"] = None if record["seed"] == 2 else record["loss"]
     told = page.text(found)
-    assert f"{RATES[2]:g} (at the edge)" in told
+    assert f"{RATES[-1]:g} (at the edge)" in told
     assert "diverged" in told
 
 

@@ -39,7 +39,7 @@ def compare(name: str, arguments: Sequence[Any], call: Callable[..., Sequence[Te
     shapes = [tuple(x.shape) if isinstance(x, Tensor) else x for x in arguments]
     for number, (mine, theirs) in enumerate(zip(got, want, strict=True)):
         # What is kept in float32 (mean, logarithm of the sum) comes from numbers that were rounded to the type.
-        found, limit = error(mine.cpu(), theirs), LIMITS[dtype] if mine.dtype == dtype else LIMITS[dtype] / 20
+        found, limit = error(mine.cpu(), theirs), LIMITS[dtype] if mine.dtype == dtype else LIMITS[dtype] / 10
         assert found <= limit, f"{name}{shapes}, tensor {number}: error {found:.2g}"
 
 
@@ -178,8 +178,9 @@ def attentions(draw: Draw) -> Arguments:
     def heads(B: int, H: int, T: int, D: int) -> Tensor:
         return draw(B, T, H, D).transpose(1, 2)
 
+    queries, keys = (66, 70) if draw(1).dtype != torch.float32 else (33, 36)  # more than a tile, and few of the next
     yield from both_ways(
-        heads(1, 2, 40, 32), heads(1, 2, 70, 32), heads(1, 2, 70, 32), SLOPES[2], None, None, True, 0.2
+        heads(1, 2, queries, 32), heads(1, 2, keys, 32), heads(1, 2, keys, 32), SLOPES[2], None, None, True, 0.2
     )
     yield from both_ways(
         draw(2, 1, 3, 64), draw(2, 1, 3, 64), draw(2, 1, 3, 64), None, *angles(draw, 3, 32), False, 0.1
@@ -187,9 +188,7 @@ def attentions(draw: Draw) -> Arguments:
     yield from both_ways(
         heads(1, 4, 5, 20), heads(1, 2, 9, 20), heads(1, 2, 9, 20), SLOPES[4], *angles(draw, 9, 10), True, 0.2
     )
-    yield from both_ways(
-        draw(1, 1, 33, 80), draw(1, 1, 33, 80), shifted(draw, 1, 1, 33, 80), None, None, None, True, 0.1
-    )
+    yield from both_ways(draw(1, 1, 7, 80), draw(1, 1, 7, 80), shifted(draw, 1, 1, 7, 80), None, None, None, True, 0.1)
     yield from both_ways(draw(1, 1, 3, 128), draw(1, 1, 20, 128), draw(1, 1, 20, 128), SLOPES[1], None, None, True, 0.1)
     qkv = draw(2, 5, 3, 2, 24)
     more = (SLOPES[2], *angles(draw, 5, 12), True, 0.2)

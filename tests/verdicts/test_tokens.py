@@ -66,13 +66,14 @@ def test_a_control_that_comes_out_elsewhere_fails_and_is_warned_of(folder, tmp_p
     assert any("half_tokens came out 0.4" in t or "half_tokens came out 0.5" in t for t in document["warnings"])
 
 
-def test_the_sentence_says_tokens_first_then_time_then_zero_shot(document):
+def test_the_sentence_gives_tokens_first_then_time_then_zero_shot(document):
     sentence = words.sentence(row_of(document, "alibi"))
     ratio = r"<?\d\.\d\dx \[<?\d\.\d\d, \d\.\d\d\]"
     points = r"[+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]"
     pattern = (
-        rf"ALiBi needs {ratio} of the tokens for equal quality here, at this budget, its step costs {ratio} of the "
-        rf"time, so it is there in {ratio} of the time; zero-shot {points} points at equal tokens( \(unresolved\))?\."
+        rf"ALiBi needs {ratio} of the tokens and {ratio} of the time per step, so it reaches the baseline's quality in "
+        rf"{ratio} of the training time here, at this budget\. "
+        rf"Zero-shot accuracy at equal tokens: {points} points( \(unresolved\))?\."
     )
     assert re.fullmatch(pattern, sentence), sentence
 

@@ -214,8 +214,8 @@ def test_options_that_mean_nothing_are_refused(
         assert raised.value.exit_code == 2
         return str(raised.value)
 
-    assert "--gguf means nothing" in refused(str(model), tasks="piqa", gguf="a.gguf")
-    assert "--revision means nothing" in refused(str(model), revision="main")
+    assert "--gguf has no meaning" in refused(str(model), tasks="piqa", gguf="a.gguf")
+    assert "--revision has no meaning" in refused(str(model), revision="main")
     assert "name tasks for it" in refused(str(tmp_path / "theirs"))
     assert "names no task" in refused(str(model), tasks=" ,")
     assert "'tpu' is unknown" in refused(str(model), device="tpu")

@@ -64,7 +64,7 @@ def load(name: str, *, train_bytes: int, heldout_bytes: int = 100_000, seed: int
     Each part is the fewest documents that fill its size. Where the source is smaller, training takes what is left after
     the held-out part. Deterministic: `seed` generates the world, and chooses the held-out documents of other corpora.
     What is held out from one of the world's sources, or one kind of `installed`, is held out from its siblings too.
-    Generated, collected and downloaded corpora are cached on disk; files are read anew each time.
+    Generated, collected and downloaded corpora are cached on disk; files are read again each time.
 
     Raises UserError for an unknown name, an unreadable source (see `files.read_documents` and `hub.read_documents`),
     and a source too small to fill the held-out part and as much training text.
@@ -241,7 +241,7 @@ def _write_cache(path: Path, train: list[str], heldout: list[str]) -> None:
 
 
 def _read_cache(path: Path) -> tuple[list[str], list[str]] | None:
-    """What `_write_cache` wrote; None if there is nothing, or if it is not whole (it is then made again)."""
+    """Return what `_write_cache` wrote; None if there is nothing, or if it is not whole (it is then made again)."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -45,7 +45,7 @@ _CUTS = (
 
 
 def check(path: Path) -> None:
-    """Raises UserError for what cannot be a corpus, without reading it: `read_documents` says what. To be called before
+    """Raise UserError for what cannot be a corpus, without reading it: `read_documents` says what. To be called before
     a corpus is hashed or waited for."""
     for file in files_of(path) if path.is_dir() else [path]:
         _check_file(file)
@@ -66,7 +66,7 @@ def read_documents(path: Path) -> Iterator[str]:
 
 
 def cut(blocks: Iterator[str], limits: tuple[int, int] = DOCUMENT_BYTES) -> Iterator[str]:
-    """Cuts a long text, given in blocks, into documents of `limits` bytes, whatever the sizes of the blocks."""
+    """Cut a long text, given in blocks, into documents of `limits` bytes, whatever the sizes of the blocks."""
     buffer = ""
     for block in itertools.chain(blocks, (None,)):
         if block is not None:
@@ -83,7 +83,7 @@ def cut(blocks: Iterator[str], limits: tuple[int, int] = DOCUMENT_BYTES) -> Iter
 
 
 def _cut_at(window: str, limits: tuple[int, int]) -> int:
-    """Where to cut `window`, in characters: at the best break between the two limits, which are bytes."""
+    """Return where to cut `window`, in characters: at the best break between the two limits, which are bytes."""
     size = len(window.encode("utf-8"))
     if size <= limits[1]:
         return len(window)
@@ -119,7 +119,7 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def _check_file(path: Path) -> None:
-    """Raises UserError for a file that has no end, no text or no column of text."""
+    """Raise UserError for a file that has no end, no text or no column of text."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(
@@ -292,7 +292,7 @@ def _parquet_column(path: Path) -> str:
 
 @contextlib.contextmanager
 def _parquet_said(path: Path) -> Iterator[None]:
-    """Turns what pyarrow says of a damaged file into a message. It raises many types."""
+    """Turn what pyarrow says of a damaged file into a message. It raises many types."""
     import pyarrow as pa
 
     try:

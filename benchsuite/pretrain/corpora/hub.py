@@ -48,7 +48,7 @@ def revision(hub: HubName) -> str:
 
 
 def unreachable() -> str | None:
-    """Why the hub does not answer; None where it does."""
+    """Return why the hub does not answer; None where it does."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 

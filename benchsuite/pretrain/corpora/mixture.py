@@ -2,8 +2,8 @@
 
 At alpha 1 languages come as they are found, at 0 all alike; 0.3 is what the original study took
 (bigscience-workshop/bigscience, data/sampling_probs, after Conneau and Lample 2019, arXiv:1901.07291, section 3.1; mC4,
-arXiv:2010.11934, does the like). Shares are of tokens: they hold for what a model is trained on, so that its tokens of
-English are known before.
+arXiv:2010.11934, uses the same scheme). Shares are of tokens: they hold for what a model is trained on, so that its
+tokens of English are known before.
 
 A name is mix:LANGUAGES@ALPHA:TEMPLATE, with {language} in the template: mix:en+eu@0.3:facts-{language}.
 """
@@ -30,7 +30,7 @@ FORM = "LANGUAGE+LANGUAGE…, or a name of some (eleven), and @ALPHA if it is no
 
 @dataclass(frozen=True)
 class Languages:
-    """What one value of `languages` says: codes in order, and the exponent."""
+    """One value of `languages`: codes in order, and the exponent."""
 
     codes: tuple[str, ...]
     alpha: float = ALPHA

@@ -8,8 +8,9 @@ from benchsuite import format
 from benchsuite.records.case import Case
 from benchsuite.records.load import Run
 from benchsuite.records.results import QualityResult
-from benchsuite.report import trained_view, training, view
+from benchsuite.report import training, view
 from benchsuite.report.blocks import Block, Cell, Column, Fields, Figure, Section, Table, Text, several
+from benchsuite.report.chart import Axis, Chart, series
 from benchsuite.stats.intervals import t_interval
 
 CAPTION = (
@@ -100,12 +101,41 @@ def blocks(document: Fields) -> list[Block]:
         found += [Text(note, "note"), Table(columns, rows, "Bits per byte by place in the text")]
     if not found:
         return []
-    figure = Figure(
-        lambda width: trained_view.beyond_figure(document, width / 100) or "",
-        "Bits per byte against the place in the text, a line for each model",
-        CAPTION,
+    alt = "Bits per byte against the place in the text, a line for each model"
+    return [Figure(lambda width: figure(document["beyond"], width), alt, CAPTION), *found]
+
+
+def figure(entries: list[Fields], width: int) -> str:
+    """Return bits per byte against the place in the text."""
+    known = [v for entry in entries for v in entry["bits_per_byte"] if v is not None]
+    home = min(v for entry in entries for v in entry["bits_per_byte"][:2] if v is not None)
+    edges = sorted({edge for entry in entries for edge in entry["edges"][1:]})
+    trained = entries[0]["trained"]
+    chart = Chart(
+        width,
+        380,
+        Axis(
+            f"place in the text, tokens (trained on {trained})",
+            edges[0] / 1.15,
+            edges[-1] * 1.15,
+            kind="log",
+            ticks=edges,
+        ),
+        Axis("bits per byte", min(known) - 0.05 * home, min(max(known), 3 * home) + 0.05 * home),
     )
-    return [figure, *found]
+    chart.rule(x=trained, classes="rule dashed")
+    number, ends = 0, []
+    for entry in entries:
+        cls = "baseline" if entry["role"] == "baseline" else series(number)
+        number += entry["role"] != "baseline"
+        name = view.model_name(entry)
+        points = [(b, v) for b, v in zip(entry["edges"][1:], entry["bits_per_byte"], strict=True) if v is not None]
+        chart.line(points, f"{cls} strong")
+        for place, value in points:
+            chart.point((place, value), cls, f"{name}, up to {place} tokens: {format.number(value)}", 3.5)
+        ends.append((points[-1], name))
+    chart.labels(ends)
+    return chart.svg()
 
 
 def _cells(entry: Fields) -> list[Cell]:

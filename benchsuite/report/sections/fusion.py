@@ -39,12 +39,18 @@ def blocks(document: Fields) -> list[Block]:
 def _row(document: Fields, row: Fields) -> tuple[Cell, ...]:
     found = row["speed"]
     values = (found["ratio"], found["low"], found["high"])
-    note = found["reason"] or view.flags(found["flags"])
     return (
         Cell(words.variant_name(row["component"], row["variant"]), run_of(document, row)),
         Cell(row["implementation"], f"over {row['against']}"),
         Cell(words.speed_of_what(row | {"implementation": None})),
-        Cell(format.ratio(*values), note, found["verdict"], sort=found["ratio"], bar=values),
+        Cell(
+            format.ratio(*values),
+            found["reason"] or "",
+            found["verdict"],
+            sort=found["ratio"],
+            bar=values,
+            warn=view.todo(found["flags"]),
+        ),
         Cell(format.seconds(found["time_s"]), sort=found["time_s"]),
         Cell(format.ratio(row["memory"]["ratio"]), sort=row["memory"]["ratio"]),
     )

@@ -41,7 +41,7 @@ def row(document: Fields, one: Fields) -> tuple[Cell, ...]:
             f"{format.seconds(one['low_s'])} to {format.seconds(one['high_s'])}",
             sort=one["time_s"],
         ),
-        Cell(str(one["processes"]), f"{one['disturbed']} disturbed" if one["disturbed"] else ""),
+        Cell(str(one["processes"]), warn=f"{one['disturbed']} disturbed" if one["disturbed"] else ""),
         Cell(format.percent(one["roofline"]), one["roofline_note"] or _bound(one), sort=one["roofline"]),
         Cell(format.si(one["energy_per_token_j"], "J"), sort=one["energy_per_token_j"]),
         Cell(format.bytes_(one["saved_bytes"]), most, sort=one["saved_bytes"]),

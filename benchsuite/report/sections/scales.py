@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from benchsuite import format
 from benchsuite.records.load import Run
-from benchsuite.report import scales_figure, words
+from benchsuite.report import words
 from benchsuite.report.blocks import Block, Cell, Column, Fields, Figure, Section, Table, Text, run_of
+from benchsuite.report.chart import Axis, Chart, series
 from benchsuite.verdicts.quality import models_of
 from benchsuite.verdicts.scales import told
 from benchsuite.verdicts.tokens import Placed
@@ -35,10 +36,41 @@ def blocks(document: Fields) -> list[Block]:
     columns = [Column("Variant"), *(Column(rung["name"], _size(rung), numeric=True) for rung in ordered)]
     columns += [Column("Ratio for ten times the compute", numeric=True), Column("Trend")]
     table = Table(columns, [_row(document, entry, ordered) for entry in entries], "Token ratios over scales")
-    found: list[Block] = [Text(NOTE, "note")]
-    if scales_figure.figure(document) is not None:
-        found.append(Figure(lambda width: scales_figure.figure(document, width / 100) or "", ALT, CAPTION))
-    return [*found, table]
+    drawn = [entry for entry in entries if len(_known(entry)) > 1]
+    figures = [Figure(lambda width: figure(drawn, width), ALT, CAPTION)] if drawn else []
+    return [Text(NOTE, "note"), *figures, table]
+
+
+def _known(entry: Fields) -> list[Fields]:
+    return [rung for rung in entry["rungs"] if rung["flops"] and rung["ratio"]["ratio"] is not None]
+
+
+def figure(entries: list[Fields], width: int) -> str:
+    """Return each variant's token ratio against the baseline's training FLOPs, with intervals and trends."""
+    rungs = [rung for entry in entries for rung in _known(entry)]
+    flops = sorted({rung["flops"] for rung in rungs})
+    ends = [1.0, *(rung["ratio"][end] for rung in rungs for end in ("low", "high"))]
+    chart = Chart(
+        width,
+        380,
+        Axis("training FLOPs of the baseline", flops[0] / 1.5, flops[-1] * 1.5, kind="log", ticks=flops),
+        Axis("tokens for equal quality, over the baseline's", min(ends) / 1.05, max(ends) * 1.05, kind="log"),
+    )
+    chart.rule(y=1.0)
+    labels = []
+    for number, entry in enumerate(entries):
+        known, name = _known(entry), words.variant_name(entry["component"], entry["variant"])
+        aside = 1.04 ** (number - (len(entries) - 1) / 2)
+        for rung in known:
+            ratio, x = rung["ratio"], rung["flops"] * aside
+            chart.interval((x, ratio["low"]), (x, ratio["high"]), series(number))
+            chart.point((x, ratio["ratio"]), series(number), f"{name}, {rung['name']}: {format.bounded(ratio)}", 3.5)
+        if entry["trend"]:
+            ends_of = zip((known[0]["flops"] * aside, known[-1]["flops"] * aside), entry["trend"]["ends"], strict=True)
+            chart.line(list(ends_of), f"{series(number)} dashed")
+        labels.append(((known[-1]["flops"] * aside, known[-1]["ratio"]["ratio"]), name))
+    chart.labels(labels)
+    return chart.svg()
 
 
 def _size(rung: Fields) -> str:

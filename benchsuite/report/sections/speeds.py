@@ -20,25 +20,26 @@ COLUMNS = (
 
 
 def blocks(document: Fields) -> list[Block]:
-    rows = [_row(document, row) for row in document["rows"] if row["speed"]["verdict"] is not None]
+    rows = [row(document, one) for one in document["rows"] if one["speed"]["verdict"] is not None]
     return [Table(COLUMNS, rows, "Speed comparisons", filter=True)] if rows else []
 
 
-def _row(document: Fields, row: Fields) -> tuple[Cell, ...]:
-    speed, memory = row["speed"], row["memory"]
-    variant = words.variant_name(row["component"], row["variant"])
-    against = f"against {words.mid_sentence(words.variant_name(row['component'], row['baseline']))}"
-    fusion = f"fusion: {speed['fusion']}" if speed["fusion"] and speed["fusion"] != row["implementation"] else ""
+def row(document: Fields, one: Fields) -> tuple[Cell, ...]:
+    speed, memory = one["speed"], one["memory"]
+    variant = words.variant_name(one["component"], one["variant"])
+    against = f"against {words.mid_sentence(words.variant_name(one['component'], one['baseline']))}"
+    fusion = f"fusion: {speed['fusion']}" if speed["fusion"] and speed["fusion"] != one["implementation"] else ""
     values = (speed["ratio"], speed["low"], speed["high"])
     return (
-        Cell(variant, ", ".join(part for part in (against, run_of(document, row)) if part)),
-        Cell(words.speed_of_what(row), fusion),
+        Cell(variant, ", ".join(part for part in (against, run_of(document, one)) if part)),
+        Cell(words.speed_of_what(one), fusion),
         Cell(
             format.ratio(*values),
-            speed["reason"] or view.flags(speed["flags"]),
+            speed["reason"] or "",
             speed["verdict"],
             sort=speed["ratio"],
             bar=values,
+            warn=view.todo(speed["flags"]),
         ),
         Cell(format.si(speed["tokens_per_s"], ""), format.seconds(speed["time_s"]), sort=speed["tokens_per_s"]),
         Cell(format.si(speed["baseline_tokens_per_s"], ""), sort=speed["baseline_tokens_per_s"]),

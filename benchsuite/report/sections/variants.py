@@ -25,15 +25,16 @@ COLUMNS = (
 
 
 def blocks(document: Fields) -> list[Block]:
-    rows = [_row(group, line) for group in view.main_table(document) for line in group["lines"]]
+    rows = [row(group, line) for group in view.main_table(document) for line in group["lines"]]
     if not rows:
         return []
     return [Text(NOTE, "note"), Table(COLUMNS, rows, "Variants against their baselines", cards=True, filter=True)]
 
 
-def _row(group: Fields, line: Fields) -> tuple[Cell, ...]:
-    against = line["against"] or f"against {group['against']}"
-    about = ", ".join(part for part in (group["title"], against, line["matching"]) if part)
+def row(group: Fields, line: Fields, *, alone: bool = False) -> tuple[Cell, ...]:
+    """Return the row of a variant; `alone` where its component is said elsewhere."""
+    against = line["against"] or ("" if alone else f"against {group['against']}")
+    about = ", ".join(part for part in ("" if alone else group["title"], against, line["matching"]) if part)
     return (
         Cell(line["apart"], about),
         _ratio(line, "tokens", line["tokens_reason"]),
@@ -59,4 +60,4 @@ def _ratio(line: Fields, name: str, small: str = "") -> Cell:
     return Cell(line[name], small, line[f"{name}_verdict"], sort=values[0], bar=values)
 
 
-SECTION = Section(key="variants", title="Every variant", blocks=blocks)
+SECTION = Section(key="variants", title="Every variant", blocks=blocks, fold=True)

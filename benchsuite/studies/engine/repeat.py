@@ -149,7 +149,7 @@ def torch_timer(call: Callable[[], object]) -> tuple[float, float]:
 
 
 def pytest_benchmark(call: Callable[[], object]) -> tuple[float, float]:
-    """Calls in one round until it lasts 50 µs, then rounds until the time is over, five at least."""
+    """Call in one round until it lasts 50 µs, then rounds until the time is over, five at least."""
 
     def rounds(seconds: float) -> list[float]:
         calls = 1

@@ -1,10 +1,10 @@
 """The gate beside the rules of other tools: false alarms, power and time, from what this machine really does.
 
-    python -m benchsuite.studies.gate.measure record quiet       # A against A: pairs of ours, runs of pytest-benchmark
-    python -m benchsuite.studies.gate.measure record loaded      # the same beside a neighbour that comes and goes
-    python -m benchsuite.studies.gate.measure planted quiet      # really slower workloads, a mix of shares, gated once
-    python -m benchsuite.studies.gate.measure report             # tables, curves and data from what was recorded
-    python -m benchsuite.studies.gate.measure bets               # the power of other grids of bets
+    python -m benchsuite.studies.gate.measure record quiet       # A against A: pairs of the gate, runs of
+    pytest-benchmark python -m benchsuite.studies.gate.measure record loaded      # the same beside a neighbour that
+    comes and goes python -m benchsuite.studies.gate.measure planted quiet      # really slower workloads, a mix of
+    shares, gated once python -m benchsuite.studies.gate.measure report             # tables, curves and data from what
+    was recorded python -m benchsuite.studies.gate.measure bets               # the power of other grids of bets
 
 All tools time the same thirty workloads (thirty.py) on one thread. Slowdowns in the tables are the recorded noise of
 equal programs times a factor; suites are drawn from it again and again. `planted` checks that with real ones.

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from benchsuite.report.chart import Axis, Chart, panels, series
+from benchsuite.report.render import standalone
 from benchsuite.stats.decisions import Rule, decide
 from benchsuite.stats.intervals import holm
 from benchsuite.studies.gate.recordings import CONDITIONS, spreads
@@ -161,30 +163,23 @@ def real(found: dict[str, Any]) -> list[str]:
 
 
 def curves(data: dict[str, Any], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(data), figsize=(4.6 * len(data), 3.6), sharey=True, squeeze=False)
-    x = [100 * s for s in SLOWDOWNS]
-    for axis, (condition, found) in zip(axes[0], data.items(), strict=True):
-        for most, style in zip(SHOWN, (":", "--", "-"), strict=True):
-            rates = found["ours"][most]
-            axis.plot(
-                x,
-                [100 * rates[s]["cases"] for s in SLOWDOWNS],
-                style,
-                color="black",
-                lw=2.2,
-                label=f"gate, {most} pairs",
+    """Write the figure: cases with an alarm against the planted slowdown, a panel for each condition."""
+    x = Axis("planted slowdown, %", 0, 100 * max(SLOWDOWNS))
+    y = Axis("cases with an alarm, %", 0, 100)
+    charts = []
+    for condition, found in data.items():
+        spread = 100 * float(np.median(found["spread"]))
+        chart = Chart(520, 400, x, y, top=34)
+        chart.write(0, 16, f"{condition}: median pair spread {spread:.1f}%", "title")
+        chart.rule(x=2, classes="rule dashed")
+        ours = {f"gate, {most} pairs": found["ours"][most] for most in SHOWN}
+        for place, (name, rates) in enumerate((ours | found["peers"][1]).items()):
+            classes = series(max(0, place - len(ours) + 1)) + (
+                "" if place >= len(ours) else (" thin", "", " strong")[place]
             )
-        for rule, rates in found["peers"][1].items():
-            axis.plot(x, [100 * rates[s]["cases"] for s in SLOWDOWNS], lw=1.1, label=rule)
-        axis.axvspan(0, 2, color="0.93")
-        axis.set_title(f"{condition}: median pair spread {100 * float(np.median(found['spread'])):.1f}%", fontsize=9)
-        axis.set_xlabel("planted slowdown, %")
-    axes[0][0].set_ylabel("cases with an alarm, %")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), fontsize=7.5, frameon=False, ncols=4, loc="lower center")
-    figure.tight_layout(rect=(0, 0.13, 1, 1))
-    figure.savefig(path)
+            chart.line([(100 * s, 100 * rates[s]["cases"]) for s in SLOWDOWNS], classes, name)
+            chart.write(chart.width - 16, 228 + 16 * place, name, f"key {classes.split()[0]}", "end")
+        charts.append(chart)
+    path.write_text(
+        standalone(panels(520 * len(charts) + 18 * (len(charts) - 1), charts, len(charts))), encoding="utf-8"
+    )

@@ -1,5 +1,5 @@
-"""What the machine really does: pairs of the gate and runs of pytest-benchmark over the thirty workloads, written to
-files. All tools time the same workloads (thirty.py) on one thread."""
+"""Record what the machine really does: pairs of the gate and runs of pytest-benchmark over the thirty workloads,
+written to files. All tools time the same workloads (thirty.py) on one thread."""
 
 from __future__ import annotations
 

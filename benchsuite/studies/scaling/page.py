@@ -38,7 +38,7 @@ def best(records: Sequence[Record], layers: int, width: int, rule: str) -> list[
 
 
 def whole(records: Sequence[Record], sizes: Sequence[tuple[int, int]], rules: Sequence[str]) -> bool:
-    """Whether every size has been trained by every rule at more than one seed, and the angles are there."""
+    """Return whether every size has been trained by every rule at more than one seed, and the angles are there."""
     trained = all(of(records, layers=a, width=b, rule=rule, seed=1) for a, b in sizes for rule in rules)
     return trained and any("angles" in record for record in records)
 
