@@ -53,7 +53,7 @@ def figure(entries: list[Fields], width: int) -> str:
     chart = Chart(
         width,
         380,
-        Axis("training FLOPs of the baseline", flops[0] / 1.5, flops[-1] * 1.5, kind="log", ticks=flops),
+        Axis("training FLOPs of the baseline", flops[0] / 1.5, flops[-1] * 1.5, "log", flops, format.scientific),
         Axis("tokens for equal quality, over the baseline's", min(ends) / 1.05, max(ends) * 1.05, kind="log"),
     )
     chart.rule(y=1.0)
