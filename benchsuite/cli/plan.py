@@ -54,6 +54,9 @@ def command(
             min=0.01, max=1.0, callback=finite, help="Share of peak FLOP/s that training reaches, for the estimate."
         ),
     ] = 0.4,
+    until: Annotated[
+        str | None, typer.Option(help="decided: as `run --until`; --seeds is then the most.", metavar="decided")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show the cases of a suite on this machine, with estimates. Nothing is run.
@@ -80,6 +83,7 @@ def command(
         corpora=corpus or [],
         scale=scale,
         dtype=dtype,
+        until=until,
         machine=None if there is None else there.machine(),
     )
     if there is not None and (scale is None or source.ladder(suite)):
@@ -99,6 +103,7 @@ def command(
         begin += [word for value in corpus or [] for word in ("--corpus", value)]
         begin += ["--seeds", str(seeds)] if seeds is not None else []
         begin += ["--dtype", dtype] if dtype is not None else []
+        begin += ["--until", until] if until is not None else []
         _print_budget(resolved, scale, shlex.join(begin), gpus, mfu)
 
 
@@ -181,7 +186,7 @@ def _print(resolved: Plan, found: Estimate) -> None:
     measurements = sum(len(case.replicates) for case in resolved.cases)
     more = ""
     if found.most_s > 1.1 * found.planned_s:
-        more = f", and up to {fmt.seconds(found.most_s)} where comparisons need further rounds"
+        more = f", and up to {fmt.seconds(found.most_s)} where comparisons need more"
     console.print(
         f"{len(resolved.cases)} cases, {measurements} measurements, {len(resolved.comparisons)} comparisons; "
         f"about {fmt.seconds(found.planned_s)}{more}. A valid answer takes at least about "

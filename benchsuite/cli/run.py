@@ -33,7 +33,10 @@ def command(
         list[str] | None, typer.Option(help="Keep the cases whose label matches, as 'activation/swiglu*'.")
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key: quality.train.tokens=200k.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part; the most of them with --until."),
+    ] = None,
     corpus: Annotated[
         list[str] | None, typer.Option(help="Train on this text; repeat the option to compare several.")
     ] = None,
@@ -65,6 +68,14 @@ def command(
         str | None,
         typer.Option(help="Fit rounds and seeds into this time, as 10m or 2h; refused if too short for an interval."),
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="decided",
+            help="decided: add seeds until each token ratio excludes 1 or is within quality.margin of it, the time is "
+            "spent, or there are --seeds (default: quality.most_seeds) of them. Intervals allow for every look.",
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for another run on this machine to end.")] = True,
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="Print only errors, failures and the last line.")
@@ -95,7 +106,7 @@ def command(
         "observer": display,
     }
     planned = {"--only": only, "--set": sets, "--seeds": seeds, "--corpus": corpus, "-o": output, "--device": device}
-    planned |= {"--scale": scale, "--dtype": dtype}
+    planned |= {"--scale": scale, "--dtype": dtype, "--until": until}
     try:
         if resume is not None:
             if given := [name for name, value in planned.items() if value]:
@@ -107,7 +118,7 @@ def command(
         elif suite is not None:
             run = benchsuite.run(
                 suite, out=output, device=device or "auto", only=only or [], sets=sets or [], seeds=seeds,
-                corpora=corpus or [], scale=scale, dtype=dtype, **how,
+                corpora=corpus or [], scale=scale, dtype=dtype, until=until, **how,
             )  # fmt: skip
         else:
             raise UserError("which suite?", hint="`benchsuite run quick`; `benchsuite list suites` shows all")

@@ -33,12 +33,13 @@ from benchsuite.hardware.fingerprint import fingerprint
 from benchsuite.planning import ladder, preflight
 from benchsuite.planning.machine import Machine
 from benchsuite.planning.plan import Plan, plan, resolve
-from benchsuite.records.case import Case
-from benchsuite.records.load import Run, load
+from benchsuite.records.case import Case, Record
+from benchsuite.records.load import Run, load, read_manifest
 from benchsuite.records.schema import Manifest, new_manifest
 from benchsuite.records.store import Store, check_new
 from benchsuite.stats.speed import FEWEST_ROUNDS
 from benchsuite.suite import source
+from benchsuite.verdicts import decided
 
 LAUNCHERS = ("local", "torchrun", "slurm")
 ALL_AT_ONCE = 10_000  # Slurm has a queue of its own
@@ -80,6 +81,7 @@ def run(
     corpora: Sequence[str] = (),
     scale: str | None = None,
     dtype: str | None = None,
+    until: str | None = None,
     **options: Unpack[Options],
 ) -> Run:
     """Measure a suite, each case in processes of its own, and return what was recorded.
@@ -96,9 +98,17 @@ def run(
         with locks.machine_lock(holder, wait=options.get("wait", True), say=say, names=names):
             rate.measure_ladder(str(suite), machine, sets, seeds, dtype, say=say)
     planned = plan(
-        suite, device=chosen.device, only=only, sets=sets, seeds=seeds, corpora=corpora, scale=scale, ranks=ranks,
+        suite,
+        device=chosen.device,
+        only=only,
+        sets=sets,
+        seeds=seeds,
+        corpora=corpora,
+        scale=scale,
+        ranks=ranks,
         dtype=dtype,
-    )  # fmt: skip
+        until=until,
+    )
     folder = Path(out) if out is not None else Path("runs") / f"{planned.suite.name}-{datetime.now():%Y%m%d-%H%M%S}"
     return measure(planned, folder, **options)
 
@@ -223,7 +233,21 @@ def _schedule(
         stop=stop,
         resolution=resolution_of(planned.suite),
         budget_s=options.get("budget_s"),
+        undecided=functools.partial(_undecided, store) if _until_decided(planned) else None,
     ).run()
+
+
+def _until_decided(planned: Plan) -> bool:
+    return planned.suite.quality is not None and planned.suite.quality.until == "decided"
+
+
+def _undecided(store: Store) -> list[str]:
+    """Return the comparisons that the records of a run leave undecided."""
+    records: dict[str, dict[int, Record]] = {}
+    for record in store.records:
+        records.setdefault(record.case_id, {})[record.replicate] = record
+    read = read_manifest(store.folder)
+    return decided.undecided(Run(name="", folder=store.folder, manifest=read, records=records, warnings=()))
 
 
 def _check_budget(planned: Plan, budget_s: float, jobs: int, resumed: Path | None) -> None:

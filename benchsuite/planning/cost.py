@@ -53,7 +53,8 @@ def guess(kind: str, params: dict[str, Any]) -> float:
         return PROCESS_S
     parts = params.get("stages") or [{}]
     tokens = sum(part.get("train", {}).get("tokens", params["train"]["tokens"]) for part in parts)
-    return PROCESS_S + tokens * training_token_s(params) + evaluation(params)
+    asked_s = evaluation(params) if kind == "quality" else 0.0
+    return PROCESS_S + tokens * training_token_s(params) + asked_s
 
 
 def training_token_s(params: dict[str, Any], flop_per_s: float | None = None) -> float:
