@@ -147,7 +147,7 @@ def _of_rule(results: Sequence[RuleResult]) -> Fields:
 def _no_fraction(seeds: int) -> str:
     if seeds < 2:
         return "one seed"
-    return "backpropagation is not shown to be above"
+    return "the way is unresolved"
 
 
 def _difference(scores: dict[str, list[float]], one: str, other: str) -> Fields:
