@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchsuite.cuda_ext.library import Library
 
 # Each is a module here with `register()`, which gives its operators their fake and autograd implementations.
-FAMILIES = ("activation", "norm", "rotary", "softmax", "attention", "cross_entropy")
+FAMILIES = ("activation", "norm", "rotary", "softmax", "attention", "cross_entropy", "linear", "adamw")
 
 
 def load() -> Library:

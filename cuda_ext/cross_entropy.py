@@ -16,6 +16,7 @@ from torch import Tensor
 
 from benchsuite import cuda_ext
 from benchsuite.cuda_ext.autograd import differentiable, fake, mutating, product
+from benchsuite.cuda_ext.linear import by_products
 
 # Bytes of a chunk's logits: large enough that a product's own passes over the weight, and one over its gradient, are
 # cheap for each chunk, small beside that gradient itself. At 2048 x 768 and 50,257 words 64 MiB takes 9% longer.
@@ -28,12 +29,15 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor, ignore_inde
     """The mean cross-entropy in nats of softmax(x · weightᵀ) for targets (N) int64; x (N, C), weight (V, C); a scalar.
 
     Targets of `ignore_index` do not count; without any other the mean is NaN, as torch's. float32, bfloat16, float16
-    (the weight's gradient is summed in float32), and float64 on the CPU. The result is float32 or float64. In float16
-    the gradients wait in float32 for the loss's scale, so that torch.amp.GradScaler finds them as torch's own. Raises
-    RuntimeError for a target that is no class (on CUDA its loss is NaN instead) and for what does not fit.
+    (the weight's gradient is summed in float32), and float64 on the CPU; under autocast in its type. On a CPU with
+    16-bit products float32 is rounded inside of these. The result is float32 or float64. In float16 the gradients
+    wait in float32 for the loss's scale, so that torch.amp.GradScaler finds them as torch's own. Raises RuntimeError
+    for a target that is no class (on CUDA its loss is NaN instead) and for what does not fit.
     """
     cuda_ext.load()
     gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if by_products(x):
+        return _calls["rounded_cross_entropy"](x, weight, targets, ignore_index, gradient)
     return _calls["linear_cross_entropy"](x, weight, targets, ignore_index, gradient)
 
 
@@ -44,16 +48,19 @@ def register() -> None:
         lambda logits, targets, ignore, scale, gradient: logits.new_empty(targets.shape, dtype=_arithmetic(logits)),
     )
     torch.library.impl("benchsuite::linear_cross_entropy", ("cpu", "cuda"))(_chunked)
-    fake(
-        "benchsuite::linear_cross_entropy",
-        lambda x, weight, targets, ignore, gradient: (
-            x.new_empty((), dtype=_arithmetic(x)),
-            x.new_empty(x.shape if gradient else (0,), dtype=_saved(x)),
-            weight.new_empty(weight.shape if gradient else (0,), dtype=_saved(x)),
-        ),
-    )
+    torch.library.impl("benchsuite::rounded_cross_entropy", "cpu")(_rounded)
+    for name in ("linear_cross_entropy", "rounded_cross_entropy"):
+        fake(
+            f"benchsuite::{name}",
+            lambda x, weight, targets, ignore, gradient: (
+                x.new_empty((), dtype=_arithmetic(x)),
+                x.new_empty(x.shape if gradient else (0,), dtype=_saved(x)),
+                weight.new_empty(weight.shape if gradient else (0,), dtype=_saved(weight)),
+            ),
+        )
     call = differentiable("linear_cross_entropy", _save, _backward, kept=2, autocast=product(2))
     _calls["linear_cross_entropy"] = call
+    _calls["rounded_cross_entropy"] = differentiable("rounded_cross_entropy", _save, _backward, kept=2)
     mutating("cross_entropy_rows_")
 
 
@@ -75,19 +82,49 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
     return torch.mm(a, b, out_dtype=torch.float32) if a.device.type == "cuda" else a.float() @ b.float()
 
 
-def _chunked(x: Tensor, weight: Tensor, targets: Tensor, ignore: int, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss, and the gradients of x and weight (empty tensors where none are wanted)."""
+def _check(x: Tensor, weight: Tensor, targets: Tensor) -> None:
     if x.dim() != 2 or weight.dim() != 2 or x.shape[1] != weight.shape[1] or targets.shape != x.shape[:1]:
         shapes = f"{tuple(x.shape)}, {tuple(weight.shape)} and {tuple(targets.shape)}"
         raise RuntimeError(f"linear_cross_entropy: x (N, C), weight (V, C) and targets (N) have shapes {shapes}")
-    if x.dtype != weight.dtype or not x.is_floating_point():
-        raise RuntimeError(f"linear_cross_entropy: x and weight have the types {x.dtype} and {weight.dtype}, not one")
     if not x.device == weight.device == targets.device:
         raise RuntimeError("linear_cross_entropy: the tensors are on different devices")
+
+
+def _rows(x: Tensor, classes: int, element_bytes: int | None = None) -> int:
+    """Rows of a chunk, all alike: a small last one would cost a whole pass over the weight's gradient, too."""
+    most = max(1, CHUNK_BYTES // max(1, classes * (element_bytes or x.element_size())))
+    chunks = max(1, math.ceil(x.shape[0] / most))
+    return max(1, math.ceil(x.shape[0] / chunks))
+
+
+def _rounded(x: Tensor, weight: Tensor, targets: Tensor, ignore: int, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The same by 16-bit products, which round what is float32 themselves; gradients have the types of x and weight."""
+    _check(x, weight, targets)
+    ops = torch.ops.benchsuite
+    rows, targets = _rows(x, weight.shape[0], 2), targets.contiguous()
+    count = (targets != ignore).sum()
+    scale = 1 / max(1, int(count))
+    losses: list[Tensor] = []
+    dx: list[Tensor] = []
+    dweight = weight.new_zeros(weight.shape) if gradient and not len(x) else weight.new_empty((0,))
+    for part, wanted in zip(x.split(rows), targets.split(rows), strict=True):
+        logits = ops.linear.default(part, weight, None, None)
+        losses.append(ops.cross_entropy_rows_.default(logits, wanted, ignore, scale, gradient))
+        if gradient:
+            for_x, for_weight, _ = ops.linear_backward.default(logits, part, weight, True, True, False)
+            dx.append(for_x)
+            dweight = dweight.add_(for_weight) if len(dx) > 1 else for_weight
+    whole = torch.cat(dx) if len(dx) != 1 else dx[0]
+    return torch.cat(losses).sum() / count, whole if gradient else x.new_empty((0,)), dweight
+
+
+def _chunked(x: Tensor, weight: Tensor, targets: Tensor, ignore: int, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss, and the gradients of x and weight (empty tensors where none are wanted)."""
+    _check(x, weight, targets)
+    if x.dtype != weight.dtype or not x.is_floating_point():
+        raise RuntimeError(f"linear_cross_entropy: x and weight have the types {x.dtype} and {weight.dtype}, not one")
     N, V = x.shape[0], weight.shape[0]
-    most = max(1, CHUNK_BYTES // max(1, V * x.element_size()))
-    chunks = max(1, math.ceil(N / most))
-    rows = max(1, math.ceil(N / chunks))  # all alike: a small last one would cost a whole pass over dweight, too
+    rows = _rows(x, V)
     targets = targets.contiguous()
     count = (targets != ignore).sum()
     # On the CPU the mean's factor goes into the gradient at once; on CUDA reading it would wait for the device.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 Scope = Literal["layer", "step", "operator"]
+DType = Literal["float32", "bfloat16", "float16"]
 Built = TypeVar("Built")
 
 
@@ -87,7 +88,7 @@ class Device:
         """The name of the lock that a measurement on it holds (`benchsuite.locks`)."""
         return self.lock or f"{self.kind}-{self.number}"
 
-    def dtype(self, scope: Scope) -> str:
+    def dtype(self, scope: Scope) -> DType:
         """The type that `auto` stands for: layers and operators compute in it, steps and trainings their products,
         while weights and optimizer stay float32."""
         return "bfloat16"

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from benchsuite.devices import Device, Scope
+import psutil
+
+from benchsuite.devices import Device, DType, Scope
+from benchsuite.hardware import cgroup
 from benchsuite.timing.clock import Clock, CPUClock, RealTime
 
 if TYPE_CHECKING:
@@ -37,8 +40,12 @@ class CPU(Device):
     evaluation_tokens: ClassVar[int] = 2048  # the best of a scan with nano models: it keeps to the cache
     lock: ClassVar[str | None] = "machine"
 
-    def dtype(self, scope: Scope) -> str:
+    def dtype(self, scope: Scope) -> DType:
         return "float32"
+
+    def capacity_bytes(self) -> int | None:
+        limit, total = cgroup.memory_limit(), int(psutil.virtual_memory().total)
+        return total if limit is None else min(limit, total)
 
     def problem(self) -> str | None:
         return None

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from benchsuite.devices import Device, Scope
+from benchsuite.devices import Device, DType, Scope
 from benchsuite.errors import UserError
 from benchsuite.timing.clock import FakeClock
 from benchsuite.timing.monitor import Monitor
@@ -67,7 +67,7 @@ class Fake(Device):
     has_float64_kernels: ClassVar[bool] = True
     call_rates: ClassVar[tuple[float, float]] = (5e10, 1e9)
 
-    def dtype(self, scope: Scope) -> str:
+    def dtype(self, scope: Scope) -> DType:
         return "float32"
 
     def check(self) -> None:
@@ -104,6 +104,7 @@ class Fake(Device):
             tokens=1024,
             flops=None,
             bytes_moved=None,
+            executed_flops=None,
         )
 
     def monitor(self, *, shared: int = 0) -> FakeMonitor:

@@ -55,6 +55,7 @@ class Task:
         return METRICS[self.domain][0]
 
 
+_GRAPH_TASKS: tuple[tuple[str, str, Domain], ...] = (("", "", "nodes"), ("-links", ", links", "links"))
 _PLANETOID = "ind.{name}.x, .y, .tx, .ty, .allx, .ally, .graph and .test.index of Planetoid, or {name}.npz"
 
 ARCHITECTURES = {
@@ -112,7 +113,7 @@ TASKS = {
                 (f"{name}.npz", f"ind.{name}.graph"),
             )
             for name, title in (("cora", "Cora"), ("citeseer", "CiteSeer"), ("pubmed", "PubMed"))
-            for ending, told, domain in (("", "", "nodes"), ("-links", ", links", "links"))
+            for ending, told, domain in _GRAPH_TASKS
         ),
     )
 }

@@ -42,8 +42,9 @@ def summed(messages: Tensor, edges: Tensor, nodes: int) -> Tensor:
     return messages.new_zeros(nodes, *messages.shape[1:]).index_add(0, edges[1], messages)
 
 
-def multiplied(linear: nn.Linear, x: Tensor) -> Tensor:
-    """x W^T + b, of sparse x too."""
+def multiplied(linear: nn.Module, x: Tensor) -> Tensor:
+    """x W^T + b of an nn.Linear, of sparse x too."""
+    assert isinstance(linear, nn.Linear)
     if not x.is_sparse:
         return functional.linear(x, linear.weight, linear.bias)
     product = torch.sparse.mm(x, linear.weight.T)

@@ -54,7 +54,9 @@ def rays(camera: Tensor, focal: float, height: int, width: int) -> tuple[Tensor,
 def load_synthetic(folder: Path, width: int | None = None) -> Views:
     """A scene of NeRF-Synthetic: transforms_{train,val,test}.json and PNG images, laid on white, at `width` pixels
     where it is given. Raises UserError where a file is missing or broken."""
-    images, cameras, parts = [], [], {}
+    images: list[NDArray[np.float32]] = []
+    cameras: list[NDArray[np.float32]] = []
+    parts: dict[str, list[int]] = {}
     angle = None
     for part, name in (("train", "train"), ("validation", "val"), ("test", "test")):
         path = folder / f"transforms_{name}.json"

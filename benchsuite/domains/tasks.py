@@ -189,7 +189,8 @@ class ViewSynthesis:
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         rays, distances = batch
         distances = distances.to(_dtype(model))
-        points = nerf.points_on(*(x[rays].to(distances.dtype) for x in (self.origins, self.directions)), distances)
+        origins, directions = (x[rays].to(distances.dtype) for x in (self.origins, self.directions))
+        points = nerf.points_on(origins, directions, distances)
         raw = model(*points)
         colours = nerf.render(raw, distances, white=self.views.white)
         return functional.mse_loss(colours, self.colours[rays].to(colours.dtype))

@@ -109,6 +109,7 @@ def measure(
     phases.end("memory")
 
     per_s = 1 / samples.median_s
+    mfu, hfu = _utilisation(subject, distance)
     result = {
         "time_s": samples.median_s,
         "samples_s": [float(f"{s:.6g}") for s in samples.samples_s],
@@ -120,6 +121,8 @@ def measure(
         "bytes_moved": subject.bytes_moved,
         "gb_per_s": subject.bytes_moved * per_s / 1e9 if subject.bytes_moved else None,
         "roofline": distance and roofline.told(distance).to_json(),
+        "mfu": mfu,
+        "hfu": hfu,
         "energy_per_token_j": energy,
         **(memory.to_json() if memory else {}),
         "error": error,
@@ -234,6 +237,14 @@ def _distance(
             turns.take()
         found = roofline.distance(time_s, flops, moved, measured.beaten(*asked), working_set)
     return found
+
+
+def _utilisation(subject: subjects.Subject, distance: roofline.Distance | None) -> tuple[float | None, float | None]:
+    """MFU and HFU of a training step, against the peak of the distance; None of all else and where there is no peak."""
+    executed, of_peak = subject.executed_flops, distance and distance.compute_fraction
+    if not executed or not subject.flops or not of_peak:
+        return None, None
+    return of_peak, of_peak * executed / subject.flops
 
 
 def _compiled_graphs() -> int:

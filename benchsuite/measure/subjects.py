@@ -25,7 +25,7 @@ from benchsuite.measure import references
 from benchsuite.model import flops
 from benchsuite.model.gpt import GPT, Attention, FeedForward, attention_inputs
 from benchsuite.model.spec import ModelSpec
-from benchsuite.pretrain.step import Objective, TrainConfig, adamw, teach, train_step
+from benchsuite.pretrain.step import Objective, TrainConfig, adamw, add_gradients, teach, train_step
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 NORMALS = 1_000_003
@@ -67,7 +67,8 @@ class Subject:
     `call` does it once. `results` are the tensors to check, the result first, then the gradients: those of the last
     call, or of another that it makes; they are gone with the next call. `reference` returns the same computed in
     float64, and is None where there is none; `held` are the tensors that live through all calls.
-    `flops` and `bytes_moved` (each input, weight and result once; a lower bound) are per call, None where unknown.
+    `flops` and `bytes_moved` (each input, weight and result once; a lower bound) are per call, None where unknown;
+    `executed_flops` count what a training step recomputes, and are None for all else.
     """
 
     call: Callable[[], object]
@@ -78,6 +79,7 @@ class Subject:
     tokens: int | None
     flops: int | None
     bytes_moved: int | None
+    executed_flops: int | None = None
 
 
 def build(params: dict[str, Any]) -> Subject:
@@ -241,18 +243,21 @@ def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     batch, device = params["shape"]["batch"], params["device"]
     implementation = params["implementation"]
     # A compiled training loop has scaled_dot_product_attention inside, as every peer's.
-    model = GPT(spec, "sdpa" if implementation == "compile" else implementation).to(device)
-    config = TrainConfig(tokens=1, lr=1e-4)
+    inner = "sdpa" if implementation == "compile" else implementation
+    model = GPT(spec, inner).to(device)
+    model.recompute = params["shape"].get("recompute", False)
+    config = TrainConfig(tokens=1, lr=1e-4, precision=params["dtype"], implementation=inner)
     tokens = torch.randint(spec.vocab, (batch, spec.seq + 1), device=device)
     started_from = copy.deepcopy(model.state_dict())
-    optimizer = adamw(model.parameters(), config)
+    parts = tokens.split(params["shape"].get("micro_batch", batch))
+    optimizer = adamw(model.parameters(), config, capturable=params["mode"] == "graph-hot")
     objective = Objective(model)
     teach(objective, SEED)
     formula = components.get(params["component"], params["variant"]).build
     run = torch.compile(objective, dynamic=False) if implementation == "compile" else objective
 
     def call() -> Tensor:
-        return train_step(run, optimizer, (tokens,), config)[0]
+        return train_step(run, optimizer, parts, config)[0]
 
     def clear() -> None:
         model.zero_grad(set_to_none=True)
@@ -261,9 +266,8 @@ def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
         """Loss and gradients at the first weights: the steps have moved them."""
         model.load_state_dict(started_from)
         clear()
-        loss = run(tokens)
-        loss.backward()
-        found = [loss.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+        loss = add_gradients(run, parts, config)
+        found = [loss, *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
         clear()
         return found
 
@@ -287,4 +291,5 @@ def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
         tokens=batch * spec.seq,
         flops=flops.step_flops(spec, batch, spec.seq),
         bytes_moved=None,
+        executed_flops=flops.executed_flops(spec, batch, spec.seq, recompute=model.recompute),
     )

@@ -26,6 +26,7 @@ from benchsuite.components.position_modules import Learned, Position, Shape, rot
 from benchsuite.cuda_ext.activation import act, glu
 from benchsuite.cuda_ext.attention import attention_qkv
 from benchsuite.cuda_ext.cross_entropy import linear_cross_entropy
+from benchsuite.cuda_ext.linear import linear
 from benchsuite.cuda_ext.norm import embedding, embedding_layer_norm, layer_norm
 from benchsuite.model import peer_kernels
 from benchsuite.model.folded import folded_attention
@@ -47,9 +48,23 @@ class LayerNorm(nn.LayerNorm):
         return super().forward(x)
 
 
+class Linear(nn.Linear):
+    """torch's Linear, by its own code or by benchsuite's kernel, added onto the stream `onto` where there is one."""
+
+    def __init__(self, inputs: int, outputs: int, implementation: str) -> None:
+        super().__init__(inputs, outputs)
+        self.fused = implementation == "fused"
+
+    def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+        if self.fused:
+            return linear(x, self.weight, self.bias, onto)
+        y = super().forward(x)
+        return y if onto is None else onto + y
+
+
 class FeedForward(nn.Module):
     """down(act(up(x))), or down(act(gate(x)) * up(x)) with gate and up packed in one projection; (B, T, C) to
-    itself.
+    itself, added onto the stream `onto` where there is one.
     """
 
     def __init__(self, spec: ModelSpec, implementation: str = "eager") -> None:
@@ -61,10 +76,10 @@ class FeedForward(nn.Module):
         self.liger = (
             activation.kernel if implementation == "liger" and implementation in activation.implementations else None
         )
-        self.up = nn.Linear(spec.width, (2 if self.gated else 1) * spec.d_ff)
-        self.down = nn.Linear(spec.d_ff, spec.width)
+        self.up = Linear(spec.width, (2 if self.gated else 1) * spec.d_ff, implementation)
+        self.down = Linear(spec.d_ff, spec.width, implementation)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         x = self.up(x)
         if self.liger:
             x = peer_kernels.gated(self.liger)(*(half.contiguous() for half in x.chunk(2, dim=-1)))
@@ -75,21 +90,22 @@ class FeedForward(nn.Module):
             x = self.act(gate) * x
         else:
             x = self.act(x)
-        return self.down(x)
+        return self.down(x, onto)
 
 
 class Attention(nn.Module):
     """Causal self-attention, (B, T, C) to itself; rotation and bias are those of `position_inputs`.
 
-    `inside`, a position scheme's own `Position.inside`, stands for both where the positions are 0..T-1 and the mask
-    is causal: `fused` and `folded` compute the scheme from it. Without it they are `sdpa`.
+    Added onto the stream `onto` where there is one. `inside`, a position scheme's own `Position.inside`, stands for
+    both where the positions are 0..T-1 and the mask is causal: `fused` and `folded` compute the scheme from it.
+    Without it they are `sdpa`.
     """
 
     def __init__(self, spec: ModelSpec, implementation: str) -> None:
         super().__init__()
         self.heads = spec.heads
-        self.qkv = nn.Linear(spec.width, 3 * spec.width)
-        self.out = nn.Linear(spec.width, spec.width)
+        self.qkv = Linear(spec.width, 3 * spec.width, implementation)
+        self.out = Linear(spec.width, spec.width, implementation)
         self.implementation = implementation
         self.attend = attend_eager if implementation == "eager" else attend_sdpa
 
@@ -99,22 +115,23 @@ class Attention(nn.Module):
         rotation: tuple[Tensor, Tensor] | None,
         bias: Tensor | None,
         inside: dict[str, Any] | None = None,
+        onto: Tensor | None = None,
     ) -> Tensor:
         B, T, C = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.heads, C // self.heads)
         if inside is not None and self.implementation == "fused":
-            return self.out(attention_qkv(qkv, **inside))
+            return self.out(attention_qkv(qkv, **inside), onto)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         if self.implementation in other_kernels.ATTENTION and bias is None:
             if rotation is not None:
                 q, k = rotate(q, *rotation), rotate(k, *rotation)
             y = peer_kernels.attention(self.implementation)(q, k, v, **(inside or {}))
-            return self.out(y.transpose(1, 2).reshape(B, T, C))
+            return self.out(y.transpose(1, 2).reshape(B, T, C), onto)
         if inside is not None:
-            return self.out(folded_attention(q, k, v, **inside).transpose(1, 2).reshape(B, T, C))
+            return self.out(folded_attention(q, k, v, **inside).transpose(1, 2).reshape(B, T, C), onto)
         if rotation is not None:
             q, k = rotate(q, *rotation), rotate(k, *rotation)
-        return self.out(self.attend(q, k, v, bias).transpose(1, 2).reshape(B, T, C))
+        return self.out(self.attend(q, k, v, bias).transpose(1, 2).reshape(B, T, C), onto)
 
 
 def attend_eager(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
@@ -190,11 +207,11 @@ class Block(nn.Module):
         at: Tensor | None = None,
         *more: Tensor,
     ) -> Tensor:
-        x = self.between(x + self.attention(self.attention_norm(x), rotation, bias, inside), *more)
+        x = self.between(self.attention(self.attention_norm(x), rotation, bias, inside, x), *more)
         x = self.middle(x)
         if at is not None:  # no token needs another one's feed-forward block
             x = x.flatten(0, 1)[at]
-        return x + self.ffn(self.ffn_norm(x))
+        return self.ffn(self.ffn_norm(x), x)
 
     def between(self, x: Tensor, *more: Tensor) -> Tensor:
         """Return what a block of another architecture adds between its halves, from `more` that `forward` was given."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 from benchsuite import components
 from benchsuite.model import spec
-from benchsuite.planning import stages
+from benchsuite.planning import precision, stages
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
 from benchsuite.suite import corpora
@@ -17,11 +17,17 @@ from benchsuite.zeroshot import taskfiles
 
 BYTES_PER_TOKEN = 4  # of a byte-level BPE with a small vocabulary, rounded up: no token is seen twice for want of text
 TOKENIZER_BYTES = 2_000_000
+WORDS = {"float32": "float32", "bfloat16": "bfloat16 mixed precision", "float16": "float16 mixed precision"}
 
 
 def add(builder: Builder, quality: Quality, setting: Setting) -> None:
     """Every model of the part, on the first device, and what each is compared with."""
     builder.device = builder.machine.devices[0]
+    asked = setting.train.precision
+    found = precision.of_training(asked, builder.device, builder.machine, builder.suite)
+    if found != asked:
+        builder.notes.append(f"models are trained in {WORDS[found]}, which is the fastest here (train.precision: auto)")
+        setting = replace(setting, train=replace(setting.train, precision=found))
     base = _quality_case(builder, quality, "baseline/quality", setting, None)
     shown = corpora.displayed([setting.baseline.corpus, *quality.variants.get(CORPUS, ())])
     matchings = quality.matchings or (builder.suite.matching,)
@@ -122,14 +128,14 @@ def _add_stability(builder: Builder, quality: Quality, stability: Stability, set
     """The baseline and the variants of the model at every learning rate and precision, each against the baseline
     at the same."""
     quality = replace(quality, seeds=stability.seeds)
-    for precision, times in itertools.product(stability.precisions, stability.lr):
+    for kind, times in itertools.product(stability.precisions, stability.lr):
         train = replace(
             setting.train,
             tokens=stability.tokens or setting.train.tokens,
             lr=setting.train.lr * times,
-            precision=precision,
+            precision=kind,
         )
-        at = f"stability/{precision}/lr-{times:g}x"
+        at = f"stability/{kind}/lr-{times:g}x"
         base = _quality_case(builder, quality, f"baseline/{at}", replace(setting, train=train), None, "stability")
         for component, variants in quality.variants.items():
             baseline = getattr(setting.baseline, component)
@@ -211,6 +217,9 @@ def _quality_case(
         **({"longest": quality.longest} if quality.longest and kind == "quality" else {}),
         **({"stages": stages.params_of(recipe, setting.train)} if recipe else {}),
     }
+    if kind == "quality" and train.precision not in ("float32", quality.train.precision):  # what the file does not say
+        head, _, tail = label.rpartition("/")
+        label = f"{head}/{train.precision}/{tail}"
     return builder.add(kind, label, params, range(quality.seeds), quality.timeout_s, unsupported, group)
 
 

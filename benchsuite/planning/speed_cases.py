@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from benchsuite import components
+from benchsuite import format as fmt
 from benchsuite.model.spec import norm_place, told
-from benchsuite.planning import cost
+from benchsuite.planning import cost, precision, training_budget
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
 from benchsuite.suite.schema import Speed, SpeedCase
@@ -63,7 +64,8 @@ def _add_twin(builder: Builder, speed: Speed, entry: SpeedCase) -> None:
     baseline = getattr(builder.suite.baseline, component)
     base = speed_case(builder, speed, entry, implementation, component, baseline, None)
     params, rounds = {**base.params, "twin": 1}, range(speed.rounds)
-    case = builder.add("speed", f"control/{TWIN}", params, rounds, speed.timeout_s, base.unsupported, base)
+    label = f"control/{TWIN}" if params["dtype"] == "float32" else f"control/{TWIN}/{params['dtype']}"
+    case = builder.add("speed", label, params, rounds, speed.timeout_s, base.unsupported, base)
     about = {"name": TWIN, "expected": "same", "description": "the baseline's training step against itself"}
     builder.compare("twin", case, base, about)
 
@@ -76,7 +78,7 @@ def _about(entry: SpeedCase, component: str, variant: str, implementation: str, 
         "implementation": implementation,
         "scope": entry.scope,
         "direction": case.params["direction"],
-        "dtype": entry.dtype,
+        "dtype": case.params["dtype"],
         **({"shape": entry.shape.name} if entry.shape.name else {}),
     }
 
@@ -104,7 +106,11 @@ def speed_case(
     shape |= {"heads": given.heads or model.heads, "vocab": given.vocab or model.vocab}
     shape["layers"] = (given.layers or model.layers) if entry.scope == "step" else 1
     label = f"{component}/{variant}/{implementation}/{entry.scope}"
+    dtype = dtype_of(builder, entry)
     if entry.scope == "step":
+        # What is not asked for is not told, so that a step has the id that it had before.
+        shape |= {"micro_batch": given.micro_batch} if given.micro_batch and batch and given.micro_batch < batch else {}
+        shape |= {"recompute": True} if given.recompute else {}
         # The whole model's variants name it; an unchanged model is one case, whichever component asks for it.
         baseline = {name: getattr(builder.suite.baseline, name) for name in components.COMPONENTS}
         variants = {**baseline, component: variant}
@@ -112,12 +118,16 @@ def speed_case(
         if variants == baseline:
             component = next(iter(components.COMPONENTS))
             variant, label = baseline[component], f"baseline/{implementation}/{entry.scope}"
-        unsupported = builder.unsupported_step(implementation, variants, entry.dtype)
+        unsupported = builder.unsupported_step(implementation, variants, dtype)
     else:
         label += f"/{entry.direction or 'fwd+bwd'}"
-        unsupported = builder.unsupported_layer(implementation, component, variant, entry.dtype)
+        unsupported = builder.unsupported_layer(implementation, component, variant, dtype)
     if given.name:
         label += f"/{given.name}"
+    if dtype != "float32":
+        label += f"/{dtype}"
+    if entry.mode:
+        label += f"/{entry.mode}"
     params = {
         "component": component,
         "variant": variant,
@@ -125,18 +135,44 @@ def speed_case(
         "scope": entry.scope,
         "direction": "step" if entry.scope == "step" else entry.direction or "fwd+bwd",
         "shape": shape,
-        "dtype": entry.dtype,
+        "dtype": dtype,
         "device": builder.device.name,
-        "mode": mode(builder, speed, entry.scope),
+        "mode": entry.mode or mode(builder, speed, entry.scope),
         "threads": 1 if _trained(builder, entry) and not speed.threads else threads(builder, speed),
         "matching": entry.matching or builder.suite.matching,
         "sample_s": entry.sample_s or speed.sample_s,
     }
     if entry.scope == "step":
         params |= norm_place(shape["variants"]["embedding_norm"], shape["variants"]["position"])
+    known = builder.device.modes
+    if unsupported is None and params["mode"] not in known:
+        unsupported = f"{builder.device.name} has no timing mode {params['mode']!r}, only {', '.join(known)}"
+    if unsupported is None and entry.scope == "step":
+        unsupported = _too_large(builder, params)
     if unsupported is None and speed.call_limit_s is not None:
         unsupported = _too_long(params, speed.call_limit_s)
     return builder.add("speed", label, params, range(speed.rounds), speed.timeout_s, unsupported, group)
+
+
+def dtype_of(builder: Builder, entry: SpeedCase) -> str:
+    """Return the type of an entry's cases: of a step, unless it says otherwise, that in which the suite trains."""
+    if entry.scope == "layer" or entry.dtype == "float64":
+        return precision.of_layer(entry.dtype, builder.device)
+    quality = builder.suite.quality
+    asked = entry.dtype or (quality.train.precision if quality else "float32")
+    return precision.of_training(asked, builder.device, builder.machine, builder.suite)
+
+
+def _too_large(builder: Builder, params: dict[str, Any]) -> str | None:
+    """Why a step does not fit into the memory of this device, by an estimate from below."""
+    available = builder.device.capacity_bytes()
+    if available is None:
+        return None
+    needed = training_budget.step_bytes(params)
+    if needed <= available:
+        return None
+    here = f"this {builder.device.name} has {fmt.bytes_(available)}"
+    return f"the step needs at least {fmt.bytes_(needed)} of memory; {here}"
 
 
 def _trained(builder: Builder, entry: SpeedCase) -> bool:

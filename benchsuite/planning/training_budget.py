@@ -7,20 +7,24 @@ for budget in of(plan, gpus=8): print(budget.label, budget.hours("NVIDIA H100 80
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchsuite.hardware import peaks
 from benchsuite.model import flops
+from benchsuite.model.spec import ModelSpec
 from benchsuite.planning import stages
-from benchsuite.planning.plan import Plan
 from benchsuite.pretrain import shares
 from benchsuite.records.case import Case
+
+if TYPE_CHECKING:
+    from benchsuite.planning.plan import Plan
 
 GPUS = {"A100": "NVIDIA A100-SXM4-80GB", "H100": "NVIDIA H100 80GB HBM3"}
 STATE_BYTES = 16  # of a parameter: float32 weight, gradient and Adam's two moments
 ACTIVATION_BYTES = 34  # of a token, layer and channel in 16 bits, without scores (arXiv:2205.05198, equation 2)
 STREAM_BYTES = 4  # of a token and channel of a block's input, all that recomputation keeps
 LOGIT_BYTES = 10  # of a logit: 16 bits from the product, float32, and its gradient
+CHUNK_BYTES = 100 * 2**20  # of logits at once in our cross-entropy (benchsuite.cuda_ext.cross_entropy)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,25 @@ def batches(train: dict[str, Any]) -> list[int]:
     return [*(ramp if train["ramp_tokens"] else ()), train["batch"]]
 
 
+def step_bytes(params: dict[str, Any]) -> float:
+    """Return what a timed training step takes at least on its device: weights, gradients and Adam's moments, and the
+    activations of as many sequences as are computed at once."""
+    spec, shape = ModelSpec.of_speed_case(params), params["shape"]
+    at_once = shape.get("micro_batch", shape["batch"]) * spec.seq
+    wide = 2 if params["dtype"] == "float32" else 1  # the constants are those of 16 bits
+    logits = at_once * spec.vocab * LOGIT_BYTES
+    if params["implementation"] == "fused":
+        logits = min(logits, CHUNK_BYTES)
+    kept = _activations(spec, at_once, bool(shape.get("recompute"))) * wide
+    return STATE_BYTES * flops.parameters(spec) + kept + logits
+
+
+def _activations(spec: ModelSpec, tokens: int, recompute: bool) -> float:
+    if recompute:
+        return tokens * spec.width * (spec.layers * STREAM_BYTES + ACTIVATION_BYTES)
+    return tokens * spec.width * spec.layers * ACTIVATION_BYTES
+
+
 def budget(case: Case, gpus: int) -> Budget:
     """Return what one training takes, shared out over so many GPUs."""
     parts = stages.of(case.params)
@@ -63,10 +86,7 @@ def budget(case: Case, gpus: int) -> Budget:
     parameters = flops.parameters(spec)
     at_once = min(train["micro_batch"] or train["batch"], max(1, train["batch"] // gpus)) * spec.seq
     block = (parameters - spec.vocab * spec.width) / (spec.layers * (2 if spec.architecture == "encdec" else 1))
-    if train["recompute"]:
-        activations = at_once * spec.width * (spec.layers * STREAM_BYTES + ACTIVATION_BYTES)
-    else:
-        activations = at_once * spec.width * spec.layers * ACTIVATION_BYTES
+    activations = _activations(spec, at_once, train["recompute"])
     gathered = 2 * 4 * block if gpus > 1 else 0
     memory = STATE_BYTES * parameters / gpus + gathered + activations + LOGIT_BYTES * at_once * spec.vocab
     tokens = sum(part.train["tokens"] for part in parts)

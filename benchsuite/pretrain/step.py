@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from benchsuite import components
+from benchsuite import components, cuda_ext
 from benchsuite.components.learning_rule import OUTPUT
+from benchsuite.cuda_ext.adamw import ClippedAdamW
 from benchsuite.learning import Learner, attach
 from benchsuite.model.gpt import GPT
 
@@ -127,6 +128,26 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """One optimizer step on micro-batches (B, T + 1), their gradients added up. Returns the mean loss and the norm of
     the gradient before it was clipped, both detached, without waiting for the device."""
+    loss = add_gradients(objective, batches, config, scaler)
+    if isinstance(optimizer, ClippedAdamW) and not scaler.is_enabled():
+        return loss, optimizer.clipped_step(config.clip)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    scaler.unscale_(optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip, foreach=True)
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad(set_to_none=True)
+    return loss, norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # a DTensor, where it is sharded
+
+
+def add_gradients(
+    objective: Callable[[Tensor], Tensor],
+    batches: Sequence[Tensor],
+    config: TrainConfig,
+    scaler: torch.amp.GradScaler = UNSCALED,
+) -> Tensor:
+    """Add the gradients of micro-batches (B, T + 1), each by its share of the whole, to those that are there. Returns
+    the mean loss, detached."""
     total = sum(map(len, batches))
     loss = torch.zeros((), device=batches[0].device)
     kind = batches[0].device.type
@@ -138,13 +159,7 @@ def train_step(
             part = objective(batch) * (len(batch) / total)
             scaler.scale(part).backward()
         loss += part.detach()
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    scaler.unscale_(optimizer)
-    norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip, foreach=True)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
-    return loss, norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # a DTensor, where it is sharded
+    return loss
 
 
 def _no_exchange(objective: Any, more: bool) -> contextlib.AbstractContextManager[Any]:
@@ -152,13 +167,19 @@ def _no_exchange(objective: Any, more: bool) -> contextlib.AbstractContextManage
     return objective.no_sync() if more and isinstance(objective, DistributedDataParallel) else contextlib.nullcontext()
 
 
-def adamw(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW in torch's fused form. Matrices and embeddings decay; biases and norms do not, as in Megatron-LM."""
+def adamw(parameters: Iterable[nn.Parameter], config: TrainConfig, *, capturable: bool = False) -> torch.optim.AdamW:
+    """AdamW in torch's fused form; in ours where the implementation is `fused` and all parameters are on the CPU.
+    Matrices and embeddings decay; biases and norms do not, as in Megatron-LM. A CUDA graph can hold the step of a
+    `capturable` one."""
     parameters = list(parameters)
     decay = [p for p in parameters if p.dim() >= 2]
     rest = [p for p in parameters if p.dim() < 2]
     groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+    plain = all(type(p) is nn.Parameter and p.device.type == "cpu" and p.dtype == torch.float32 for p in parameters)
+    ours = plain and config.implementation == "fused" and cuda_ext.unavailable_reason() is None
+    kind = ClippedAdamW if ours else torch.optim.AdamW
+    betas = config.beta1, config.beta2
+    return kind(groups, lr=config.lr, betas=betas, eps=config.eps, fused=True, capturable=capturable)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, config: TrainConfig, seen: int, total: int) -> None:

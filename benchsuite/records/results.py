@@ -98,6 +98,8 @@ class SpeedResult(_Part):
     bytes_moved: float | None = Field(default=None, description="at least, by one call")
     gb_per_s: float | None = None
     roofline: Distance | None = None
+    mfu: float | None = Field(default=None, description="of a training step: the model's FLOPs over the peak's")
+    hfu: float | None = Field(default=None, description="the same, what was recomputed included")
     energy_per_token_j: float | None = Field(
         default=None, description="over the samples where these took a second with warm caches, else over a pass apart"
     )

@@ -147,6 +147,7 @@ def speed_of_what(row: Fields) -> str:
     if direction and direction != "step":
         parts.append({"fwd": "forward", "fwd+bwd": "forward + backward"}.get(direction, direction))
     parts += [row["implementation"] or "", row.get("shape") or ""]
+    parts += [row["dtype"]] if row.get("dtype") not in (None, "float32") else []
     parts += [row["matching"]] if row.get("matching") == "iso-width" else []  # iso-parameter goes without saying
     return ", ".join(part for part in parts if part)
 

@@ -85,11 +85,13 @@ def _speed_problems(suite: Suite, speed: Speed) -> Iterator[tuple[KeyPath, str]]
                 yield (*path, "implementations"), _no_such("implementation", name, known)
         if (case.direction == "step") != (case.scope == "step") and case.direction is not None:
             yield (*path, "direction"), f"{case.direction!r} is not a direction of the scope {case.scope!r}"
-        if case.scope == "step" and case.dtype != "float32":
-            yield (*path, "dtype"), "training steps are measured in float32 only"
+        if case.scope == "step" and case.dtype in ("float16", "float64"):
+            yield (*path, "dtype"), f"training steps are measured in float32, bfloat16 or auto, not in {case.dtype}"
         if case.shapes and case.shape != Shape():
             yield (*path, "shapes"), "give either shape or shapes"
         for place, shape in [("shape", case.shape)] if not case.shapes else [("shapes", s) for s in case.shapes]:
+            if case.scope != "step" and (shape.micro_batch or shape.recompute):
+                yield (*path, place), "micro_batch and recompute are those of a step, which this is not"
             if shape.width or shape.heads:
                 yield from _uneven((*path, place), shape.width or suite.model.width, shape.heads or suite.model.heads)
             if shape.batch is None and suite.quality is None:

@@ -38,6 +38,7 @@ from benchsuite.suite.values import (
 # The axes of comparison that are not parts of the model: what is read, and in which languages.
 CORPUS = "corpus"
 LANGUAGES = "languages"
+Mode = Literal["wall", "cold", "event-cold", "event-hot", "graph-hot"]
 PLAIN = "cd-flm"  # the baseline among recipes: a causal decoder, full language modelling
 
 
@@ -82,7 +83,10 @@ class Baseline(Section):
 @dataclass(frozen=True, kw_only=True)
 class Shape(Section):
     """Sizes of a speed case; what is not given is the model's, and the batch that of training. The `name` (`1b3`) is
-    for people: it is in labels and reports, and changes no case."""
+    for people: it is in labels and reports, and changes no case.
+
+    A step computes `micro_batch` sequences at once and adds up their gradients, and with `recompute` keeps of each
+    block its input alone. Both are for steps; an operator and a layer take no notice."""
 
     name: Label | None = None
     batch: Size | None = None
@@ -91,6 +95,8 @@ class Shape(Section):
     heads: Size | None = None
     layers: Size | None = None
     vocab: Size | None = None
+    micro_batch: Size | None = None
+    recompute: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +106,11 @@ class SpeedCase(Section):
     `variants` are names, `all` (every registered variant) or `macro` (those of the quality part). `scope` is `layer`
     (the part that the component shapes) or `step` (a whole training step). The direction of a step is `step`, that of
     a layer `fwd` or `fwd+bwd`, the default. Several implementations are also compared with the first of them, and
-    several shapes are as many entries.
+    several shapes are as many entries. `mode` overrides the mode of the suite for these cases.
+
+    `dtype` is by default float32; of a step it is the precision in which the quality part trains, where there is one. A
+    step in bfloat16 is one in mixed precision, with weights and optimizer in float32. `auto` leaves it to the machine
+    (`benchsuite.planning.precision`).
     """
 
     component: Names
@@ -108,7 +118,8 @@ class SpeedCase(Section):
     implementations: Names = ("eager",)
     scope: Literal["layer", "step"] = "layer"
     direction: Literal["fwd", "fwd+bwd", "step"] | None = None
-    dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] | None = None
+    mode: Mode | None = None
     shape: Annotated[Shape, BeforeValidator(as_shape)] = Shape()
     shapes: Annotated[tuple[Shape, ...], Field(max_length=MOST_ENTRIES)] = ()
     matching: Literal["iso-parameter", "iso-width"] | None = None  # default: the suite's
@@ -185,13 +196,14 @@ class Speed(Section):
     timeout_s: Seconds = 120.0
     threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = None
     call_limit_s: Seconds | None = None
-    mode: Literal["wall", "cold", "event-cold", "event-hot", "graph-hot"] | None = None
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Section):
-    """Mirrors `benchsuite.pretrain.trainer.TrainConfig`, which explains the fields. The implementation `best` is
-    resolved in the plan, for each model and machine."""
+    """Mirrors `benchsuite.pretrain.step.TrainConfig`, which explains the fields. The implementation `best` is
+    resolved in the plan, for each model and machine, and so is the precision `auto`, for all models alike
+    (`benchsuite.planning.precision`)."""
 
     tokens: Amount
     batch: Size = 32
@@ -209,7 +221,7 @@ class Train(Section):
     ramp_step: Size | None = None
     micro_batch: Size | None = None
     decay_tokens: AmountOrNone = 0
-    precision: Precision = "float32"
+    precision: Precision | Literal["auto"] = "float32"
     recompute: bool = False
     compile: bool = False
 

@@ -19,6 +19,9 @@ enum class Type : int32_t { f32, bf16, f16, f64 };
 
 constexpr int64_t size_of(Type type) { return type == Type::f64 ? 8 : type == Type::f32 ? 4 : 2; }
 
+// What the CPU multiplies 16-bit numbers with, eight to sixteen times as many at once as numbers of float32.
+enum class Products : int32_t { none, avx512_bf16, amx };
+
 // The elementwise activations; gated kinds are one of them times the other half.
 enum class Act : int32_t { gelu, gelu_erf, relu, relu2, silu };
 
@@ -36,6 +39,17 @@ struct NormRows {
 struct Groups {
   const int64_t *order, *starts;
   int64_t count;
+};
+
+// `count` tensors of float32 with their gradients, Adam's two moments, numbers of elements and weight decays. `first` and
+// `second` are 1 - beta^step, the corrections of the moments.
+struct AdamwArgs {
+  int64_t count;
+  float *const *p, *const *m, *const *v;
+  const float* const* g;
+  const int64_t* n;
+  const double* decay;
+  double lr, beta1, beta2, eps, clip, first, second;
 };
 
 }  // namespace benchsuite

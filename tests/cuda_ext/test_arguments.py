@@ -67,6 +67,9 @@ def given(name: str) -> list[Any]:
         "attention_qkv_backward": [out.clone(), qkv, out, lse, *position],
         "cross_entropy_rows_": [torch.randn(4, 9), torch.randint(9, (4,)), -100, 1.0, True],
         "linear_cross_entropy": [x, torch.randn(9, 8), torch.randint(9, (4,)), -100, True],
+        "rounded_cross_entropy": [x, torch.randn(9, 8), torch.randint(9, (4,)), -100, True],
+        "linear": [x, torch.randn(9, 8), torch.randn(9), torch.randn(4, 9)],
+        "linear_backward": [torch.randn(4, 9), x, torch.randn(9, 8), True, True, True],
     }[name]
 
 
@@ -76,7 +79,9 @@ NAMES = [
     *("embedding_layer_norm", "embedding_layer_norm_backward", "embedding_layer_norm_rows_backward"),
     *("rotary", "rotary_", "alibi_softmax", "alibi_softmax_out", "alibi_softmax_backward", "linear_cross_entropy"),
     *("attention", "attention_backward", "attention_qkv", "attention_qkv_backward", "cross_entropy_rows_"),
+    *("linear", "linear_backward", "rounded_cross_entropy"),
 ]
+PRODUCTS = ("linear", "linear_backward", "rounded_cross_entropy")  # of a CPU that has them
 
 
 def spoiled(x: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -106,12 +111,15 @@ def test_every_operator_is_tried() -> None:
     known = {
         name.partition("::")[2] for name in torch._C._dispatch_get_all_op_names() if name.startswith("benchsuite::")
     }
-    assert known - {"cpu_isa", "set_cpu_isa", "has_cuda"} == set(NAMES)
+    about = {"cpu_isa", "set_cpu_isa", "cpu_products", "set_cpu_products", "has_cuda"}
+    assert known - about - {"adamw_"} == set(NAMES), "the lists of adamw_ are tried in test_adamw.py"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_whatever_an_operator_is_given_it_computes_or_refuses(name: str) -> None:
     """Where it computes, the result is that of the same values laid out plainly."""
+    if name in PRODUCTS and OPS.cpu_products() == "none":
+        pytest.skip("this CPU has no 16-bit products")
     operator, tried, refused = getattr(OPS, name), 0, 0
     operator(*given(name))
     for place, argument in enumerate(given(name)):

@@ -14,7 +14,7 @@ from benchsuite import components
 from benchsuite.cache import cache_dir
 from benchsuite.devices import cpu
 from benchsuite.hardware import fingerprint, measured, roofline
-from benchsuite.measure import references, speed, subjects
+from benchsuite.measure import accuracy, references, speed, subjects
 from benchsuite.model import flops, gpt
 from benchsuite.model.spec import ModelSpec
 from benchsuite.records.case import Incorrect, Throttled, Unsupported
@@ -88,6 +88,26 @@ def test_a_training_step_is_right_and_counts_its_flops(implementation: str) -> N
     assert result["flops"] == flops.step_flops(spec, 2, 16)
     assert result["tflop_per_s"] == pytest.approx(result["flops"] / result["time_s"] / 1e12)
     assert result["error"]["backward"] < 1e-4
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "fused"])
+def test_a_step_in_mixed_precision_is_held_to_its_limit(implementation: str) -> None:
+    result = speed.measure(params(scope="step", direction="step", implementation=implementation, dtype="bfloat16"))
+    assert 1e-4 < result["error"]["backward"] < result["error"]["limit"] == 5e-2
+    assert result["mfu"] == result["hfu"]
+
+
+def test_a_step_recomputes_and_adds_up_micro_batches() -> None:
+    shape = {**SHAPE, "micro_batch": 1, "recompute": True}
+    case = params(scope="step", direction="step", implementation="sdpa", shape=shape)
+    subject = subjects.build(case)
+    assert subject.executed_flops is not None
+    assert subject.flops is not None
+    assert subject.executed_flops > subject.flops
+    accuracy.check(subject.results(), subject.reference(), "float32")  # type: ignore[misc]
+    plain = subjects.build(params(scope="step", direction="step", implementation="sdpa"))
+    for a, b in zip(subject.results(), plain.results(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_a_compiled_layer_reports_its_compile_time_apart() -> None:

@@ -10,7 +10,7 @@ import pytest
 from benchsuite import format
 from benchsuite.records.results import Distance, Monitored, SpeedResult
 from benchsuite.report import speed
-from benchsuite.report.sections import measurements
+from benchsuite.report.sections import measurements, steps
 
 ABOVE = {"reason": "above the measured peak of L2", "level": "L2"}
 
@@ -54,3 +54,19 @@ def test_processes_above_the_peak_count_as_above_the_others() -> None:
     low, high = {"fraction": 0.5, "bound": "memory"}, {"fraction": 0.9, "bound": "memory"}
     assert told(low, ABOVE, high)["roofline"] == 0.9
     assert told(low, ABOVE, ABOVE)["roofline"] is None
+
+
+def test_a_training_step_tells_its_share_of_the_peak_and_both_kinds_of_memory() -> None:
+    result = SpeedResult(
+        time_s=1.0, tokens_per_s=2e4, mfu=0.25, hfu=0.3125, peak_bytes=3e9, reserved_bytes=4e9, energy_per_token_j=0.01
+    )
+    params = {"mode": "wall", "scope": "step"}
+    case = SimpleNamespace(id="a", label="baseline/fused/step/125m/bfloat16", params=params)
+    other = SimpleNamespace(id="b", label="a layer", params={"mode": "wall", "scope": "layer"})
+    records = {name: {0: SimpleNamespace(speed=result)} for name in "ab"}
+    run: Any = SimpleNamespace(name="run", manifest=SimpleNamespace(cases=[case, other]), records=records)
+    document = {"runs": [run], "measurements": speed.measurements(run)}
+    (row,) = steps.blocks(document)[1].rows  # type: ignore[union-attr]
+    assert [cell.text for cell in row] == [case.label, "20.0k", "25.0%", "31.2%", "2.79 GiB", "0.0100 J"]
+    assert row[4].small == "3.73 GiB"
+    assert steps.blocks({**document, "measurements": []}) == []

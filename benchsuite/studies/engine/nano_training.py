@@ -32,6 +32,7 @@ DATA = Path("reports/engine/nano_training.json")  # from the root of a checkout
 SPEC = ModelSpec(layers=3, width=96, heads=6, vocab=1024, seq=128)
 CONFIG = TrainConfig(tokens=600_000, batch=4)
 SEEDS = 5
+PLAIN, ROUNDED = "a loop in nanoGPT's style", ", bfloat16"
 ROUNDS, STEPS, WARM = 7, 10, 5  # steps of one model; the stacked ones are SEEDS models
 TOKENS = np.random.default_rng(0).integers(0, SPEC.vocab, 200_000).astype(np.uint16)
 
@@ -56,7 +57,7 @@ def batches(seed: int, size: int = CONFIG.batch) -> Iterator[Tensor]:
 
 def ours(implementation: str, *, precision: str = "float32", compile: bool = False, batch: int = CONFIG.batch) -> Turn:
     """Return what `train` does in a step: data, learning rate, gradient, clipping, AdamW."""
-    config = TrainConfig(tokens=CONFIG.tokens, batch=batch, precision=precision)
+    config = TrainConfig(tokens=CONFIG.tokens, batch=batch, precision=precision, implementation=implementation)
     model = GPT(SPEC, implementation)
     optimizer, data = adamw(model.parameters(), config), batches(0, batch)
     objective = torch.compile(Objective(model), dynamic=False) if compile else Objective(model)
@@ -130,9 +131,14 @@ class Stacked:
         return losses.detach()
 
 
-def plain_loop(peer: str) -> Turn:
+def plain_loop(peer: str, precision: str = "float32") -> Turn:
     model, loss = peer_models.loss_function(peer, GPT(SPEC, "eager"))
-    step, data = peer_models.step_function(model, loss, CONFIG), batches(0)
+
+    def rounded(batch: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision != "float32"):
+            return loss(batch)
+
+    step, data = peer_models.step_function(model, rounded, CONFIG), batches(0)
     return timed(lambda: step(next(data)))
 
 
@@ -198,7 +204,8 @@ def measure() -> None:
     stacked, wide = timed(Stacked().step), ours("sdpa", batch=SEEDS * CONFIG.batch)
     seeds = f"{SEEDS} seeds stacked"
     ways: dict[str, Turn] = {
-        "a loop in nanoGPT's style": plain_loop("nanogpt"),
+        PLAIN: plain_loop("nanogpt"),
+        f"{PLAIN}{ROUNDED}": plain_loop("nanogpt", "bfloat16"),
         "the same, model compiled": plain_loop("nanogpt-compile"),
         "transformers' GPT-2 in a plain loop": plain_loop("transformers"),
         "transformers' Trainer": transformers_trainer(),
@@ -206,7 +213,8 @@ def measure() -> None:
         "ours, fused": ours("fused"),
         "ours, sdpa, compiled": ours("sdpa", compile=True),
         "ours, fused, compiled": ours("fused", compile=True),
-        "ours, fused, bfloat16": ours("fused", precision="bfloat16"),
+        f"ours, sdpa{ROUNDED}": ours("sdpa", precision="bfloat16"),
+        f"ours, fused{ROUNDED}": ours("fused", precision="bfloat16"),
         f"ours, sdpa, {seeds}": lambda steps: stacked(max(1, steps // SEEDS)) / SEEDS,
         f"ours, sdpa, one model at batch {SEEDS * CONFIG.batch}": lambda steps: wide(max(1, steps // SEEDS)) / SEEDS,
     }
@@ -222,7 +230,7 @@ def table() -> None:
     document = json.loads(DATA.read_text())
     times, product_times = document["steps"], document["products"]
     work, batch = flops.step_flops(SPEC, CONFIG.batch, SPEC.seq), CONFIG.batch * SPEC.seq
-    base = times["a loop in nanoGPT's style"]
+    base, rounded = times[PLAIN], times[f"{PLAIN}{ROUNDED}"]
     lines = [
         "# Training at nano scale",
         "",
@@ -231,14 +239,14 @@ def table() -> None:
         "`python -m benchsuite.studies.engine.nano_training`. Medians; ratios are within a round, with their range.",
         f"What is stacked or wide is given for one of the {SEEDS} batches.",
         "",
-        "| | ms a step | tokens/s | GFLOP/s | times as fast as nanoGPT's loop |",
-        "|---|---|---|---|---|",
+        "| | ms a step | tokens/s | GFLOP/s | times as fast as nanoGPT's loop | in the same precision |",
+        "|---|---|---|---|---|---|",
     ]
     for name, values in times.items():
         t = float(np.median(values))
-        lines.append(
-            f"| {name} | {1e3 * t:.1f} | {batch / t:,.0f} | {work / t / 1e9:.0f} | {median_ratio(base, values)} |"
-        )
+        figures = f"{1e3 * t:.1f} | {batch / t:,.0f} | {work / t / 1e9:.0f}"
+        alike = median_ratio(rounded if name.endswith(ROUNDED) else base, values)
+        lines.append(f"| {name} | {figures} | {median_ratio(base, values)} | {alike} |")
     lines += [
         "",
         f"What stacking rests on: {SEEDS} products as one `bmm` instead of {SEEDS} `mm`, GFLOP/s of float32.",

@@ -77,9 +77,10 @@ def text(records: Sequence[Record]) -> str:
         "# Does Direct Feedback Alignment scale like backpropagation?",
         "",
         "`python -m benchsuite.studies.scaling.measure`. Decoders with ALiBi and untied embeddings, trained on the",
-        f"generated corpus `curated` by the trainer's recipe, {each:.0f} tokens for each weight of the blocks;",
-        f"of the learning rates {', '.join(f'{lr:g}' for lr in rates)} each has the best at seed 0. Loss is",
-        "cross-entropy on held-out text, in nats. Every training is a line of [records.jsonl](records.jsonl).",
+        f"generated corpus `curated` by the trainer's recipe, {each:.0f} tokens for each weight of the blocks. Of the",
+        f"learning rates {', '.join(f'{lr:g}' for lr in rates)} each model has the one with the least loss at seed 0;",
+        "where it is the largest or the least, a rate beyond might be better still. Loss is cross-entropy on held-out",
+        "text, in nats. Every training is a line of [records.jsonl](records.jsonl).",
         "",
         "| model | weights in blocks | tokens | compute, FLOPs |"
         + "".join(f" {NAMES[rule]}: learning rate | loss of each seed |" for rule in rules),
@@ -134,10 +135,10 @@ def _equal_loss(
 def _limits(records: Sequence[Record]) -> list[str]:
     spent = [r["flops"] for r in of(records)]
     return [
-        f"Small models, over {max(spent) / min(spent):.0f} times of compute: a slope here is no law for larger ones.",
-        "The loss that no model can get below is not fitted; with it an exponent would be larger. FLOPs count the",
-        "products of both passes and the projection of the error; that DFA updates its blocks in any order is not",
-        "counted.",
+        f"Small models, over {max(spent) / min(spent):.0f} times of compute: this is no law for larger ones. The",
+        "loss that no model can get below is not fitted; with it an exponent would be larger. Recipe and schedule are",
+        "backpropagation's but for the learning rate; DFA wanted others in the original study. FLOPs are those of",
+        "the products of both passes and of the projection; that DFA can update blocks in any order is not counted.",
         "",
     ]
 

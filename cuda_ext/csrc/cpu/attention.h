@@ -6,6 +6,9 @@ namespace BENCHSUITE_ISA {
 
 void attention_forward(const AttentionArgs& a);
 void attention_backward(const AttentionArgs& a);
+// The same for bfloat16 by 16-bit products.
+void attention_forward_bf16(Products how, const AttentionArgs& a);
+void attention_backward_bf16(Products how, const AttentionArgs& a);
 
 }  // namespace BENCHSUITE_ISA
 }  // namespace benchsuite

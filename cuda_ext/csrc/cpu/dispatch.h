@@ -12,6 +12,16 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "../types.h"
+
 namespace benchsuite {
 
 enum class Isa { v1 = 1, v3 = 3, v4 = 4 };
@@ -44,6 +54,27 @@ inline Isa& isa() {
   static Isa value = first_isa();
   return value;
 }
+
+// The best that this machine has. The kernel gives a process the tiles of AMX at its request, its threads and children too.
+inline Products machine_products() {
+#if defined(__x86_64__) && defined(__linux__) && __has_include(<amxbf16intrin.h>)
+  unsigned a, b, c, d;
+  if (machine_isa() != Isa::v4 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return Products::none;
+  const bool tiles = d >> 22 & 1 && d >> 24 & 1;  // AMX-BF16, AMX-TILE
+  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) return Products::none;  // AVX512-BF16
+  const long request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return tiles && syscall(SYS_arch_prctl, request, tile_data) == 0 ? Products::amx : Products::avx512_bf16;
+#else
+  return Products::none;
+#endif
+}
+
+// Those in use; torch.ops.benchsuite.set_cpu_products takes lesser ones, for tests. They are in the code for v4 alone.
+inline Products& chosen_products() {
+  static Products value = machine_products();
+  return value;
+}
+inline Products products() { return isa() == Isa::v4 ? chosen_products() : Products::none; }
 
 }  // namespace benchsuite
 

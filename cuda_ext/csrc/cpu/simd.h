@@ -260,6 +260,18 @@ BENCHSUITE_INLINE Vec64 erfc(Vec64 x) {
   for (unsigned i = 0; i < sizeof(Vec64) / 8; ++i) x[i] = std::erfc(x[i]);
   return x;
 }
+#if defined(__AVX512F__)
+BENCHSUITE_INLINE Vec square_root(Vec x) { return Vec(_mm512_sqrt_ps(__m512(x))); }
+#elif defined(__AVX2__)
+BENCHSUITE_INLINE Vec square_root(Vec x) { return Vec(_mm256_sqrt_ps(__m256(x))); }
+#elif defined(__x86_64__)
+BENCHSUITE_INLINE Vec square_root(Vec x) { return Vec(_mm_sqrt_ps(__m128(x))); }
+#else
+BENCHSUITE_INLINE Vec square_root(Vec x) {
+  for (unsigned i = 0; i < sizeof(Vec) / 4; ++i) x[i] = std::sqrt(x[i]);
+  return x;
+}
+#endif
 BENCHSUITE_INLINE Vec reciprocal(Vec x) { return 1.f / x; }
 BENCHSUITE_INLINE Vec64 reciprocal(Vec64 x) { return 1. / x; }
 BENCHSUITE_INLINE Vec64 exp(Vec64 x) {

@@ -64,9 +64,15 @@ AttentionArgs arguments(const Tensor& like, int64_t B, int64_t H, int64_t Tq, in
   return a;
 }
 
+// Whether AMX takes it: beyond so many keys a block's scores are too large for the second-level cache.
+bool by_products(const AttentionArgs& a) {
+  return a.type == Type::bf16 && a.Tk <= 4096 && products() == Products::amx;
+}
+
 void forward(const AttentionArgs& a, const Tensor& like) {
   if (a.B * a.H * a.Tq * a.D == 0) return;
   if (like.is_cpu()) {
+    if (by_products(a)) return BENCHSUITE_CPU(attention_forward_bf16)(products(), a);
     BENCHSUITE_CPU(attention_forward)(a);
     return;
   }
@@ -79,6 +85,7 @@ void forward(const AttentionArgs& a, const Tensor& like) {
 void backward(const AttentionArgs& a, const Tensor& like) {
   if (a.B * a.H * a.Tk * a.D == 0) return;
   if (like.is_cpu()) {
+    if (by_products(a)) return BENCHSUITE_CPU(attention_backward_bf16)(products(), a);
     BENCHSUITE_CPU(attention_backward)(a);
     return;
   }

@@ -41,6 +41,8 @@ STABLE_TORCH_LIBRARY_FRAGMENT(benchsuite, m) {
   m.def("cross_entropy_rows_(Tensor(a!) logits, Tensor targets, int ignore, float scale, bool gradient) -> Tensor");
   m.def("linear_cross_entropy(Tensor x, Tensor weight, Tensor targets, int ignore, bool gradient) "
         "-> (Tensor, Tensor, Tensor)");
+  m.def("rounded_cross_entropy(Tensor x, Tensor weight, Tensor targets, int ignore, bool gradient) "
+        "-> (Tensor, Tensor, Tensor)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(benchsuite, CPU, m) { m.impl("cross_entropy_rows_", TORCH_BOX(&cross_entropy_rows)); }
