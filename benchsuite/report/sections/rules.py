@@ -20,7 +20,7 @@ QUOTED = (
     "The original study (arXiv:2006.12878) on the real data. Verified figures were read in its code, recalled ones are "
     "not confirmed; its tables of graph networks were not found."
 )
-OUTCOME = {True: "as expected", False: "not as expected", None: "not judged, too few seeds"}
+OUTCOME = {True: "as expected", False: "not as expected", None: "not resolved, more seeds may tell"}
 
 
 def blocks(document: Fields) -> list[Block]:
