@@ -84,7 +84,7 @@ def fetch(wheel: Path, more: Iterable[str], python: str, has: dict[str, str], ta
         command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
         command += [word for platform in PLATFORMS for word in ("--platform", platform)]
         command += ["--find-links", str(empty), "--find-links", str(built), "--constraint", str(constraints)]
-        command += ["--dest", str(got), f"{wheel}[report,quality]", *more]
+        command += ["--dest", str(got), f"{wheel}[tables,quality]", *more]
         for _ in range(MOST_BUILT):
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
             if done.returncode == 0:

@@ -207,7 +207,8 @@ def _typed(tree: Tree, dtype: str) -> list[str]:
     if dtype not in typing.get_args(Precision):
         raise UserError(f"--dtype {dtype}: is unknown", hint=did_you_mean(dtype, list(typing.get_args(Precision))))
     value = tree.value if isinstance(tree.value, dict) else {}
-    speed, quality = (value.get(key) if isinstance(value.get(key), dict) else {} for key in ("speed", "quality"))
+    parts = [value.get(key) for key in ("speed", "quality")]
+    speed, quality = (part if isinstance(part, dict) else {} for part in parts)
     cases = enumerate(speed.get("cases", ()))
     layers = [n for n, case in cases if isinstance(case, dict) and case.get("scope", "layer") == "layer"]
     keys = [f"speed.cases.{number}.dtype" for number in layers]
