@@ -39,7 +39,7 @@ Built = TypeVar("Built")
 @dataclass(frozen=True)
 class Seen:
     """The devices of one kind that are here, as far as can be told without torch: the model of each that torch can use;
-    where there is one that it cannot use, why, and what would fix it. `driver` is what there is to say of theirs."""
+    where there is one that it cannot use, why, and what would fix it. `driver` describes their driver."""
 
     models: tuple[str, ...] = ()
     driver: str | None = None

@@ -276,7 +276,7 @@ class NVMLMonitor(Monitor):
 
 @cache
 def _about(device: str) -> dict[str, Any]:
-    """What NVML tells of a GPU; empty where it tells nothing."""
+    """Return what NVML reports about a GPU; nothing where it reports nothing."""
     with nvml.opened() as why_not:
         try:
             gpu = None if why_not else nvml.handle(device)

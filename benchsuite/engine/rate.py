@@ -36,8 +36,8 @@ def measure_ladder(
     say: Callable[[str], None],
 ) -> None:
     """Measure the training steps of the scales between which a suite's choice lies, and keep the rates for the plan:
-    the one that is chosen by what is known, and the next one, as long as that may fit. A step that fails is told and
-    left to its estimate."""
+    the one that is chosen by what is known, and the next one, as long as that may fit. A step that fails is reported
+    and left to its estimate."""
     seen: set[str] = set()
     while (found := ladder.choose(suite, machine, sets, seeds, dtype)) is not None:
         scales = [rung.scale for rung in found.rungs if rung.run_s <= MAYBE * found.limit_s]

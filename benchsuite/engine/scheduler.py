@@ -194,14 +194,14 @@ class Scheduler:
         return None
 
     def _before(self, job: Job, processes: Processes) -> bool:
-        """Whether a job of an earlier seed is still to end, where seeds are added one at a time."""
+        """Return whether a job of an earlier seed has not ended, where seeds are added one at a time."""
         if job.replicate < FIRST_LOOK:
             return False
         open_ = [*self.queue, *(running.job for running in processes.running.values())]
         return any(other.case is not None and other.replicate < job.replicate for other in open_)
 
     def _look(self, job: Job) -> str | None:
-        """Why a job of a further seed is left out, if it is. One look a seed."""
+        """Return why a job of a further seed is left out, if it is. There is one look a seed."""
         if self.undecided is None or job.case is None or job.replicate < FIRST_LOOK:
             return None
         if self._enough is None and job.replicate > self._looked:
@@ -224,7 +224,7 @@ class Scheduler:
         return rates.chosen(self._twins.get(job.case.id, job.case).params, found)
 
     def _needless(self, job: Job) -> str | None:
-        """Why a training that depends on a search of learning rates is left out, if it is."""
+        """Return why a training that depends on a search of learning rates is left out, if it is."""
         if job.case is None or not self._tried(job.case):
             return None
         choice, twin = self._choice(job), self._twins.get(job.case.id)

@@ -65,7 +65,7 @@ def fingerprint(*, host: bool = False) -> dict[str, Any]:
 
 
 def identity() -> dict[str, Any]:
-    """What must match for two runs to be compared, JSON-ready."""
+    """Return what must match for two runs to be compared, JSON-ready."""
     cpu = _cpu_info()
     return {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),

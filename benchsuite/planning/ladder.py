@@ -1,4 +1,4 @@
-"""Which size of a suite fits a machine: the rungs of a ladder, and the largest whose run is done in time.
+"""Choose the size of a suite for a machine: the largest rung of a ladder whose run is done in time.
 
     found = ladder.choose("quick", machine)
     found.scale, found.note      # "0.4m", and why, for a reader
@@ -49,7 +49,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Trainings:
-    """How many trainings run side by side on a device, their rate together, and what bounds their number."""
+    """The number of trainings side by side on a device, their rate together, and what bounds their number."""
 
     jobs: int
     tokens_per_s: float

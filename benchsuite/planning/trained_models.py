@@ -23,7 +23,7 @@ TOKENIZER_BYTES = 2_000_000
 
 @dataclass
 class Models:
-    """Makes the cases of a quality part. With `quality.learning_rates` each has a search before it."""
+    """The cases of a quality part. With `quality.learning_rates` each has a search before it."""
 
     builder: Builder
     quality: Quality
@@ -60,8 +60,7 @@ class Models:
         return self._add("stability", label, params, range(seeds), unsupported, group)
 
     def compare(self, kind: ComparisonKind, case: Case, base: Case, about: dict[str, Any]) -> None:
-        """Compare two models at the rates that are best for them and, where the suite asks for it, at the shared
-        one."""
+        """Compare two models at the rates that are best for them and, with `quality.shared_rate`, at the shared one."""
         self.builder.compare(kind, case, base, about)
         if self.quality.shared_rate and rates.KEY in case.params:
             shared: ComparisonKind = "shared" if kind == "quality" else kind

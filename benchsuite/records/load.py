@@ -60,8 +60,8 @@ class Run:
         return counts
 
     def why_not(self, case_id: str, side: str) -> str | None:
-        """Why a case has no measurement: its first status that is not one, with the reason given. None where it has
-        one."""
+        """Return why a case has no measurement: its first status that is not one, with the reason given. None where it
+        has one."""
         case = self.cases.get(case_id)
         if case is None:
             return f"{side}: not in the manifest"

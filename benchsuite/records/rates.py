@@ -1,4 +1,4 @@
-"""Which learning rate a model is trained at, where several are tried: what the records of the search say, and they
+"""The learning rate that a model is trained at, where several are tried: it follows from the records of the search
 alone.
 
 The parameters of such a case hold the search, `{"learning_rate": {"0.5x": id, "1x": id, …}}`: multiples of the shared

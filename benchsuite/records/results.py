@@ -219,7 +219,7 @@ class StabilityResult(_Part):
 
 
 class Search(_Part):
-    """What a learning rate came to."""
+    """The score of a learning rate that was tried."""
 
     lr: float
     tokens: float

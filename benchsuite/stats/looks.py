@@ -1,11 +1,11 @@
-"""Intervals and p-values that stay valid where seeds are added until they say something.
+"""Intervals and p-values that stay valid where seeds are added until a comparison is decided.
 
 Who looks after every seed and stops when the interval excludes 1 stops at the luckiest moment: 95% intervals of Student
 then cover 80% to 90%. Here the level of each look is chosen such that all looks together keep it (Pocock 1977, "Group
 sequential methods in the design and analysis of clinical trials", with a constant nominal level): a score that is
 normal with known variance crosses it at any of the looks with a chance of 5%. Student's quantiles at that level take
 the place of normal ones, the significance-level approach of Jennison and Turnbull (2000, section 4.4). The number of
-looks that may come is fixed when the run begins, and what is said after any of them holds, whatever made the run stop.
+looks that may come is fixed when the run begins, and the interval after any of them holds, whatever made the run stop.
 
     looks = Looks(first=3, last=20)
     looks.confidence            # 0.990: of the interval at each look

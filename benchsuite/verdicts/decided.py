@@ -1,4 +1,4 @@
-"""Whether the seeds of a run have said what they were asked, for runs that add seeds until they have."""
+"""Decide whether a run needs further seeds (`run --until decided`)."""
 
 from __future__ import annotations
 

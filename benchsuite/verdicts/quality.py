@@ -53,7 +53,7 @@ class Models:
         return p if p is None or self.looks is None else self.looks.p_value(p)
 
     def trained(self, case_id: str, seed: int) -> bool:
-        """Whether a result is the case's own, and not that of another which is the same training."""
+        """Return whether a result is the case's own, and not that of another which is the same training."""
         record = self.run.records.get(case_id, {}).get(seed)
         return record is not None and record.quality is not None
 
@@ -119,7 +119,7 @@ def warnings_of(models: Models) -> list[str]:
 
 
 class QualityRows:
-    """Makes the `quality` object of report rows and the outcome of controls for one run."""
+    """The `quality` object of report rows and the outcome of controls, for one run."""
 
     def __init__(self, models: Models) -> None:
         self.models = models
@@ -265,7 +265,8 @@ def empty(source: str | None = None) -> Fields:
 
 
 def task_list(models: Models) -> list[Fields]:
-    """What each task is and how the baselines do on it: family, documents, random baseline, accuracy by baseline label.
+    """Return what each task is and how the baselines do on it: family, documents, random baseline, accuracy by
+    baseline label.
 
     `above_chance` says whether a baseline's accuracy on these documents is above the random baseline (95% interval over
     documents, seeds averaged); a task at chance for every model adds noise and no information.

@@ -20,12 +20,12 @@ FLOPS = 6  # of a parameter and token (arXiv:2001.08361)
 
 
 def subject(comparison: Comparison) -> Subject:
-    """What a comparison is about."""
+    """Return what a comparison is about."""
     return comparison.component, comparison.variant, comparison.matching
 
 
 def subject_of(entry: Fields) -> Subject:
-    """What an entry of `told` is about."""
+    """Return what an entry of `told` is about."""
     return entry["component"], entry["variant"], entry["matching"]
 
 

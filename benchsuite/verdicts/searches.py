@@ -1,4 +1,4 @@
-"""What the search of learning rates came to: for each model what was tried, what was taken, and the cost of it all."""
+"""The search of learning rates: for each model the rates that were tried, the one taken, and the cost in all."""
 
 from __future__ import annotations
 

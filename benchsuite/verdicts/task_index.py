@@ -1,4 +1,4 @@
-"""Which tasks can tell models of this budget apart, and which of them are in the index, the mean that reports lead
+"""The tasks that can tell models of this budget apart, and those that are in the index, the mean that reports lead
 with.
 
 The index is chosen from the baseline's models alone, by a rule that was fixed before any variant was trained
@@ -81,7 +81,7 @@ def baseline_of(run: Run) -> str | None:
 
 
 def state(scores: Sequence[TaskScore]) -> str | None:
-    """Why the baseline's results of a task, one a seed, keep it out of the index: "at chance", "saturated" or
+    """Return why the baseline's results of a task, one a seed, keep it out of the index: "at chance", "saturated" or
     "bimodal"; None where they do not, or where there are none."""
     if not scores or scores[0].random_acc is None:
         return None

@@ -29,10 +29,10 @@ class Axis(Protocol):
     better: str
 
     def asked(self, result: QualityResult) -> object | None:
-        """What the score is about: models compare where it is equal. None where it was not measured."""
+        """Return what the score is about: models compare where it is equal. None where it was not measured."""
 
     def parts(self, results: Sequence[QualityResult]) -> list[np.ndarray]:
-        """What each document contributes to the scores of one model: (seeds, documents) a task."""
+        """Return what each document contributes to the scores of one model: (seeds, documents) a task."""
 
     def score(self, result: QualityResult) -> float:
         """The mean over tasks of the mean over documents."""
@@ -177,7 +177,8 @@ def time(tokens: Fields | None, speed: Fields) -> Fields:
 
 
 def within(ratio: Fields, margin: float) -> bool:
-    """Whether all of the interval is within `margin` of 1: equivalence, by two one-sided tests (Schuirmann 1987)."""
+    """Return whether all of the interval is within `margin` of 1: equivalence, by two one-sided tests (Schuirmann
+    1987)."""
     open_ = ratio["low_open"] or ratio["high_open"]
     return not open_ and ratio["low"] >= 1 / (1 + margin) and ratio["high"] <= 1 + margin
 
