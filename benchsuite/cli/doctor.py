@@ -124,18 +124,14 @@ def _devices() -> list[Row]:
     """Return a row for each kind of accelerator that is here or has a problem, and one for the device that commands
     choose by default."""
     from benchsuite import devices
-    from benchsuite.hardware import nvml
 
     rows = []
     for kind in devices.accelerators():
         seen = kind.seen()
-        why = ", ".join(f"{seen.models.count(model)} x {model}" for model in dict.fromkeys(seen.models))
-        if kind.kind == "cuda":
-            with nvml.opened() as why_not:
-                why = why or seen.why_not or why_not or "no GPU is visible"
-                why += "" if why_not else f", driver {nvml.driver()['driver']}"
-        if why or seen.why_not:
-            rows.append(_row(kind.kind, bool(seen.models), why or seen.why_not or "", seen.fix or ""))
+        models = ", ".join(f"{seen.models.count(model)} x {model}" for model in dict.fromkeys(seen.models))
+        why = ", ".join(part for part in (models, seen.why_not, seen.driver) if part)
+        if why:
+            rows.append(_row(kind.kind, bool(models), why, seen.fix or ""))
     choice = devices.choose()
     return [*rows, _row("--device auto", True, f"{choice.device}, {choice.why}", "")]
 

@@ -9,6 +9,8 @@ from benchsuite.limits import MOST_S
 
 DEVICE = "auto (an accelerator where there is one, else cpu), cpu, cuda, cuda:1, mps, xpu."
 DEVICES = "auto (all accelerators, else cpu), cpu, cuda, cuda:1, mps, xpu; cuda:0,cuda:1 share the layers out."
+DTYPE = "float32, bfloat16 or float16: of all layers and operators, and the precision of trainings."
+SCALE = "Another size: of an ablation nano, 125m, 350m, 760m, 1b3; of quick 0.4m, 3m, 12m, 30m, 125m."
 LEAST_MEMORY = 64 * 2**20  # Python alone takes as much
 MOST_MEMORY = 2**50
 

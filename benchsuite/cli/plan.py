@@ -33,10 +33,17 @@ def command(
         list[str] | None, typer.Option(help="Train on this text; repeat the option to compare several.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, max=MOST_JOBS, help="Quality jobs side by side; default: one a core.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_JOBS,
+            help="Quality jobs side by side; default: one a core, on a GPU what keeps it busy.",
+        ),
     ] = None,
+    dtype: Annotated[str | None, typer.Option(help=options.DTYPE)] = None,
     scale: Annotated[
-        str | None, typer.Option(help="Another size of an ablation: nano, 125m, 350m, 760m, 1b3; with its budget.")
+        str | None,
+        typer.Option(help=options.SCALE),
     ] = None,
     gpus: Annotated[
         int, typer.Option(min=1, max=MOST_RANKS, help="GPUs that train one model together, for the estimate.")
@@ -47,6 +54,9 @@ def command(
             min=0.01, max=1.0, callback=finite, help="Share of peak FLOP/s that training reaches, for the estimate."
         ),
     ] = 0.4,
+    until: Annotated[
+        str | None, typer.Option(help="decided: as `run --until`; --seeds is then the most.", metavar="decided")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show the cases of a suite on this machine, with estimates. Nothing is run.
@@ -59,8 +69,8 @@ def command(
     from benchsuite.devices import AUTO
     from benchsuite.devices import kinds as known_kinds
     from benchsuite.engine import estimate
-    from benchsuite.hardware.fingerprint import usable_cores
     from benchsuite.planning import elsewhere
+    from benchsuite.suite import source
 
     kinds = {name.partition(":")[0] for name in device.split(",")}  # other words are names of GPUs
     there = None if kinds <= {AUTO, *known_kinds()} else elsewhere.named(device)
@@ -72,25 +82,36 @@ def command(
         seeds=seeds,
         corpora=corpus or [],
         scale=scale,
+        dtype=dtype,
+        until=until,
         machine=None if there is None else there.machine(),
     )
-    if there is not None and scale is None:
+    if there is not None and (scale is None or source.ladder(suite)):
         _show_elsewhere(there.planned(resolved), there, as_json)
         return
-    found = estimate.of(resolved, jobs or usable_cores())
+    found = estimate.of(resolved, jobs or _jobs(resolved))
     if as_json:
         told = {"estimate_s": round(found.planned_s, 1), "estimate_most_s": round(found.most_s, 1)}
         told["estimate_least_s"] = round(found.least_s, 1)
         print(json.dumps({"schema_version": 1, **resolved.to_json(), **told}, indent=1))
         return
-    if scale is None:
+    if scale is None or source.ladder(suite):
         _print(resolved, found)
     else:
         begin = ["benchsuite", "run", suite, "--scale", scale, "--device", "cuda"]
         begin += [word for value in sets or [] for word in ("--set", value)]
         begin += [word for value in corpus or [] for word in ("--corpus", value)]
         begin += ["--seeds", str(seeds)] if seeds is not None else []
+        begin += ["--dtype", dtype] if dtype is not None else []
+        begin += ["--until", until] if until is not None else []
         _print_budget(resolved, scale, shlex.join(begin), gpus, mfu)
+
+
+def _jobs(resolved: Plan) -> int:
+    from benchsuite.planning import ladder
+    from benchsuite.planning.machine import Machine
+
+    return ladder.jobs(resolved, Machine.here(resolved.device))
 
 
 def _show_elsewhere(resolved: Plan, there: Elsewhere, as_json: bool) -> None:
@@ -165,7 +186,7 @@ def _print(resolved: Plan, found: Estimate) -> None:
     measurements = sum(len(case.replicates) for case in resolved.cases)
     more = ""
     if found.most_s > 1.1 * found.planned_s:
-        more = f", and up to {fmt.seconds(found.most_s)} where comparisons need further rounds"
+        more = f", and up to {fmt.seconds(found.most_s)} where comparisons need more"
     console.print(
         f"{len(resolved.cases)} cases, {measurements} measurements, {len(resolved.comparisons)} comparisons; "
         f"about {fmt.seconds(found.planned_s)}{more}. A valid answer takes at least about "

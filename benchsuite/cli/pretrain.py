@@ -42,7 +42,9 @@ def command(
     micro_batch: Annotated[
         int | None, typer.Option(min=1, max=MOST_SIZE, help="Sequences at once; gradients are added up.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16 (with loss scaling)")] = "float32",
+    precision: Annotated[
+        str, typer.Option(help="auto (the device's own), float32, bfloat16 or float16 (with loss scaling)")
+    ] = "auto",
     recompute: Annotated[bool, typer.Option("--recompute", help="Recompute activations in the backward pass.")] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="torch.compile the loss.")] = False,
     parallel: Annotated[str, typer.Option(help="Under torchrun: ddp, or fsdp to shard the model as well.")] = "ddp",
@@ -72,6 +74,7 @@ def command(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from benchsuite import devices as known_devices
     from benchsuite import files, format
     from benchsuite.cli import devices
     from benchsuite.hardware.fingerprint import usable_cores
@@ -86,12 +89,13 @@ def command(
 
     for option, value, known in (
         ("--parallel", parallel, ("ddp", "fsdp")),
-        ("--precision", precision, tuple(DTYPES)),
+        ("--precision", precision, ("auto", *DTYPES)),
         ("--objective", objective, ("lm", "prefix-lm", "span-corruption")),
     ):
         if value not in known:
             raise UserError(f"{option} {value!r} is unknown", hint=did_you_mean(value, list(known)))
     device = devices.usable(device)
+    precision = known_devices.named(device).dtype("step") if precision == "auto" else precision
     ranks = Ranks.here(device)
     torch.set_num_threads(threads or max(1, usable_cores() // ranks.size))
     console = Console(stderr=True, quiet=not ranks.first)

@@ -33,15 +33,26 @@ def command(
         list[str] | None, typer.Option(help="Keep the cases whose label matches, as 'activation/swiglu*'.")
     ] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key: quality.train.tokens=200k.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part; the most of them with --until."),
+    ] = None,
     corpus: Annotated[
         list[str] | None, typer.Option(help="Train on this text; repeat the option to compare several.")
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST_JOBS, help="Quality jobs side by side; default: one a core, one on a GPU."),
+        typer.Option(
+            min=1,
+            max=MOST_JOBS,
+            help="Quality jobs side by side; default: one a core, on a GPU what keeps it busy.",
+        ),
     ] = None,
-    scale: Annotated[str | None, typer.Option(help="Another size of an ablation: 125m, 350m, 760m, 1b3.")] = None,
+    dtype: Annotated[str | None, typer.Option(help=options.DTYPE)] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(help=options.SCALE),
+    ] = None,
     launcher: Annotated[
         str, typer.Option(help="How models are trained: local, torchrun with --ranks processes each, or slurm jobs.")
     ] = "local",
@@ -56,6 +67,14 @@ def command(
     budget: Annotated[
         str | None,
         typer.Option(help="Fit rounds and seeds into this time, as 10m or 2h; refused if too short for an interval."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="decided",
+            help="decided: add seeds until each token ratio excludes 1 or is within quality.margin of it, the time is "
+            "spent, or there are --seeds (default: quality.most_seeds) of them. Intervals allow for every look.",
+        ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for another run on this machine to end.")] = True,
     quiet: Annotated[
@@ -87,7 +106,7 @@ def command(
         "observer": display,
     }
     planned = {"--only": only, "--set": sets, "--seeds": seeds, "--corpus": corpus, "-o": output, "--device": device}
-    planned["--scale"] = scale
+    planned |= {"--scale": scale, "--dtype": dtype, "--until": until}
     try:
         if resume is not None:
             if given := [name for name, value in planned.items() if value]:
@@ -99,7 +118,7 @@ def command(
         elif suite is not None:
             run = benchsuite.run(
                 suite, out=output, device=device or "auto", only=only or [], sets=sets or [], seeds=seeds,
-                corpora=corpus or [], scale=scale, **how,
+                corpora=corpus or [], scale=scale, dtype=dtype, until=until, **how,
             )  # fmt: skip
         else:
             raise UserError("which suite?", hint="`benchsuite run quick`; `benchsuite list suites` shows all")

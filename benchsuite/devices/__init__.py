@@ -39,9 +39,10 @@ Built = TypeVar("Built")
 @dataclass(frozen=True)
 class Seen:
     """The devices of one kind that are here, as far as can be told without torch: the model of each that torch can use;
-    where there is one that it cannot use, why, and what would fix it."""
+    where there is one that it cannot use, why, and what would fix it. `driver` is what there is to say of theirs."""
 
     models: tuple[str, ...] = ()
+    driver: str | None = None
     why_not: str | None = None
     fix: str | None = None
 
@@ -73,6 +74,7 @@ class Device:
     has_float64_kernels: ClassVar[bool] = False  # of the custom operators
     sanitized: ClassVar[bool] = False  # NVIDIA's compute-sanitizer can watch the custom operators
     block_s: ClassVar[float | None] = 0.005  # the shortest block of calls that is timed; None: the sampler's own
+    launch_s: ClassVar[float] = 8e-6  # what the host takes to start one operator of a model
     call_rates: ClassVar[tuple[float, float]] = (5e13, 1e12)  # FLOP/s, bytes/s: enough to tell what is far too large
     evaluation_tokens: ClassVar[int] = 16_384  # in one forward pass of an evaluation
     process_group: ClassVar[str] = "gloo"  # the backend of torch.distributed for several of them
@@ -100,6 +102,15 @@ class Device:
 
     def check(self) -> None:
         """Raise UserError where there is no such device here, as far as can be told without torch."""
+
+    def model(self) -> str | None:
+        """Return the name that its maker gives it; None where it cannot be told without torch."""
+        return None
+
+    def sustained_flop_per_s(self, dtype: str) -> float:
+        """Return the FLOP/s that a training may reach, of a CPU on one core: a guess, for estimates before anything has
+        run."""
+        return self.call_rates[0]
 
     def capacity_bytes(self) -> int | None:
         """Return the size of its memory; None where it is not known."""
@@ -151,6 +162,10 @@ class Device:
     def subject(self, build: Callable[[], Built]) -> Built:
         """Return what is timed on it: what `build` makes."""
         return build()
+
+    def trained(self, params: Mapping[str, Any], seed: int, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the result of a training: what `train` gives."""
+        return train()
 
     def monitor(self, *, shared: int = 0) -> Monitor:
         """Return what watches it, and the host, while a case is timed beside `shared` other processes of the round."""

@@ -36,6 +36,7 @@ class CPU(Device):
     is_host: ClassVar[bool] = True
     has_float64_kernels: ClassVar[bool] = True
     block_s: ClassVar[float | None] = None
+    launch_s: ClassVar[float] = 0.0  # within the rate
     call_rates: ClassVar[tuple[float, float]] = (5e10, 1e9)  # of one core, and of freshly allocated memory
     evaluation_tokens: ClassVar[int] = 2048  # the best of a scan with nano models: it keeps to the cache
     lock: ClassVar[str | None] = "machine"

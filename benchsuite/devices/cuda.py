@@ -20,12 +20,13 @@ import statistics
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchsuite.devices import Device, Seen
 from benchsuite.errors import UserError
-from benchsuite.hardware import fingerprint, nvml
+from benchsuite.hardware import fingerprint, nvml, peaks
 from benchsuite.timing.clock import Clock, RealTime, WallClock
 from benchsuite.timing.monitor import Monitor, change
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from benchsuite.hardware.roofline import Distance, Peaks
     from benchsuite.timing.memory import Memory
 
+SUSTAINED = 0.35  # of the peak arithmetic: what good trainings of models up to 1B reach
 HOLD_CYCLES = 2_000_000  # about a millisecond: some hundred launches
 FLUSH = 2  # times the L2 cache
 AMD = Path("/dev/kfd")  # the device file of AMD's driver
@@ -56,14 +58,14 @@ class CUDA(Device):
 
     @classmethod
     def seen(cls) -> Seen:
-        models, driver = _visible()
+        models, cuda, driver = _visible()
         if not models:
-            return Seen()
+            return Seen(driver=driver)
         built = fingerprint.torch_backends()
         if not (built.get("cuda") or built.get("hip")):
             told = f"torch {fingerprint.version('torch')} is built without CUDA, though the driver shows {models[0]}"
-            return Seen(why_not=told, fix=f"pip install torch --index-url {WHEELS}/{_wheels(driver)}")
-        return Seen(models)
+            return Seen(why_not=told, fix=f"pip install torch --index-url {WHEELS}/{_wheels(cuda)}", driver=driver)
+        return Seen(models, driver)
 
     def check(self) -> None:
         seen = self.seen()
@@ -78,14 +80,14 @@ class CUDA(Device):
                 hint="CUDA_VISIBLE_DEVICES says which",
             )
 
+    def model(self) -> str | None:
+        return _about(self.name).get("name")
+
+    def sustained_flop_per_s(self, dtype: str) -> float:
+        return sustained(self.model(), dtype) or super().sustained_flop_per_s(dtype)
+
     def capacity_bytes(self) -> int | None:
-        with nvml.opened() as why_not:
-            try:
-                gpu = None if why_not else nvml.handle(self.name)
-                found: int | None = None if gpu is None else nvml.about(gpu)["memory_bytes"]
-                return found
-            except nvml.Lost:
-                return None
+        return _about(self.name).get("memory_bytes")
 
     def for_rank(self, rank: int) -> CUDA:
         """The GPU of torchrun's process `rank`; one that has a number stays as it is."""
@@ -272,16 +274,35 @@ class NVMLMonitor(Monitor):
         }
 
 
-def _visible() -> tuple[tuple[str, ...], str | None]:
-    """The models of the GPUs that CUDA_VISIBLE_DEVICES leaves, and the CUDA version of NVIDIA's driver. Of AMD's GPUs
-    it is only known that there is one."""
+@cache
+def _about(device: str) -> dict[str, Any]:
+    """What NVML tells of a GPU; empty where it tells nothing."""
+    with nvml.opened() as why_not:
+        try:
+            gpu = None if why_not else nvml.handle(device)
+            return {} if gpu is None else nvml.about(gpu)
+        except nvml.Lost:
+            return {}
+
+
+def sustained(model: str | None, dtype: str) -> float | None:
+    """Return the FLOP/s that a training may reach on a GPU of this name: `SUSTAINED` of its published peak."""
+    known = None if model is None else peaks.peak(model)
+    peak = None if known is None else known.tflop_per_s.get(dtype)
+    return None if peak is None else SUSTAINED * peak * 1e12
+
+
+def _visible() -> tuple[tuple[str, ...], str | None, str]:
+    """The models of the GPUs that CUDA_VISIBLE_DEVICES leaves, the CUDA version of NVIDIA's driver, and what there is
+    to say of the driver. Of AMD's GPUs it is only known that there is one."""
     with nvml.opened() as why_not:
         if why_not is None:
             try:
-                return tuple(nvml.visible()), nvml.driver()["cuda"]
-            except nvml.Lost:
-                return (), None
-    return (("AMD GPU",) if AMD.exists() else ()), None
+                found = nvml.driver()
+                return tuple(nvml.visible()), found["cuda"], f"driver {found['driver']}"
+            except nvml.Lost as lost:
+                return (), None, str(lost)
+    return (("AMD GPU",), None, "AMD's driver") if AMD.exists() else ((), None, why_not)
 
 
 def _wheels(driver: str | None) -> str:

@@ -9,8 +9,9 @@
 
     BENCHSUITE_FAKE_DEVICE=fake.yaml benchsuite run quick --device fake
 
-The name that `case` fits is component/variant/implementation/scope/direction/batch x seq x width. The engine above it
-is the real one: it warms up, samples, checks and records what the script gives it.
+The name that `case` fits is component/variant/implementation/scope/direction/batch x seq x width, and of a training
+training/activation/position/embedding_norm/corpus/tokens. The engine above it is the real one: it warms up, samples,
+checks and records what the script gives it. With `gpu: NVIDIA H100 80GB HBM3` it passes for a device of that name.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from benchsuite.devices import Device, DType, Scope
+from benchsuite.devices.cuda import sustained
 from benchsuite.errors import UserError
 from benchsuite.timing.clock import FakeClock
 from benchsuite.timing.monitor import Monitor
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from benchsuite.timing.memory import Memory
 
 VARIABLE = "BENCHSUITE_FAKE_DEVICE"
+DOCUMENTS = 60  # of each task, and of the held-out text, of a training on paper
 
 
 class Entry(BaseModel):
@@ -54,13 +57,16 @@ class Entry(BaseModel):
     throttled: tuple[str, ...] = ()
     disturbed: tuple[str, ...] = ()
     fails: Literal["oom", "hang", "crash", "error", "wrong"] | None = None
+    worth: float = Field(1.0, gt=0, description="of a training: the multiple of its tokens that it is as good as")
+    gpu: str | None = Field(None, description="the GPU that the device passes for, where the case is *")
+    memory_bytes: int | None = Field(None, gt=0, description="of that GPU")
 
 
 @dataclass(frozen=True)
 class Fake(Device):
     """A scripted device. `entry` is what the script says of the case that it was asked about."""
 
-    entry: Entry = field(default_factory=lambda: Entry())
+    entry: Entry = field(default_factory=lambda: Entry.model_validate({}))
 
     kind: ClassVar[str] = "fake"
     scripted: ClassVar[bool] = True
@@ -68,10 +74,19 @@ class Fake(Device):
     call_rates: ClassVar[tuple[float, float]] = (5e10, 1e9)
 
     def dtype(self, scope: Scope) -> DType:
-        return "float32"
+        return "float32" if self.model() is None else super().dtype(scope)
 
     def check(self) -> None:
         entries()
+
+    def model(self) -> str | None:
+        return _merged("*").gpu if VARIABLE in os.environ else None
+
+    def capacity_bytes(self) -> int | None:
+        return _merged("*").memory_bytes
+
+    def sustained_flop_per_s(self, dtype: str) -> float:
+        return sustained(self.model(), dtype) or super().sustained_flop_per_s(dtype)
 
     def problem(self) -> str | None:
         return None
@@ -106,6 +121,12 @@ class Fake(Device):
             bytes_moved=None,
             executed_flops=None,
         )
+
+    def trained(self, params: Mapping[str, Any], seed: int, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return what a training might give: bits and outcomes of a law of scaling, at the tokens times `worth`, with
+        the noise of a seed."""
+        self._fail()
+        return _trained(params, seed, self.entry)
 
     def monitor(self, *, shared: int = 0) -> FakeMonitor:
         return FakeMonitor(self.entry)
@@ -150,12 +171,50 @@ def entries() -> list[Entry]:
 
 
 def scripted(params: Mapping[str, Any]) -> Entry:
-    """Return what the script says of the speed case `params`."""
+    """Return what the script says of the case `params`, whose name it gives to the patterns."""
+    if "train" in params:
+        model = params["model"]
+        parts = ["training", *(model[key] for key in ("activation", "position", "embedding_norm"))]
+        return _merged("/".join([*parts, params["corpus"]["name"], str(params["train"]["tokens"])]))
     shape = params["shape"]
     parts = [params[key] for key in ("component", "variant", "implementation", "scope", "direction")]
-    label = "/".join([*parts, f"{shape['batch']}x{shape['seq']}x{shape['width']}"])
+    return _merged("/".join([*parts, f"{shape['batch']}x{shape['seq']}x{shape['width']}"]))
+
+
+def _merged(name: str) -> Entry:
     merged: dict[str, Any] = {}
     for entry in entries():
-        if fnmatch.fnmatchcase(label, entry.case):
+        if fnmatch.fnmatchcase(name, entry.case):
             merged |= entry.model_dump(exclude_unset=True)
     return Entry(**merged)
+
+
+def _trained(params: Mapping[str, Any], seed: int, entry: Entry) -> dict[str, Any]:
+    """A result of `benchsuite.measure.quality.train_and_evaluate`."""
+    train, limit = params["train"], min(DOCUMENTS, params["tasks"]["limit"])
+    drawn = random.Random(f"{seed} {params['init_offset']} {params['model']} {params['corpus']} {train}")
+    same = random.Random("the same documents for all models")
+    sizes = [same.randint(200, 900) for _ in range(DOCUMENTS)]
+    hard = [same.uniform(-0.2, 0.2) for _ in range(limit)]
+    seen = entry.worth * train["tokens"]
+    bits = 0.8 + 8 * seen**-0.2 + drawn.gauss(0, 0.002)
+    losses = [(done * train["tokens"], 1 + 8 * (done * seen) ** -0.2) for done in (0.25, 0.5, 0.75, 1.0)]
+    tasks = {}
+    for family in ("recall", "syntax"):
+        right = "".join("01"[drawn.random() < 1.25 - 0.5 * bits + more] for more in hard)
+        tasks[family] = {"acc": right.count("1") / limit, "n": limit, "random_acc": 0.25, "family": family}
+        tasks[family]["outcomes"] = right
+    time_s = train["tokens"] / params["model"]["seq"] / train["batch"] * (entry.time_s or (1e-3,))[-1]
+    by_document = [round(size * (bits + drawn.gauss(0, 0.01)), 3) for size in sizes]
+    return {
+        "train": {
+            "tokens": train["tokens"],
+            "time_s": time_s,
+            "tokens_per_s": train["tokens"] / time_s,
+            "final_loss": losses[-1][1],
+            "curve": losses,
+        },
+        "bits_per_byte": {"value": sum(by_document) / sum(sizes), "bits": by_document, "bytes": sizes},
+        "tasks": tasks,
+        "digests": {},
+    }

@@ -3,7 +3,7 @@
 found = estimate.of(plan, jobs=2)
 found.least_s     # what a valid answer takes: the rounds that an interval needs, and two seeds
 found.planned_s   # all that is planned
-found.most_s      # with the rounds that may be added until every comparison is resolved
+found.most_s      # with what may come: further rounds, seeds, models at the shared learning rate
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from benchsuite.engine.rounds import SEEDS, resolution_of
 from benchsuite.planning import cost
 from benchsuite.planning.cost import PREPARE_S, makespan
 from benchsuite.planning.plan import Plan
+from benchsuite.records import rates
 from benchsuite.records.case import KINDS, Case
 
 SERVER_S = 3.0  # a new fork server in every round: it imports torch
@@ -52,8 +53,11 @@ def of(plan: Plan, jobs: int, done: Collection[tuple[str, int]] = ()) -> Estimat
         first_s = sum(cost.guess_first(case.params) for case in alone if not had[case.id])
         return first_s + max((_rounds_s(told) for told in by_device.values()), default=0.0)
 
-    def trainings(seeds: int) -> float:
-        wanted = [job for job in together_order(trained) if job.case and job.replicate in job.case.replicates[:seeds]]
+    again = {rates.at_shared_rate(case) for case in trained if rates.tried(case.params)}
+
+    def trainings(seeds: int, maybe: bool = False) -> float:
+        sure = [case for case in trained if maybe or case.id not in again]
+        wanted = [job for job in together_order(sure) if job.case and job.replicate in job.case.replicates[:seeds]]
         left = [(job.case and job.case.estimate_s) or 0.0 for job in wanted if job.key not in done]
         return PREPARE_S + makespan(left, jobs) if left else 0.0
 
@@ -62,10 +66,12 @@ def of(plan: Plan, jobs: int, done: Collection[tuple[str, int]] = ()) -> Estimat
     if resolution.budget_s is not None:
         most_s = max(planned_s, min(most_s, resolution.budget_s))
     every = max((len(case.replicates) for case in trained), default=0)
+    quality = plan.suite.quality
+    sure = min(SEEDS, every) if quality and quality.until == "decided" else every
     return Estimate(
         speeds(sampling.fewest) + trainings(SEEDS) + REPORT_S,
-        planned_s + trainings(every) + REPORT_S,
-        most_s + trainings(every) + REPORT_S,
+        planned_s + trainings(sure) + REPORT_S,
+        most_s + trainings(every, maybe=True) + REPORT_S,
     )
 
 

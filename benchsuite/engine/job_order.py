@@ -7,16 +7,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from benchsuite.cache import digest
+from benchsuite.records import rates
 from benchsuite.records.case import KINDS, Case, Job
 
 PREPARE_TIMEOUT_S = 3600.0
 PREPARE = "prepare"
-NOT_PREPARED = ("model", "train", "init_offset", "stages", "longest")  # what no shared data depends on
+NOT_PREPARED = ("model", "train", "init_offset", "stages", "longest", rates.KEY)  # what no shared data depends on
 
 
 def together_order(cases: Iterable[Case]) -> list[Job]:
     """The jobs of cases that run side by side: the preparations they need, then seed by seed, longest first, so that
-    no long job is left for the end."""
+    no long job is left for the end. What others wait for, the learning rates that are tried, comes before them."""
     cases = list(cases)
     preparations: dict[str, Job] = {}
     needs: dict[str, tuple[str, ...]] = {}
@@ -32,7 +33,7 @@ def together_order(cases: Iterable[Case]) -> list[Job]:
             preparations[name] = Job(name, label, case.kind, case.params, 0, PREPARE_TIMEOUT_S, needs=first)
         needs[case.id] = (name,)
     seeds = sorted({replicate for case in cases for replicate in case.replicates})
-    by_length = sorted(cases, key=lambda case: -(case.estimate_s or 0))
+    by_length = sorted(cases, key=lambda case: (case.kind != "search", -(case.estimate_s or 0)))
     jobs = [
         replace(job_of(case, seed), needs=needs.get(case.id, ()))
         for seed in seeds

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from benchsuite.limits import MOST_AMOUNT, MOST_S
 from benchsuite.records.case import KINDS, MEASURED, STATUSES
-from benchsuite.records.results import QualityResult, RuleResult, SpeedResult, StabilityResult
+from benchsuite.records.results import QualityResult, RuleResult, SearchResult, SpeedResult, StabilityResult
 from benchsuite.text import line, tree
 from benchsuite.worker import EXIT_NO_RESULT
 
@@ -29,6 +29,7 @@ _FOLDERS = re.compile(r'File "[^"]*/')  # a machine's paths say nothing to a rea
 OF_KIND: dict[str, type[BaseModel]] = {
     "quality": QualityResult,
     "stability": StabilityResult,
+    "search": SearchResult,
     "rule": RuleResult,
 }  # others are speeds
 

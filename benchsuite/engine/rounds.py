@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchsuite import format
+from benchsuite.limits import FIRST_LOOK
 from benchsuite.suite.schema import Suite
 
-SEEDS = 2  # with one there is no interval
+SEEDS = FIRST_LOOK
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import psutil
 
+from benchsuite import devices
 from benchsuite.engine.job_order import job_of, together_order
 from benchsuite.engine.processes import LOST, POLL_S, Ended, Observer, Processes, Running, now
 from benchsuite.engine.rounds import SEEDS, Resolution, Rounds
 from benchsuite.engine.workers import Routed, Workers
 from benchsuite.errors import Interrupted, UserError
 from benchsuite.hardware import cgroup
+from benchsuite.limits import FIRST_LOOK
 from benchsuite.planning.cost import CostModel, makespan
+from benchsuite.records import rates
 from benchsuite.records.case import KINDS, Case, Comparison, Job, Record
 from benchsuite.records.store import Store
 
@@ -33,8 +37,9 @@ class Scheduler:
     is the number of quality jobs at a time, `memory_limit_bytes` what one job may allocate (default: its share of 80 %
     of what is available), `stop` says whether to end early, `resolution` when speed comparisons have had enough rounds.
     With `budget_s` only so many rounds and seeds run as fit into that time, in any case as many as an interval needs;
-    the speed phase has its share of it by the estimates. Raises Interrupted where `stop` says so, UserError where the
-    disk or the workers refuse.
+    the speed phase has its share of it by the estimates. With `undecided`, the comparisons that the records leave so, a
+    seed begins when all before it are done, and only while there are any. Raises Interrupted where `stop` says so,
+    UserError where the disk or the workers refuse.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class Scheduler:
         stop: Callable[[], bool] = lambda: False,
         resolution: Resolution | None = None,
         budget_s: float | None = None,
+        undecided: Callable[[], Sequence[str]] | None = None,
     ) -> None:
         self.cases = {case.id: case for case in cases}
         self.comparisons = list(comparisons)
@@ -63,6 +69,9 @@ class Scheduler:
         self.stop = stop
         self.resolution = resolution or Resolution()
         self.budget_s = budget_s
+        self.undecided = undecided
+        self._enough: str | None = None  # why no further seed is needed
+        self._looked = FIRST_LOOK - 1  # the last seed before which was looked
         self.cost = CostModel()
         self.queue: list[Job] = []
         self._processes: Processes | None = None
@@ -70,6 +79,9 @@ class Scheduler:
         self._done = {record.key for record in store.records}
         self._prepared: dict[str, Record | None] = {}  # None: ready; a record: why not
         self._again: set[str] = set()  # jobs that the fork server's death cost a process
+        self._alone: set[str] = set()  # jobs that did not fit into a device's memory beside others
+        # What is trained at the shared learning rate only where the best is another one.
+        self._twins = {rates.at_shared_rate(case): case for case in self.cases.values() if rates.tried(case.params)}
         self._learn_from_store()
 
     def run(self) -> None:
@@ -158,16 +170,68 @@ class Scheduler:
         for job in list(self.queue):
             if any(need not in self._prepared for need in job.needs):
                 continue
+            if job.case and any((tried, rates.SEED) not in self._done for tried in self._tried(job.case).values()):
+                continue
+            if self.undecided is not None and job.case and self._before(job, processes):
+                continue
             self.queue.remove(job)
             broken = next((self._prepared[need] for need in job.needs if self._prepared[need] is not None), None)
             if broken is not None and job.case is not None:  # among preparations a need is only an order
                 self._record(job, broken.status, f"its data could not be prepared: {broken.reason}", now(), 0.0)
                 continue
+            if (needless := self._needless(job)) is not None:
+                self._record(job, "skipped", needless, now(), 0.0)
+                continue
+            if (enough := self._look(job)) is not None:
+                self._record(job, "skipped", enough, now(), 0.0)
+                continue
             late = rounds.refused(job.replicate, functools.partial(self._round_s, job, processes)) if job.case else None
             if late is not None:
                 self._record(job, "skipped", late, now(), 0.0)
                 continue
-            return job
+            choice = self._choice(job)
+            return replace(job, params=rates.at(job.params, choice)) if choice and rates.tried(job.params) else job
+        return None
+
+    def _before(self, job: Job, processes: Processes) -> bool:
+        """Whether a job of an earlier seed is still to end, where seeds are added one at a time."""
+        if job.replicate < FIRST_LOOK:
+            return False
+        open_ = [*self.queue, *(running.job for running in processes.running.values())]
+        return any(other.case is not None and other.replicate < job.replicate for other in open_)
+
+    def _look(self, job: Job) -> str | None:
+        """Why a job of a further seed is left out, if it is. One look a seed."""
+        if self.undecided is None or job.case is None or job.replicate < FIRST_LOOK:
+            return None
+        if self._enough is None and job.replicate > self._looked:
+            self._looked = job.replicate
+            if not (left := self.undecided()):
+                self._enough = f"every comparison was decided after {job.replicate} seeds"
+            self.store.log(f"after {job.replicate} seeds {len(left)} comparisons are undecided: {', '.join(left)}")
+        return self._enough
+
+    def _tried(self, case: Case) -> dict[float, str]:
+        """The cases whose learning rates decide that of `case`, or whether it is trained at all."""
+        return rates.tried(self._twins.get(case.id, case).params)
+
+    def _choice(self, job: Job) -> rates.Choice | None:
+        if job.case is None or not self._tried(job.case):
+            return None
+        found: dict[str, dict[int, Record]] = {}
+        for record in self.store.records:
+            found.setdefault(record.case_id, {})[record.replicate] = record
+        return rates.chosen(self._twins.get(job.case.id, job.case).params, found)
+
+    def _needless(self, job: Job) -> str | None:
+        """Why a training that depends on a search of learning rates is left out, if it is."""
+        if job.case is None or not self._tried(job.case):
+            return None
+        choice, twin = self._choice(job), self._twins.get(job.case.id)
+        if choice is None:
+            return "none of the learning rates that were tried gave a score"
+        if twin is not None and choice.multiple == rates.SHARED:
+            return f"the best learning rate is the shared one, so {twin.label} is the same training"
         return None
 
     def _round_s(self, job: Job, processes: Processes) -> float:
@@ -182,6 +246,13 @@ class Scheduler:
         if status == LOST and job.name not in self._again:
             self._again.add(job.name)
             self.store.log(f"the fork server died while {job.name} ({job.label}) ran; it runs again")
+            self.queue.insert(0, job)
+            self.observer.ended(job, None)
+            return
+        if status == "oom" and job.name not in self._alone and processes.running and not devices.of(job.params).is_host:
+            self._alone.add(job.name)
+            self.jobs = max(1, self.jobs // 2)
+            self.store.log(f"{job.name} ({job.label}) did not fit beside others; {self.jobs} at a time from here on")
             self.queue.insert(0, job)
             self.observer.ended(job, None)
             return

@@ -21,7 +21,7 @@ from typing import Any, TypedDict, Unpack
 
 from benchsuite import cuda_ext, devices, extras, files, locks
 from benchsuite import format as fmt
-from benchsuite.engine import estimate, workers
+from benchsuite.engine import estimate, rate, workers
 from benchsuite.engine.preloads import KERNELS, preloads
 from benchsuite.engine.processes import Observer
 from benchsuite.engine.rounds import SEEDS, resolution_of
@@ -30,15 +30,16 @@ from benchsuite.engine.stop import Stop
 from benchsuite.engine.workers import Workers
 from benchsuite.errors import Interrupted, UserError, did_you_mean
 from benchsuite.hardware.fingerprint import fingerprint
-from benchsuite.planning import preflight
+from benchsuite.planning import ladder, preflight
 from benchsuite.planning.machine import Machine
 from benchsuite.planning.plan import Plan, plan, resolve
-from benchsuite.records.case import Case
-from benchsuite.records.load import Run, load
+from benchsuite.records.case import Case, Record
+from benchsuite.records.load import Run, load, read_manifest
 from benchsuite.records.schema import Manifest, new_manifest
 from benchsuite.records.store import Store, check_new
 from benchsuite.stats.speed import FEWEST_ROUNDS
 from benchsuite.suite import source
+from benchsuite.verdicts import decided
 
 LAUNCHERS = ("local", "torchrun", "slurm")
 ALL_AT_ONCE = 10_000  # Slurm has a queue of its own
@@ -48,7 +49,7 @@ BUSY_PERCENT = 20.0  # beyond it a reader should know; an idle machine shows 0 t
 class Options(TypedDict, total=False):
     """The options of a run.
 
-    jobs: quality jobs side by side; default: one a core, one on a GPU.
+    jobs: quality jobs side by side; default: one a core, and on a GPU as many as keep it busy and fit into its memory.
     memory_limit_bytes: what one job may allocate; default: its share of 80% of what is free.
     budget_s: measure as many rounds and seeds as fit into so many seconds; what an interval needs must fit.
     launcher: how models are trained: `local`, `torchrun` with `ranks` processes each, or `slurm` jobs with the options
@@ -79,6 +80,8 @@ def run(
     seeds: int | None = None,
     corpora: Sequence[str] = (),
     scale: str | None = None,
+    dtype: str | None = None,
+    until: str | None = None,
     **options: Unpack[Options],
 ) -> Run:
     """Measure a suite, each case in processes of its own, and return what was recorded.
@@ -87,10 +90,24 @@ def run(
     and `Options`. Failures of cases are records, not exceptions. Raises UserError where the suite, an option or the
     machine does not allow the run, and Interrupted where a signal ends it: what is recorded by then is kept.
     """
-    ranks, chosen = options.get("ranks", 1), devices.choose(device)
-    options.get("say", _silent)(str(chosen))
+    ranks, chosen, say = options.get("ranks", 1), devices.choose(device), options.get("say", _silent)
+    say(str(chosen))
+    if scale in (None, source.AUTO) and source.ladder(str(suite)):
+        machine = Machine.here(chosen.device)
+        names, holder = [device.lock_name for device in machine.devices], f"the rate of {suite}"
+        with locks.machine_lock(holder, wait=options.get("wait", True), say=say, names=names):
+            rate.measure_ladder(str(suite), machine, sets, seeds, dtype, say=say)
     planned = plan(
-        suite, device=chosen.device, only=only, sets=sets, seeds=seeds, corpora=corpora, scale=scale, ranks=ranks
+        suite,
+        device=chosen.device,
+        only=only,
+        sets=sets,
+        seeds=seeds,
+        corpora=corpora,
+        scale=scale,
+        ranks=ranks,
+        dtype=dtype,
+        until=until,
     )
     folder = Path(out) if out is not None else Path("runs") / f"{planned.suite.name}-{datetime.now():%Y%m%d-%H%M%S}"
     return measure(planned, folder, **options)
@@ -158,7 +175,7 @@ def _measured(planned: Plan, left: Sequence[Case], folder: Path, options: Option
     trainings = _trainings(options, folder)
     say = options.get("say", _silent)
     machine = Machine.here(planned.device)
-    jobs = _jobs(options, machine)
+    jobs = _jobs(options, planned, machine)
     memory = options.get("memory_limit_bytes")
     if memory is None and options.get("launcher") == "slurm":  # its jobs share other machines
         memory = int(available_memory() * MEMORY_FRACTION)
@@ -216,7 +233,21 @@ def _schedule(
         stop=stop,
         resolution=resolution_of(planned.suite),
         budget_s=options.get("budget_s"),
+        undecided=functools.partial(_undecided, store) if _until_decided(planned) else None,
     ).run()
+
+
+def _until_decided(planned: Plan) -> bool:
+    return planned.suite.quality is not None and planned.suite.quality.until == "decided"
+
+
+def _undecided(store: Store) -> list[str]:
+    """Return the comparisons that the records of a run leave undecided."""
+    records: dict[str, dict[int, Record]] = {}
+    for record in store.records:
+        records.setdefault(record.case_id, {})[record.replicate] = record
+    read = read_manifest(store.folder)
+    return decided.undecided(Run(name="", folder=store.folder, manifest=read, records=records, warnings=()))
 
 
 def _check_budget(planned: Plan, budget_s: float, jobs: int, resumed: Path | None) -> None:
@@ -253,12 +284,12 @@ def _trainings(options: Options, folder: Path) -> Callable[[bool], Workers] | No
     return lambda network: slurm_workers
 
 
-def _jobs(options: Options, machine: Machine) -> int:
+def _jobs(options: Options, planned: Plan, machine: Machine) -> int:
     if jobs := options.get("jobs"):
         return jobs
     if options.get("launcher") == "slurm":
         return ALL_AT_ONCE
-    return (machine.cores if machine.devices[0].is_host else 1) // options.get("ranks", 1) or 1
+    return ladder.jobs(planned, machine) // options.get("ranks", 1) or 1
 
 
 def _busy_percent() -> float:

@@ -38,17 +38,7 @@ def fingerprint(*, host: bool = False) -> dict[str, Any]:
     """Identity and context of this machine, JSON-ready. Sizes in bytes. Imports no torch."""
     cpu, devices, drivers = _cpu_info(), gpus(), _drivers()
     found: dict[str, Any] = {
-        "identity": {
-            "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
-            "cpu_flags": cpu_flags(),
-            "cores": usable_cores(),
-            "cpu_quota": cgroup.cpu_quota(),
-            "architecture": platform.machine(),
-            "system": platform.system(),
-            "gpus": [{key: gpu[key] for key in GPU_IDENTITY} for gpu in devices],
-            "gpu_driver": drivers["driver"],
-            "torch": version("torch"),
-        },
+        "identity": identity(),
         "context": {
             "python": platform.python_version(),
             "kernel": platform.release(),
@@ -72,6 +62,22 @@ def fingerprint(*, host: bool = False) -> dict[str, Any]:
     if host:
         found["context"]["host"] = platform.node()
     return found
+
+
+def identity() -> dict[str, Any]:
+    """What must match for two runs to be compared, JSON-ready."""
+    cpu = _cpu_info()
+    return {
+        "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
+        "cpu_flags": cpu_flags(),
+        "cores": usable_cores(),
+        "cpu_quota": cgroup.cpu_quota(),
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "gpus": [{key: gpu[key] for key in GPU_IDENTITY} for gpu in gpus()],
+        "gpu_driver": _drivers()["driver"],
+        "torch": version("torch"),
+    }
 
 
 def cpu_flags() -> list[str]:

@@ -27,11 +27,6 @@ def _benchsuite(*words: str) -> tuple[str, ...]:
     return ("{python}", "-m", "benchsuite", *words)
 
 
-_MODEL = (
-    *("--layers", "12", "--width", "768", "--heads", "12", "--vocab", "8192", "--seq", "1024", "--position", "alibi"),
-    *("--batch", "32", "--micro-batch", "16", "--precision", "bfloat16", "--tokens", "3000000", "--device", "{device}"),
-)
-
 STAGES = (
     Stage(
         "machine",
@@ -53,11 +48,12 @@ STAGES = (
     ),
     Stage(
         "steps",
-        "whole training steps of a 125M model in bfloat16, as they are and compiled",
+        "whole training steps of a 125M model in mixed precision: sdpa, compiled, and our kernels",
         110,
         (
-            _benchsuite("pretrain", "-o", "{work}/plain", *_MODEL),
-            _benchsuite("pretrain", "-o", "{work}/compiled", "--compile", *_MODEL),
+            _benchsuite("run", "steps", "--device", "{device}", "-o", "{results}/run", "--set", "speed.sample_s=1")
+            + ("--only", "activation/swiglu/sdpa/step/125m*", "--only", "activation/swiglu/fused/step/125m*")
+            + ("--only", "activation/swiglu/compile/step/125m*"),
         ),
     ),
     Stage(

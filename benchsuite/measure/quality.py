@@ -52,17 +52,22 @@ class Prepared:
     digests: dict[str, str]
 
 
+def ready(params: dict[str, Any]) -> Prepared | None:
+    """Make the data of the quality case `params` ready; None for a device that reads none."""
+    return None if devices.of(params).scripted else prepare(params)
+
+
 def prepare(params: dict[str, Any]) -> Prepared:
     """Load or make the data of the quality case `params`. Of several processes one makes it and the others wait."""
-    with _lock("prepare-" + digest({key: params[key] for key in ("corpus", "tokenizer", "tasks", "heldout")}, 16)):
+    with lock("prepare-" + digest({key: params[key] for key in ("corpus", "tokenizer", "tasks", "heldout")}, 16)):
         sizes = {"train_bytes": params["corpus"]["train_bytes"], "seed": params["corpus"]["seed"]}
         corpus = corpora.load(params["corpus"]["name"], heldout_bytes=params["heldout"]["bytes"], **sizes)
-        asked = _asked(params, sizes)
+        asked = asked_about(params, sizes)
         heldout = corpora.load(params["heldout"]["corpus"], heldout_bytes=params["heldout"]["bytes"], **sizes)
         vocabulary = tokenizer.train(_tokenizer_text(params, sizes), params["tokenizer"]["vocab"])
         digests = {"corpus": corpus.digest, "heldout": heldout.digest}
         digests["tokenizer"] = digest(vocabulary.to_str(), 16)
-        tokens = _tokens(corpus, vocabulary, [heldout, *asked.values()])
+        tokens = packed(corpus, vocabulary, [heldout, *asked.values()])
         folder = _task_folder(params, heldout, asked, vocabulary)
     return Prepared(tokens, vocabulary, heldout.heldout, folder, digests)
 
@@ -71,6 +76,13 @@ def train_and_evaluate(
     params: dict[str, Any], *, seed: int, workdir: Path, progress: Callable[[float], None]
 ) -> dict[str, Any]:
     """Train the model of `params` at `seed`, evaluate it, save it in `workdir`/model, and return its result."""
+    device = devices.of(params).for_case(params)
+    return device.trained(params, seed, lambda: _train_and_evaluate(params, seed, workdir, progress))
+
+
+def _train_and_evaluate(
+    params: dict[str, Any], seed: int, workdir: Path, progress: Callable[[float], None]
+) -> dict[str, Any]:
     prepared = prepare(params)
     ranks = Ranks.here(params["device"])
     model, logs = trained(
@@ -207,7 +219,7 @@ def train_only(
     }
 
 
-def _asked(params: dict[str, Any], sizes: dict[str, int]) -> dict[str, corpora.Corpus]:
+def asked_about(params: dict[str, Any], sizes: dict[str, int]) -> dict[str, corpora.Corpus]:
     """The corpora whose held-out text is asked about, by language, where there are several."""
     of, languages = params["tasks"].get("corpus"), params["tasks"].get("languages", ())
     if params["tasks"]["source"] != "derived":
@@ -237,7 +249,7 @@ def _tokenizer_text(params: dict[str, Any], sizes: dict[str, int]) -> list[str]:
     return documents
 
 
-def _tokens(corpus: corpora.Corpus, vocabulary: Tokenizer, asked: list[corpora.Corpus]) -> NDArray[np.unsignedinteger]:
+def packed(corpus: corpora.Corpus, vocabulary: Tokenizer, asked: list[corpora.Corpus]) -> NDArray[np.unsignedinteger]:
     """The training tokens of `corpus`, without the text that is held out in `asked` where it is a mixture. The name of
     the file holds all that they follow from."""
     others = [other.digest for other in asked] if corpus.parts else []
@@ -272,7 +284,7 @@ def _task_folder(
         text = [facts.digest_fields(code) for code in languages or facts.LANGUAGES]
     folder = cache_dir("tasks") / digest([source, options, digest(made_by), text], 24)
     complete = folder / ".complete"  # the task files name each other by absolute path, so the folder cannot be renamed
-    with _lock(f"tasks-{folder.name}"):  # cases of other text may need the same tasks
+    with lock(f"tasks-{folder.name}"):  # cases of other text may need the same tasks
         if complete.exists():
             return folder
         files.remove_tree(folder)
@@ -306,7 +318,7 @@ def utilisation(
 
 
 @contextlib.contextmanager
-def _lock(name: str) -> Iterator[None]:
+def lock(name: str) -> Iterator[None]:
     with open(files.open_(cache_dir("locks") / name, os.O_WRONLY | os.O_CREAT), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

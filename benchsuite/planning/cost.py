@@ -32,7 +32,7 @@ CALL_S = 0.02  # of an operator, or of a peer's step
 COMPILE_S = 0.5  # after the first process the code generator's caches answer
 COMPILE_FIRST_S = 20.0
 HAND_ON_S = 0.004  # a turn: the threads of one process have come to rest, and another is awake
-TRAIN_FLOP_PER_S = 5e10  # of one core on small matrices
+LAUNCHES = 75  # of a block's training step, each of which takes the host `Device.launch_s`
 EVALUATION_S = 3.5  # of 300 documents a task
 PREPARE_S = 15.0
 RULE_STEP_S = {"views": 0.02, "clicks": 0.006, "nodes": 0.01, "links": 0.01}  # of small recipes, with their scoring
@@ -51,11 +51,22 @@ def guess(kind: str, params: dict[str, Any]) -> float:
         return PROCESS_S + trainings * params["recipe"]["steps"] * RULE_STEP_S[TASKS[params["task"]].domain]
     if "train" not in params or "model" not in params:
         return PROCESS_S
-    model, parts = params["model"], params.get("stages") or [{}]
+    parts = params.get("stages") or [{}]
     tokens = sum(part.get("train", {}).get("tokens", params["train"]["tokens"]) for part in parts)
+    asked_s = evaluation(params) if kind == "quality" else 0.0
+    return PROCESS_S + tokens * training_token_s(params) + asked_s
+
+
+def training_token_s(params: dict[str, Any], flop_per_s: float | None = None) -> float:
+    """Seconds a token of the training of a quality case, for which its device has no other work: the longer of
+    arithmetic, at `flop_per_s` (default: what the device may reach), and launches."""
+    device, model, train = devices.of(params), params["model"], params["train"]
     weights = 12 * model["layers"] * model["width"] ** 2 + model["vocab"] * model["width"]
     attention = 12 * model["layers"] * model["width"] * model["seq"]  # FLOPs a token beside 6 per weight
-    return PROCESS_S + tokens * (6 * weights + attention) / TRAIN_FLOP_PER_S + evaluation(params)
+    flop_per_s = flop_per_s or device.sustained_flop_per_s(train.get("precision", "float32"))
+    arithmetic_s = (6 * weights + attention) / flop_per_s
+    step_tokens = train.get("batch", 1) * model["seq"]
+    return max(arithmetic_s, LAUNCHES * model["layers"] * device.launch_s / step_tokens)
 
 
 def evaluation(params: dict[str, Any]) -> float:

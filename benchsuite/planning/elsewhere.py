@@ -55,7 +55,7 @@ class Elsewhere:
     def machine(self) -> Machine:
         """A machine with this GPU, where everything is installed: what it lacks is the GPU's own limit."""
         reason = f"our kernels are for NVIDIA's sm_{OLDEST['fused']} and later, and {self.name} is {self.peak.compute}"
-        return Machine(cores=8, device="cuda", elsewhere=True, no_kernels=None if self._has("fused") else reason)
+        return Machine(cores=8, device="cuda", elsewhere=self.name, no_kernels=None if self._has("fused") else reason)
 
     def lacks(self, case: Case) -> str | None:
         """Return why the GPU itself cannot run a case; None where it can."""
@@ -98,10 +98,13 @@ class Elsewhere:
         if params["scope"] == "step":
             weights = flops.parameters(spec)
             state = training_budget.STATE_BYTES * weights
-            kept = training_budget.ACTIVATION_BYTES * tokens * spec.width * spec.layers * item / 2
-            kept += (4 * scores * spec.layers if eager else 0) + training_budget.LOGIT_BYTES * tokens * spec.vocab
+            share = shape.get("micro_batch", batch) / batch  # of the batch, held at once
+            layers = 1.0 if shape.get("recompute") else float(spec.layers)
+            kept = training_budget.ACTIVATION_BYTES * tokens * spec.width * layers * item / 2
+            kept += training_budget.STREAM_BYTES * tokens * spec.width * (spec.layers - layers)
+            kept += (4 * scores * layers if eager else 0) + training_budget.LOGIT_BYTES * tokens * spec.vocab
             work, moved, launches = flops.step_flops(spec, batch, spec.seq), 2 * (state + kept), 3 * LAUNCHES["block"]
-            launches, held = launches * spec.layers, state + kept
+            launches, held = launches * spec.layers / share, state + kept * share
         elif params["component"] == "activation":
             weights = flops.ffn_parameters(spec)
             wide = (3 if spec.gated else 2) * spec.d_ff

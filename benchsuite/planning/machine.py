@@ -15,13 +15,14 @@ PRODUCTS = {"avx512_bf16", "amx_tile"}  # what a CPU has whose 16-bit products p
 class Machine:
     """The properties of this machine that decide what can run: usable `cores`, the `device` to measure (or several with
     commas between), a C++ `compiler`'s name, why there are no `fused` kernels (None if there are), and whether the CPU
-    has 16-bit `products` that pay. `elsewhere`: it is another machine, of whose packages nothing is known."""
+    has 16-bit `products` that pay. `elsewhere` is the name of the GPU where it is another machine's, of whose packages
+    nothing is known."""
 
     cores: int
     device: str = "cpu"
     compiler: str | None = "c++"
     no_kernels: str | None = None
-    elsewhere: bool = False
+    elsewhere: str | None = None
     products: bool = False
 
     @classmethod

@@ -9,8 +9,9 @@ Nothing is measured and torch is not imported. The parameters of a case hold all
 * rule: task, architecture, rule, data, most, recipe (`benchsuite.domains.recipes`), rates, regularisation, device; a
   rule_step has those of these and of a speed case that mean something to it;
 * quality, stability: model (the fields of ModelSpec), train (those of TrainConfig), corpus, heldout, tokenizer, tasks,
-  init_offset, device, longest, and where the training is another than full language modelling with a causal decoder,
-  its stages (`benchsuite.planning.stages`). The seed is the replicate.
+  init_offset, device, longest, the cases that tried learning rates (`benchsuite.records.rates`), and where the
+  training is another than full language modelling with a causal decoder, its stages (`benchsuite.planning.stages`).
+  The seed is the replicate.
 
 Steps and models in which it matters where the embedding is normalised say the place
 (`benchsuite.model.spec.norm_place`).
@@ -27,13 +28,17 @@ from typing import Any
 
 from benchsuite import devices
 from benchsuite.errors import UserError, did_you_mean
+from benchsuite.limits import FIRST_LOOK, MOST_LOOKS
 from benchsuite.planning import domain_cases, operator_cases, peer_cases, quality_cases, speed_cases
 from benchsuite.planning.cases import Builder
 from benchsuite.planning.machine import Machine
+from benchsuite.records import rates
 from benchsuite.records.case import Case, Comparison
 from benchsuite.suite import corpora as corpora_
 from benchsuite.suite import source
 from benchsuite.suite.schema import Suite
+
+PLACED = ("quality", "control", "shared", "rung")  # comparisons that are placed on the baseline's learning curve
 
 
 @dataclass(frozen=True)
@@ -72,36 +77,53 @@ def plan(
     scale: str | None = None,
     ranks: int = 1,
     machine: Machine | None = None,
+    dtype: str | None = None,
+    until: str | None = None,
 ) -> Plan:
     """Return what a run of `suite`, a name or a file, would measure on this machine. Nothing is measured.
 
     `device` is auto, cpu, cuda, cuda:1, mps, xpu, or several with commas between. `only` are glob patterns on the
     labels of cases, `sets` overrides such as "quality.train.tokens=200k". `seeds` and `corpora` replace those of the
     quality part, `scale` the sizes of an ablation (125m, 350m, 760m, 1b3); `ranks` processes train one model together.
-    `machine` is another than this one, with its device (`benchsuite.planning.elsewhere`).
+    `machine` is another than this one, with its device (`benchsuite.planning.elsewhere`). With `until="decided"` seeds
+    are added until every comparison is decided; `seeds` is then the most.
+
+    `dtype` (float32, bfloat16, float16) is that of all layers and operators, and the precision of trainings.
+
+    Without a `scale` a suite that has a ladder takes the largest that is done in its time here; a note says why.
 
     Raises UserError where the suite is wrong, a filter fits no case, or a job would refuse its case.
     """
-    from benchsuite.planning import preflight
+    from benchsuite.planning import ladder, preflight
 
     machine = machine or Machine.here(device)
-    read = source.read(str(suite), sets=sets, scale=scale)
-    planned = resolve(read, machine, only=only, seeds=seeds, corpora=corpora)
+    chosen = ladder.choose(str(suite), machine, sets, seeds, dtype) if scale in (None, source.AUTO) else None
+    read = source.read(str(suite), sets=sets, scale=chosen.scale if chosen else scale, dtype=dtype)
+    planned = resolve(read, machine, only=only, seeds=seeds, corpora=corpora, until=until)
+    if chosen is not None:
+        planned = replace(planned, notes=(chosen.note, *planned.notes))
     preflight.check(planned.cases, ranks)
     return planned
 
 
 def resolve(
-    suite: Suite, machine: Machine, *, only: Sequence[str] = (), seeds: int | None = None, corpora: Sequence[str] = ()
+    suite: Suite,
+    machine: Machine,
+    *,
+    only: Sequence[str] = (),
+    seeds: int | None = None,
+    corpora: Sequence[str] = (),
+    until: str | None = None,
 ) -> Plan:
     """Resolve `suite` for `machine`. Raises UserError where a filter or an override fits nothing.
 
-    `only` are glob patterns on labels, `seeds` and `corpora` override those of the quality part.
+    `only` are glob patterns on labels, `seeds` and `corpora` override those of the quality part, `until` too.
     """
+    suite = _until_decided(suite, until, seeds)
     if (corpora and suite.quality is None) or (seeds is not None and suite.quality is None and suite.domains is None):
         option = "--seeds" if seeds is not None else "--corpus"
         raise UserError(f"{option}: the suite {suite.name} has no quality part")
-    if seeds is not None and suite.quality is not None:
+    if seeds is not None and suite.quality is not None and suite.quality.until != "decided":
         suite = replace(suite, quality=replace(suite.quality, seeds=seeds))
     if seeds is not None and suite.domains is not None:
         suite = replace(suite, domains=replace(suite.domains, seeds=seeds))
@@ -129,6 +151,29 @@ def resolve(
     return Plan(suite, machine.device, tuple(only), cases, comparisons, tuple(dict.fromkeys(builder.notes)))
 
 
+def _until_decided(suite: Suite, until: str | None, most: int | None) -> Suite:
+    """The suite with as many seeds as may be added, where they are added until they decide. Raises UserError where it
+    has nothing that decides."""
+    if until not in (None, "decided"):
+        raise UserError(f"--until {until}: is not known", hint="--until decided")
+    if until and suite.quality is None:
+        raise UserError(f"--until {until}: the suite {suite.name} has no quality part")
+    if suite.quality is None or (until or suite.quality.until) != "decided":
+        return suite
+    if not suite.quality.curve:
+        raise UserError(
+            "--until decided: token ratios decide, and the suite measures no learning curve to read them from",
+            hint="give quality.curve, such as --set 'quality.curve=[0.5x, 2x]'",
+        )
+    seeds = most or suite.quality.most_seeds
+    if not FIRST_LOOK <= seeds <= MOST_LOOKS:
+        raise UserError(
+            f"--until decided: {seeds} seeds at most are asked for; it should be from {FIRST_LOOK} to {MOST_LOOKS}",
+            hint="--seeds says how many there may be at most",
+        )
+    return replace(suite, quality=replace(suite.quality, until="decided", seeds=seeds, most_seeds=seeds))
+
+
 def _filtered(builder: Builder, only: tuple[str, ...]) -> tuple[tuple[Case, ...], tuple[Comparison, ...]]:
     """The comparisons whose case matches one of the patterns, with their baselines; all without a pattern."""
     if not only:
@@ -139,11 +184,13 @@ def _filtered(builder: Builder, only: tuple[str, ...]) -> tuple[tuple[Case, ...]
         if not any(_matches(label, (pattern,)) for label in labels.values()):
             raise UserError(f"--only {pattern}: no case has such a label", hint=_near(pattern, list(labels.values())))
     kept = [comparison for comparison in builder.comparisons if comparison.case in chosen]
-    bases = {comparison.base_case for comparison in kept if comparison.kind in ("quality", "control")}
+    bases = {comparison.base_case for comparison in kept if comparison.kind in PLACED}
     curve = [c for c in builder.comparisons if c.kind == "curve" and c.base_case in bases]
     comparisons = tuple(c for c in builder.comparisons if c in kept or c in curve)
     chosen |= {comparison.case for comparison in curve}
     needed = chosen | {comparison.base_case for comparison in comparisons}
+    searched = (case for case in builder.cases.values() if case.id in needed)
+    needed |= {tried for case in searched for tried in rates.tried(case.params).values()}
     left = [comparison.name for comparison in builder.comparisons if comparison.kind == "control"]
     left = [name for name in left if name not in {c.name for c in comparisons}]
     if left and any(comparison.kind == "quality" for comparison in comparisons):

@@ -16,8 +16,8 @@ from benchsuite.suite.schema import Precision, Suite
 
 
 def of_layer(asked: str | None, device: Device) -> str:
-    """Return the type of a layer, float32 where none is asked for; `auto` is the device's own."""
-    return device.dtype("layer") if asked == AUTO else asked or "float32"
+    """Return the type of a layer: the device's own where none is asked for, or `auto`."""
+    return device.dtype("layer") if asked in (None, AUTO) else str(asked)
 
 
 def of_training(asked: Precision | Literal["auto"], device: Device, machine: Machine, suite: Suite) -> Precision:

@@ -164,7 +164,7 @@ def dtype_of(builder: Builder, entry: SpeedCase) -> str:
 
 
 def _too_large(builder: Builder, params: dict[str, Any]) -> str | None:
-    """Why a step does not fit into the memory of this device, by an estimate from below."""
+    """Return why a step does not fit into the memory of this device, by an estimate from below."""
     available = builder.device.capacity_bytes()
     if available is None:
         return None

@@ -24,6 +24,8 @@ from benchsuite.records.results import (
     RESULT,
     QualityResult,
     RuleResult,
+    Search,
+    SearchResult,
     SpeedResult,
     Stability,
     StabilityResult,
@@ -98,11 +100,12 @@ KINDS: dict[str, Kind] = {
     "rule": Kind("benchsuite.measure.rules:train", None, alone=False, seeded=True),
     "rule_step": Kind("benchsuite.measure.rules:step", None, alone=True, seeded=False, timed=True),
     "quality": Kind(
-        "benchsuite.measure.quality:train_and_evaluate", "benchsuite.measure.quality:prepare", alone=False, seeded=True
+        "benchsuite.measure.quality:train_and_evaluate", "benchsuite.measure.quality:ready", alone=False, seeded=True
     ),
     "stability": Kind(
         "benchsuite.measure.quality:train_only", "benchsuite.measure.quality:prepare", alone=False, seeded=True
     ),
+    "search": Kind("benchsuite.measure.rates:try_rate", "benchsuite.measure.quality:prepare", alone=False, seeded=True),
 }
 
 
@@ -121,7 +124,9 @@ def _one_of(names: Collection[str]) -> Callable[[str], str]:
 
 
 KindName = Annotated[str, AfterValidator(_one_of(KINDS)), WithJsonSchema({"enum": list(KINDS)})]
-ComparisonKind = Literal["speed", "implementation", "quality", "stability", "control", "curve", "twin", "rule"]
+ComparisonKind = Literal[
+    "speed", "implementation", "quality", "stability", "control", "curve", "shared", "rung", "twin", "rule"
+]
 Status = Annotated[str, AfterValidator(_one_of(STATUSES)), WithJsonSchema({"enum": list(STATUSES)})]
 
 
@@ -258,12 +263,17 @@ class Record:
         return self.measured.stability if isinstance(self.measured, StabilityResult) else None
 
     @property
+    def search(self) -> Search | None:
+        """The result of a training at a learning rate that was tried, or None."""
+        return self.measured.search if isinstance(self.measured, SearchResult) else None
+
+    @property
     def rule(self) -> RuleResult | None:
         """The result of a training by a rule of learning, or None."""
         return self.measured if isinstance(self.measured, RuleResult) else None
 
     @cached_property
-    def measured(self) -> SpeedResult | QualityResult | StabilityResult | RuleResult | None:
+    def measured(self) -> SpeedResult | QualityResult | StabilityResult | SearchResult | RuleResult | None:
         """The typed result where the status is one of `MEASURED`. Raises UserError where it is no result."""
         if self.status not in MEASURED or self.result is None:
             return None

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from benchsuite import files, text
 from benchsuite.errors import UserError
 from benchsuite.records import schema
-from benchsuite.records.case import Case, Record
+from benchsuite.records.case import MEASURED, Case, Record
 from benchsuite.records.results import checked
 from benchsuite.records.schema import MANIFEST, RECORD, Manifest
 
@@ -58,6 +58,20 @@ class Run:
                 record = self.records.get(case.id, {}).get(replicate)
                 counts[record.status if record else "missing"] += 1
         return counts
+
+    def why_not(self, case_id: str, side: str) -> str | None:
+        """Why a case has no measurement: its first status that is not one, with the reason given. None where it has
+        one."""
+        case = self.cases.get(case_id)
+        if case is None:
+            return f"{side}: not in the manifest"
+        records = self.records.get(case_id, {})
+        if any(record.speed or record.quality for record in records.values()):
+            return None
+        for record in records.values():
+            if record.status not in MEASURED:
+                return f"{side}: {record.status}" + (f" ({record.reason})" if record.reason else "")
+        return f"{side}: unsupported ({case.unsupported})" if case.unsupported else f"{side}: no record"
 
     def frame(self) -> pd.DataFrame:
         """Return the run as a pandas DataFrame with one row for each record.

@@ -1,5 +1,5 @@
-"""The results in records: of a speed case, of a trained model, of a training that was only watched, and of an
-architecture trained by a rule of learning.
+"""The results in records: of a speed case, of a trained model, of a training that was only watched, of a learning rate
+that was tried, and of an architecture trained by a rule of learning.
 
 Units are in the names: _s seconds, _bytes, _j joules, _w watts, _c degrees Celsius, _mhz megahertz. What is not known
 is null, never 0. Fields that this version does not know are ignored: a later one, or a plug-in, may record more.
@@ -16,6 +16,7 @@ from benchsuite.errors import UserError
 
 QUALITY = ("train", "tasks", "bits_per_byte")  # keys of which a quality result has at least one
 STABILITY = "stability"
+SEARCH = "search"
 RULE = "scores"
 
 T = TypeVar("T")
@@ -217,6 +218,25 @@ class StabilityResult(_Part):
     context: Context = {}
 
 
+class Search(_Part):
+    """What a learning rate came to."""
+
+    lr: float
+    tokens: float
+    bits_per_byte: float | None = Field(
+        default=None, description="of text of the training corpus that was not trained on; null where it diverged"
+    )
+
+
+class SearchResult(_Part):
+    """One training at a learning rate that was tried."""
+
+    search: Search
+    train_time_s: float | None = None
+    digests: dict[str, Any] = {}
+    context: Context = {}
+
+
 class Tried(_Part):
     """One training of a search."""
 
@@ -260,6 +280,8 @@ class RuleResult(_Part):
 
 def _tag(result: Any) -> str:
     keys = result if isinstance(result, Mapping) else ()
+    if SEARCH in keys:
+        return SEARCH
     if RULE in keys:
         return "rule"
     return STABILITY if STABILITY in keys else "quality" if any(key in keys for key in QUALITY) else "speed"
@@ -269,7 +291,8 @@ Result = Annotated[
     Annotated[SpeedResult, Tag("speed")]
     | Annotated[QualityResult, Tag("quality")]
     | Annotated[StabilityResult, Tag(STABILITY)]
+    | Annotated[SearchResult, Tag(SEARCH)]
     | Annotated[RuleResult, Tag("rule")],
     Discriminator(_tag),
 ]
-RESULT: TypeAdapter[SpeedResult | QualityResult | StabilityResult | RuleResult] = TypeAdapter(Result)
+RESULT: TypeAdapter[SpeedResult | QualityResult | StabilityResult | SearchResult | RuleResult] = TypeAdapter(Result)

@@ -7,7 +7,8 @@ from typing import Any
 from benchsuite import format
 from benchsuite.records.case import Comparison
 from benchsuite.records.load import Run
-from benchsuite.report import quality, speed, tokens
+from benchsuite.report import speed
+from benchsuite.verdicts import quality, tokens
 
 Fields = dict[str, Any]
 

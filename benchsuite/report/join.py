@@ -21,10 +21,11 @@ from typing import Any
 from benchsuite.errors import UserError
 from benchsuite.records.case import Comparison
 from benchsuite.records.load import Run, load
-from benchsuite.report import controls, effort, notices, quality, speed, task_index, tokens, training
+from benchsuite.report import controls, effort, notices, speed, training
 from benchsuite.report.sections import SECTIONS
 from benchsuite.report.words import findings
 from benchsuite.text import plain
+from benchsuite.verdicts import decided, quality, scales, searches, task_index, tokens
 
 Fields = dict[str, Any]
 
@@ -59,7 +60,7 @@ def join(run_dirs: Sequence[str | Path]) -> Fields:
         models = quality.models_of(run)
         judge = quality.QualityRows(models)
         placed = tokens.Placed(models)
-        rows += _rows(run, judge, placed)
+        rows += _rows(models, judge, placed)
         told += controls.controls(run, judge, placed)
         tasks += [{"run": run.name} | task for task in quality.task_list(models)]
         trained += training.training(run, models)
@@ -99,24 +100,36 @@ def _named_apart(runs: list[Run]) -> list[Run]:
     return runs
 
 
-def _rows(run: Run, judge: quality.QualityRows, placed: tokens.Placed) -> list[Fields]:
+def _rows(models: quality.Models, judge: quality.QualityRows, placed: tokens.Placed) -> list[Fields]:
     """Rows in the manifest's order: of components, then of variants, then of speed cases."""
+    run = models.run
     comparisons = [c for c in run.manifest.comparisons if c.kind in ("speed", "quality")]
-    of_quality = {_subject(c): c for c in comparisons if c.kind == "quality"}
+    of_quality = {scales.subject(c): c for c in comparisons if c.kind == "quality"}
     family = quality.as_one_family([judge.compare(c) for c in of_quality.values()])
+    shared = {scales.subject(c): c for c in run.manifest.comparisons if c.kind == "shared"}
+    at_shared = dict(zip(shared, quality.as_one_family([judge.compare(c) for c in shared.values()]), strict=True))
+    taken = searches.multiples(run)
+    trends = {scales.subject_of(entry): entry for entry in scales.told(models, placed)}
     judged = {
-        subject: fields | {"tokens": placed.ratio(c, fields["bits_per_byte"]["p_holm"])}
+        subject: fields
+        | {
+            "tokens": placed.ratio(c, fields["bits_per_byte"]["p_holm"]),
+            "tokens_graded": placed.graded(c),
+            "learning_rates": {"variant": taken.get(c.case), "baseline": taken.get(c.base_case)},
+            "shared_rate": _at_shared_rate(shared[subject], at_shared[subject], placed) if subject in shared else None,
+            "trend": trends.get(subject),
+        }
         for (subject, c), fields in zip(of_quality.items(), family, strict=True)
     }
-    with_speed = {_subject(c) for c in comparisons if c.kind == "speed"}
+    with_speed = {scales.subject(c) for c in comparisons if c.kind == "speed"}
     components = list(dict.fromkeys(c.component for c in comparisons))
-    subjects = list(dict.fromkeys(_subject(c) for c in comparisons))
+    subjects = list(dict.fromkeys(scales.subject(c) for c in comparisons))
     rows: list[Fields] = []
     for c in comparisons:
-        if c.kind == "quality" and _subject(c) in with_speed:
+        if c.kind == "quality" and scales.subject(c) in with_speed:
             continue
         measured = speed.speed_and_memory(run, c) if c.kind == "speed" else speed.not_measured()
-        of_variant = judged.get(_subject(c)) or quality.empty()
+        of_variant = judged.get(scales.subject(c)) or quality.empty()
         in_training = measured[0] if c.scope == "step" else speed.not_measured()[0]
         named = (
             "component",
@@ -143,8 +156,11 @@ def _rows(run: Run, judge: quality.QualityRows, placed: tokens.Placed) -> list[F
     return sorted(rows, key=lambda row: place[row["component"], row["variant"], row["matching"]])
 
 
-def _subject(comparison: Comparison) -> tuple[str, str, str | None]:
-    return comparison.component, comparison.variant, comparison.matching
+def _at_shared_rate(comparison: Comparison, judged: Fields, placed: tokens.Placed) -> Fields:
+    """The delta and the token ratio of a variant where all are trained at the shared learning rate."""
+    kept = ("delta", "low", "high", "verdict", "seeds", "reason")
+    ratio = placed.ratio(comparison, judged["bits_per_byte"]["p_holm"])
+    return {key: judged[key] for key in kept} | {"tokens": ratio}
 
 
 def _described(run: Run) -> Fields:
@@ -160,7 +176,7 @@ def _described(run: Run) -> Fields:
         "description": manifest.description,
         "created": manifest.created,
         "hardware": asdict(manifest.hardware),
-        "notes": manifest.notes,
+        "notes": [*manifest.notes, *decided.notes_of(run)],
         "cases": dict(sorted(run.statuses().items())),
         "effort": spent.to_json() if spent else None,
         "how_to_reproduce": {

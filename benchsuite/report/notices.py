@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchsuite.records.load import Run
-from benchsuite.report import quality
+from benchsuite.verdicts import quality, searches
 
 Fields = dict[str, Any]
 TOP = ""  # stands at the answer: it bears on all of it
@@ -15,7 +15,13 @@ AGAIN = "Run again on an idle machine; the rows concerned are marked."
 
 def notices(run: Run, models: quality.Models) -> list[Fields]:
     """Return the notices of a run: {text, about, do}, where `about` is the key of a section, or empty."""
-    found = [*map(_of_reading, run.warnings), *_of_quality(models), *_of_statuses(run), *_of_plan(run)]
+    found = [
+        *map(_of_reading, run.warnings),
+        *_of_quality(models),
+        *_of_searches(run),
+        *_of_statuses(run),
+        *_of_plan(run),
+    ]
     return [{"run": run.name, "text": text, "about": about, "do": do} for text, about, do in found]
 
 
@@ -51,6 +57,11 @@ def _of_reading(text: str) -> tuple[str, str, str]:
 def _of_quality(models: quality.Models) -> Iterator[tuple[str, str, str]]:
     for text in quality.warnings_of(models):
         yield text, TOP, "Run with `--seeds 3` or more."
+
+
+def _of_searches(run: Run) -> Iterator[tuple[str, str, str]]:
+    for text in searches.warnings_of(run):
+        yield text, "learning_rates", "Try more of `quality.learning_rates` on that side."
 
 
 def _of_statuses(run: Run) -> Iterator[tuple[str, str, str]]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchsuite.hardware.roofline import REACHED
-from benchsuite.records.case import MEASURED, Comparison, Record
+from benchsuite.records.case import Comparison, Record
 from benchsuite.records.load import Run, figure, kind_of
 from benchsuite.stats.rounds import by_round, timed
 from benchsuite.stats.speed import MARGIN, SpeedComparison, compare_speed, paired_logs
@@ -126,26 +126,10 @@ def measurements(run: Run) -> list[Fields]:
     return found
 
 
-def why_not(run: Run, case_id: str, side: str) -> str | None:
-    """Why a case has no measurement: its first status that is not one, with the reason given. None where it has one."""
-    case = run.cases.get(case_id)
-    if case is None:
-        return f"{side}: not in the manifest"
-    records = run.records.get(case_id, {})
-    if any(r.status in MEASURED and (r.speed or r.quality) for r in records.values()):
-        return None
-    for record in records.values():
-        if record.status not in MEASURED:
-            return f"{side}: {record.status}" + (f" ({record.reason})" if record.reason else "")
-    if case.unsupported:
-        return f"{side}: unsupported ({case.unsupported})"
-    return f"{side}: no record"
-
-
 def _reason(run: Run, comparison: Comparison, result: SpeedComparison) -> str | None:
     if result.verdict != "incomparable":
         return None if result.low is not None else f"too few rounds for an interval: {result.rounds}"
-    reasons = [why_not(run, comparison.case, "variant"), why_not(run, comparison.base_case, "baseline")]
+    reasons = [run.why_not(comparison.case, "variant"), run.why_not(comparison.base_case, "baseline")]
     found = "; ".join(reason for reason in reasons if reason)
     return found or "no replicate has a usable tokens/s on both sides"
 

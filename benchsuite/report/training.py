@@ -10,8 +10,8 @@ from typing import Any
 from benchsuite import format
 from benchsuite.records.case import Case, Comparison
 from benchsuite.records.load import Run
-from benchsuite.report import quality
 from benchsuite.suite.corpora import displayed
+from benchsuite.verdicts import quality
 
 Fields = dict[str, Any]
 CURVE_POINTS = 200
@@ -37,7 +37,12 @@ def training(run: Run, models: quality.Models) -> list[Fields]:
             roles.setdefault(c.case, ("control", "", c.name))
     for c in run.manifest.comparisons:
         if c.kind == "curve":
-            roles.setdefault(c.case, ("curve", "", f"baseline, {c.variant}"))
+            roles.setdefault(c.case, ("curve", "", f"baseline, {c.variant}{f' of {c.name}' if c.name else ''}"))
+    for c in run.manifest.comparisons:
+        if c.kind in ("shared", "rung"):
+            told = "shared rate" if c.kind == "shared" else c.name
+            roles.setdefault(c.case, (c.kind, c.component, f"{c.variant}, {told}"))
+            roles.setdefault(c.base_case, (c.kind, "", f"baseline, {told}"))
     for c in run.manifest.comparisons:
         if c.kind == "quality":
             roles[c.base_case] = ("baseline", "", "baseline")
@@ -49,7 +54,8 @@ def training(run: Run, models: quality.Models) -> list[Fields]:
     read = {case.id: _corpus(case.params) for case in run.manifest.cases if case.kind == "quality"}
     shown = displayed(sorted({name for name in read.values() if name is not None}))
     entries = []
-    for case, seed in sorted(models.results, key=lambda cell: (cases.index(cell[0]), cell[1])):
+    own = [(case, seed) for case, seed in models.results if models.trained(case, seed)]
+    for case, seed in sorted(own, key=lambda cell: (cases.index(cell[0]), cell[1])):
         result = models.results[case, seed]
         role, component, name = roles.get(case, ("", "", run.cases[case].label))
         if role == "baseline" and case in bases[1:]:  # of a comparison at another budget

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchsuite import format
 from benchsuite.report import words
+from benchsuite.report.blocks import several
 
 Fields = dict[str, Any]
 
@@ -34,11 +35,10 @@ MARKS = {
 def main_table(document: Fields) -> list[Fields]:
     """One group for each component of each run, with one line for each variant: the headline speed and the quality."""
     groups: dict[tuple[str, str], Fields] = {}
-    several = len(document["runs"]) > 1
     rows = words.headline_rows(document["rows"])
     for row, apart in zip(rows, words.names_apart(rows), strict=True):
         key = (row["run"], row["component"])
-        title = words.component_name(row["component"]) + (f", {row['run']}" if several else "")
+        title = words.component_name(row["component"]) + (f", {row['run']}" if several(document) else "")
         about = {"title": title, "component": row["component"], "run": row["run"], "lines": []}
         group = groups.setdefault(key, about)
         group["lines"].append(_line(row) | {"apart": apart})

@@ -209,6 +209,7 @@ def _tokens_clause(row: Fields, many: bool) -> str:
     tokens = quality["tokens"]
     told = f"needs {format.bounded(tokens)} of the tokens"
     open_ = " (unresolved)" if tokens["verdict"] == "unresolved" else ""
+    open_ = f" (the same within {format.margin(tokens['margin'])})" if tokens["verdict"] == "same" else open_
     if time["ratio"] is not None:
         cost = format.ratio(1 / speed["ratio"], 1 / speed["high"], 1 / speed["low"])
         unsure = " (unresolved)" if time["verdict"] == "unresolved" else ""
@@ -223,9 +224,33 @@ def _tokens_clause(row: Fields, many: bool) -> str:
     told = _plural(told) if many else told
     if quality["delta"] is not None:
         points = format.points(quality["delta"], quality["low"], quality["high"])
+        if quality["trend"] and quality["trend"]["trend"]:
+            told += f". Over {quality['trend']['trend']['scales']} scales its token ratio {trend(quality['trend'])}"
         told += f". Zero-shot accuracy at equal tokens: {points} points"
         told += " (unresolved)" if quality["verdict"] == "unresolved" else ""
     return told
+
+
+def trend(entry: Fields) -> str:
+    """How a token ratio moves with scale: "shrinks from 0.50x to 0.71x", "holds within 6%", "is not resolved (…)"."""
+    found = entry["trend"]
+    first, last = map(format.ratio, found["ends"])
+    match found["verdict"]:
+        case "holds":
+            return f"holds within {format.margin(found['within'])}"
+        case "shrinks":
+            return f"comes nearer to 1, from {first} to {last}: the difference shrinks"
+        case "grows":
+            return f"moves away from 1, from {first} to {last}: the difference grows"
+        case "turns":
+            return f"crosses 1, from {first} to {last}"
+        case _:
+            return f"has no resolved trend: its change is {ratio_of(found['change'])}"
+
+
+def ratio_of(found: Fields) -> str:
+    """A ratio of `benchsuite.stats.curve`, as the document holds it."""
+    return format.ratio(found["value"], found["low"], found["high"])
 
 
 def _speed_clause(row: Fields) -> str:

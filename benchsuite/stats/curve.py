@@ -131,11 +131,11 @@ def layout_in_tokens(curve: Curve, scores: Mapping[tuple[str, int], float]) -> L
     return fit({(m, s): y / slopes[m] for (m, s), y in scores.items()})
 
 
-def equal_tokens(parts: Parts, curve: Curve, layout: Layout | None) -> Ratio:
+def equal_tokens(parts: Parts, curve: Curve, layout: Layout | None, confidence: float = CONFIDENCE) -> Ratio:
     """Return the tokens at which the baseline has the score of `parts`, with a 95% interval.
 
     parts  of the variant, with the seeds and documents of the curve's. layout  that of `layout_in_tokens`; without one
-    the interval covers new documents only.
+    the interval covers new documents only. confidence  see `benchsuite.stats.quality.compare_quality`.
 
     The difference of the variant from the two nearest budgets has a variance over seeds and documents, which the slope
     turns into one of log tokens; to it comes (`TRUST` x bend)^2. The ends are the places on the curve at which the
@@ -150,7 +150,7 @@ def equal_tokens(parts: Parts, curve: Curve, layout: Layout | None) -> Ratio:
         for task, part in enumerate(parts)
     ]
     variance, df = variance_of_mean(differences, layout, weight=1 + float((weights**2).sum()))
-    half = float(student_t.ppf(0.5 + CONFIDENCE / 2, df)) * math.sqrt(variance + (TRUST * curve.bend(value)) ** 2)
+    half = float(student_t.ppf(0.5 + confidence / 2, df)) * math.sqrt(variance + (TRUST * curve.bend(value)) ** 2)
     worst, best = float(curve.falling[0]), float(curve.falling[-1])
     worse, better = value + half * slope, value - half * slope
     bound = ">" if value < best else "<" if value > worst else ""

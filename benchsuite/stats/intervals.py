@@ -43,13 +43,15 @@ class Interval:
         return float(2 * stats.t.sf(abs(self.estimate) / self.standard_error, self.degrees_of_freedom))
 
 
-def student(estimate: float, standard_error: float, degrees_of_freedom: float) -> Interval:
-    """estimate -+ t(0.975, degrees_of_freedom) * standard_error (Student 1908).
+def student(
+    estimate: float, standard_error: float, degrees_of_freedom: float, confidence: float = CONFIDENCE
+) -> Interval:
+    """estimate -+ t(0.975, degrees_of_freedom) * standard_error (Student 1908), or at another `confidence`.
 
     Coverage 95% where the estimate is normal and its squared standard error an independent scaled chi-squared with
     those degrees of freedom, whole or fractional (Satterthwaite 1946).
     """
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, degrees_of_freedom)) * standard_error
+    half = float(stats.t.ppf(0.5 + confidence / 2, degrees_of_freedom)) * standard_error
     return Interval(
         estimate=estimate,
         low=estimate - half,
@@ -74,13 +76,14 @@ def t_interval(values: Sequence[float]) -> Interval:
     return student(mean, float(array.std(ddof=1)) / math.sqrt(array.size), array.size - 1)
 
 
-def minimum_detectable(standard_error: float, degrees_of_freedom: float) -> float:
-    """The true difference that a two-sided 5% test finds with 80% power: (t(0.975) + t(0.8)) * standard_error.
+def minimum_detectable(standard_error: float, degrees_of_freedom: float, confidence: float = CONFIDENCE) -> float:
+    """The true difference that a two-sided 5% test finds with 80% power: (t(0.975) + t(0.8)) * standard_error; at
+    another `confidence` that of its test.
 
     The usual approximation to the noncentral t (Bloom 1995, "Minimum detectable effects"); slightly too large below 5
     degrees of freedom.
     """
-    of_the_test, of_the_power = (float(stats.t.ppf(p, degrees_of_freedom)) for p in (0.5 + CONFIDENCE / 2, POWER))
+    of_the_test, of_the_power = (float(stats.t.ppf(p, degrees_of_freedom)) for p in (0.5 + confidence / 2, POWER))
     return (of_the_test + of_the_power) * standard_error
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from benchsuite.stats.intervals import Interval, minimum_detectable, student
+from benchsuite.stats.intervals import CONFIDENCE, Interval, minimum_detectable, student
 from benchsuite.stats.layout import Layout
 
 
@@ -57,6 +57,7 @@ def compare_quality(
     *,
     better: str = "higher",
     step: float = 0.0,
+    confidence: float = CONFIDENCE,
 ) -> QualityComparison:
     """Delta of a score that is the mean over K tasks of the mean over n_k documents, from paired differences.
 
@@ -64,7 +65,8 @@ def compare_quality(
              same document, or question. layout  the run's spread between seeds; None (one seed, one model) leaves an
              interval that covers new documents only: the verdict is then `unresolved` whatever the interval.
     better   "higher" (accuracy) or "lower" (bits per byte): which sign of delta is an improvement.
-    step     see `variance_of_mean`.
+    step     see `variance_of_mean`. confidence  of the interval, another one where seeds are added until they say
+             something (`benchsuite.stats.looks`).
 
     Coverage of the 95% interval, by row and in which worlds: reports/quality-statistics. Minimum detectable delta:
     two-sided 5%, power 80%. Raises ValueError where the arrays are empty or disagree in the number of seeds.
@@ -73,10 +75,10 @@ def compare_quality(
         raise ValueError("a comparison needs one (seeds, documents) array per task, with as many seeds in each")
     estimate = float(np.mean([array.mean() for array in differences]))
     variance, df = variance_of_mean(differences, layout, step=step)
-    delta = student(estimate, variance**0.5, df)
+    delta = student(estimate, variance**0.5, df, confidence)
     return QualityComparison(
         delta=delta,
-        minimum_detectable=minimum_detectable(variance**0.5, df),
+        minimum_detectable=minimum_detectable(variance**0.5, df, confidence),
         verdict=verdict(delta, better) if layout is not None else "unresolved",
         seeds=differences[0].shape[0],
         covers_seeds=layout is not None,

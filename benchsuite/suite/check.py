@@ -9,6 +9,7 @@ from dataclasses import fields
 from benchsuite import components, domains
 from benchsuite.components import operators
 from benchsuite.errors import UserError, did_you_mean
+from benchsuite.limits import FIRST_LOOK, LEAST_RATE, MOST_LOOKS, MOST_RATE
 from benchsuite.pretrain.gaps import marks
 from benchsuite.pretrain.names import MIX, PLACE, path_of
 from benchsuite.suite.schema import (
@@ -25,6 +26,7 @@ from benchsuite.suite.schema import (
 from benchsuite.suite.yaml_tree import KeyPath
 
 TIMED = ("cases", "checks", "operators", "peers")  # the lists of a speed part
+SIZES = ("model.layers", "model.width", "model.heads")  # what a rung may change of the model
 BYTE_VOCAB = 257  # every byte and <|endoftext|>
 
 
@@ -49,6 +51,10 @@ def without_effect(suite: Suite, path: KeyPath) -> str | None:
     match path:
         case ("quality", "train", "ramp_batch" | "ramp_step") if suite.quality and not suite.quality.train.ramp_tokens:
             return "quality.train.ramp_tokens is 0, so the batch does not grow"
+        case ("quality", "search_tokens" | "shared_rate") if suite.quality and not suite.quality.learning_rates:
+            return "the suite tries no learning rates (quality.learning_rates)"
+        case ("quality", "most_seeds") if suite.quality and suite.quality.until != "decided":
+            return "only quality.until: decided adds seeds"
         case ("quality", "language_tokens") if suite.quality and LANGUAGES not in suite.quality.variants:
             return "the suite compares no languages"
         case ("baseline", "languages") if PLACE not in suite.baseline.corpus:
@@ -145,6 +151,15 @@ def _quality_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath,
     budgets = [float(multiple[:-1]) for multiple in quality.curve]
     if quality.curve and len({*budgets, 1.0}) < 3:
         yield ("quality", "curve"), "a learning curve needs two budgets or more beside 1x, such as [0.5x, 2x]"
+    if quality.until == "decided" and not quality.curve:
+        yield (
+            ("quality", "until"),
+            "what decides is the token ratio, read from the baseline's curve; give quality.curve",
+        )
+    if quality.until == "decided" and not FIRST_LOOK <= quality.most_seeds <= MOST_LOOKS:
+        yield ("quality", "most_seeds"), f"should be from {FIRST_LOOK} to {MOST_LOOKS} where looks decide"
+    yield from _rate_problems(quality)
+    yield from _ladder_problems(suite, quality)
     for index, control in enumerate(quality.controls):
         if control.expect.endswith("x") and not quality.curve:
             path = ("quality", "controls", index, "expect")
@@ -166,6 +181,42 @@ def _quality_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath,
             yield from _uneven((*path, "set"), setting.model.width, setting.model.heads)
         for field in fields(setting.baseline):
             yield from _unknown((*path, "set"), field.name, getattr(setting.baseline, field.name))
+
+
+def _rate_problems(quality: Quality) -> Iterator[tuple[KeyPath, str]]:
+    path: KeyPath = ("quality", "learning_rates")
+    rates = [float(multiple[:-1]) for multiple in quality.learning_rates]
+    if not rates:
+        return
+    if len(set(rates)) < max(3, len(rates)) or 1.0 not in rates:
+        yield path, "should be three or more different multiples of train.lr, 1x among them, such as [0.5x, 1x, 2x]"
+    if quality.train.lr * max(rates) > MOST_RATE or quality.train.lr * min(rates) < LEAST_RATE:
+        yield path, f"multiples of {quality.train.lr:g} should lie from {LEAST_RATE:g} to {MOST_RATE:g}"
+    if float(quality.search_tokens[:-1]) > 1:
+        yield ("quality", "search_tokens"), "a search takes at most as many tokens as the training that it is for: 1x"
+    if quality.recipes:
+        yield path, "no learning rates are tried for recipes, whose stages have their own; leave it out"
+
+
+def _ladder_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath, str]]:
+    if quality.ladder and not quality.curve:
+        yield ("quality", "ladder"), "token ratios are read from the baseline's learning curve; give quality.curve"
+    names = [rung.name for rung in quality.ladder]
+    for index, rung in enumerate(quality.ladder):
+        path: KeyPath = ("quality", "ladder", index)
+        if rung.name in names[:index]:
+            yield (*path, "name"), f"there are two rungs named {rung.name!r}"
+        for key in rung.set:
+            if not key.startswith("train.") and key not in SIZES:
+                yield (*path, "set"), f"a rung changes {', '.join(SIZES)} and train.…, not {key!r}"
+        try:
+            setting = suite.setting().changed(rung.set)
+        except ValueError as error:
+            yield path, str(error)
+            continue
+        if setting == suite.setting():
+            yield path, "the rung changes nothing"
+        yield from _uneven((*path, "set"), setting.model.width, setting.model.heads)
 
 
 def _recipe_problems(suite: Suite, quality: Quality) -> Iterator[tuple[KeyPath, str]]:

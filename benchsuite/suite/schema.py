@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from benchsuite.errors import did_you_mean
-from benchsuite.limits import MOST_ENTRIES, MOST_RATE, MOST_TEXT, MOST_THREADS
+from benchsuite.limits import MOST_ENTRIES, MOST_RATE, MOST_RATES, MOST_RUNGS, MOST_TEXT, MOST_THREADS
 from benchsuite.suite.values import (
     Amount,
     AmountOrNone,
@@ -38,6 +38,7 @@ from benchsuite.suite.values import (
 # The axes of comparison that are not parts of the model: what is read, and in which languages.
 CORPUS = "corpus"
 LANGUAGES = "languages"
+MARGIN = 0.1  # of a token ratio: what is too small to matter
 Mode = Literal["wall", "cold", "event-cold", "event-hot", "graph-hot"]
 PLAIN = "cd-flm"  # the baseline among recipes: a causal decoder, full language modelling
 
@@ -108,9 +109,9 @@ class SpeedCase(Section):
     a layer `fwd` or `fwd+bwd`, the default. Several implementations are also compared with the first of them, and
     several shapes are as many entries. `mode` overrides the mode of the suite for these cases.
 
-    `dtype` is by default float32; of a step it is the precision in which the quality part trains, where there is one. A
-    step in bfloat16 is one in mixed precision, with weights and optimizer in float32. `auto` leaves it to the machine
-    (`benchsuite.planning.precision`).
+    `dtype` is by default that of the device (`auto`); of a step it is the precision of the quality part, where there is
+    one. A step in bfloat16 is one in mixed precision, with weights and optimizer in float32. `auto` leaves it to the
+    machine (`benchsuite.planning.precision`).
     """
 
     component: Names
@@ -262,6 +263,15 @@ class Control(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rung(Section):
+    """Another size and budget at which baseline, curve and variants are measured too. Keys of `set` are
+    `model.layers`, `model.width`, `model.heads` and `train.…`, with values as a control has them."""
+
+    name: Label
+    set: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stability(Section):
     """The baseline and every variant trained at each of `lr` (multiples of the recipe's) in each of `precisions`, on
     `tokens` (default: the recipe's), at `seeds` seeds, without evaluation: which of them survive, and how calmly."""
@@ -314,13 +324,34 @@ class Quality(Section):
 
     `curve` is where the baseline is trained as well, in multiples of `train.tokens`: through these budgets and 1x goes
     its learning curve, on which every variant is placed.
+
+    `learning_rates` (multiples of `train.lr`, three or more, 1x among them) are tried for the baseline and for every
+    variant: one seed on `search_tokens` (a multiple of `train.tokens`), scored on text of its training corpus that it
+    did not read and that scores nothing else. Every model is then trained at its own best; curve, controls and other
+    budgets of the baseline at the baseline's. With `shared_rate` those whose best is another one are also trained at
+    `train.lr`.
+
+    With `until: decided`, or `run --until decided`, seeds are added, `most_seeds` at most and whatever `seeds` says,
+    until each variant's token ratio excludes 1 or lies within `margin` of it; its intervals allow for a look after
+    every seed.
+
+    `ladder` are further sizes and budgets: the report shows each variant's token ratio against scale, with its trend.
+    A ratio that changes by less than `margin` over them holds, and one whose interval is
+    within `margin` of 1 is the same.
     """
 
     train: Train
     variants: dict[str, Names] = field(default_factory=dict)
     recipes: Annotated[dict[Label, Recipe], Field(max_length=MOST_ENTRIES)] = field(default_factory=dict)
     curve: Annotated[tuple[Multiple, ...], Field(max_length=MOST_ENTRIES)] = ()
+    learning_rates: Annotated[tuple[Multiple, ...], Field(max_length=MOST_RATES)] = ()
+    search_tokens: Multiple = "0.3x"  # on 0.15x the best rate of quick's baseline is twice what it is on all tokens
+    shared_rate: bool = True
+    margin: Annotated[float, Field(gt=0, le=1)] = MARGIN
+    ladder: Annotated[tuple[Rung, ...], Field(max_length=MOST_RUNGS)] = ()
     seeds: Replicates = 2
+    until: Literal["planned", "decided"] = "planned"
+    most_seeds: Replicates = 10
     timeout_s: Seconds = 1200.0
     tokenizer: Tokenizer = Tokenizer()
     tasks: Tasks = Tasks()
@@ -400,7 +431,8 @@ class Setting(Section):
 @dataclass(frozen=True, kw_only=True)
 class Suite(Section):
     """A suite as its file, its includes, its scale and the command line's overrides give it. `scale` names the file of
-    `suites/scales` that it lies on: model, recipe and text of a size."""
+    `suites/scales` that it lies on: model, recipe and text of a size. Of `auto` the scales are those that the suite has
+    `at`, the smallest first, and a plan takes the largest whose run is done in `ladder_s` on its machine."""
 
     name: Label
     model: Model
@@ -408,6 +440,7 @@ class Suite(Section):
     baseline: Baseline = Baseline()
     matching: Literal["iso-parameter", "iso-width"] = "iso-parameter"
     scale: Name | None = None
+    ladder_s: Seconds | None = None
     speed: Speed | None = None
     quality: Quality | None = None
     domains: Domains | None = None

@@ -24,6 +24,7 @@ from benchsuite.pretrain.names import path_of
 from benchsuite.suite import yaml_tree
 from benchsuite.suite.check import problems, without_effect
 from benchsuite.suite.schema import Suite
+from benchsuite.suite.values import Precision
 from benchsuite.suite.yaml_tree import KeyPath, Place, Tree
 
 # Keys that say which files are read. An override comes after that.
@@ -32,6 +33,7 @@ TOO_LATE = {
     "scale": "--scale NAME takes another size of the suite",
     "at": "override the key itself",
 }
+AUTO = "auto"  # the scale of a suite whose `at` is a ladder
 SHOWN = 6  # problems of one file that are told at once
 
 
@@ -64,10 +66,13 @@ def packaged() -> dict[str, str]:
     return {name: str(yaml_tree.load(path).value.get("description", "")) for name, path in packaged_files().items()}
 
 
-def read(suite: str, *, sets: Sequence[str] = (), scale: str | None = None) -> Suite:
-    """Read and check the suite, at another `scale` than its own if one is given. `sets` are overrides written
-    `key.path=value`. Raises UserError."""
+def read(suite: str, *, sets: Sequence[str] = (), scale: str | None = None, dtype: str | None = None) -> Suite:
+    """Read and check the suite, at another `scale` than its own if one is given; of a ladder, at the lowest. `sets`
+    are overrides written `key.path=value`; `dtype` is that of all layers and operators, and the precision of trainings.
+    Raises UserError."""
     tree = _at_scale(_with_includes(find(suite), ()), scale)
+    for override in _typed(tree, dtype) if dtype else ():
+        tree = _set(tree, override)
     for override in sets:
         tree = _set(tree, override)
     found = validate(tree)
@@ -75,6 +80,13 @@ def read(suite: str, *, sets: Sequence[str] = (), scale: str | None = None) -> S
         if reason := without_effect(found, _key(override)):
             raise UserError(f"--set {override}: has no effect: {reason}")
     return found
+
+
+def ladder(suite: str) -> tuple[str, ...]:
+    """Return the scales of a suite that leaves its size to the machine (`scale: auto`), the smallest first; none of
+    another. Raises UserError."""
+    value = _with_includes(find(suite), ()).value
+    return tuple(value["at"]) if isinstance(value, dict) and value.get("scale") == AUTO and value.get("at") else ()
 
 
 def from_json(value: dict[str, Any]) -> Suite:
@@ -127,24 +139,29 @@ def _with_includes(path: Path, including: tuple[Path, ...]) -> Tree:
 
 def _at_scale(tree: Tree, scale: str | None) -> Tree:
     """The suite laid over the file of its scale, and what it says `at` that scale over both."""
-    if not isinstance(tree.value, dict) or "scale" not in tree.value:
+    if not isinstance(tree.value, dict) or tree.value.get("scale") is None:
         if scale is not None:
             name = tree.value.get("name") if isinstance(tree.value, dict) else None
             raise UserError(
                 f"--scale {scale}: the suite {name} has one size only", hint="the ablation-… suites have more"
             )
+        if isinstance(tree.value, dict) and "scale" in tree.value:  # null: none of the ladder that it includes
+            ladder_keys = ("scale", "at", "ladder_s")
+            tree = Tree({key: value for key, value in tree.value.items() if key not in ladder_keys}, tree.places)
         return tree
-    chosen = scale or tree.value["scale"]
-    files = scales()
-    if chosen not in files:
+    at, files, own_size = tree.value.get("at") or {}, scales(), tree.value["scale"] == AUTO
+    known = list(at) if own_size and isinstance(at, dict) else list(files)
+    unknown = next((name for name in at if name not in known), None) if isinstance(at, dict) else None
+    if not isinstance(at, dict) or unknown is not None or not known:
+        hint = did_you_mean(str(unknown), known) if unknown is not None else "at: {SCALE: {KEY: VALUE}}"
+        place = tree.places[("at",) if "at" in tree.value else ("scale",)]
+        raise UserError(f"{place}: at: should map names of scales to what changes there", hint=hint)
+    chosen = scale if scale not in (None, AUTO) else known[0] if own_size else tree.value["scale"]
+    if chosen not in known:
         where = f"--scale {scale}" if scale else str(tree.places[("scale",)])
-        raise UserError(f"{where}: there is no scale {chosen!r}", hint=did_you_mean(str(chosen), list(files)))
-    at = tree.value.get("at") or {}
-    if not isinstance(at, dict) or (unknown := next((name for name in at if name not in files), None)):
-        hint = did_you_mean(str(unknown), list(files)) if isinstance(at, dict) else "at: {SCALE: {KEY: VALUE}}"
-        raise UserError(f"{tree.places[('at',)]}: at: should map names of scales to what changes there", hint=hint)
+        raise UserError(f"{where}: there is no scale {chosen!r}", hint=did_you_mean(str(chosen), known))
     own = Tree({key: value for key, value in tree.value.items() if key != "at"} | {"scale": chosen}, tree.places)
-    size = _with_includes(files[chosen], ())
+    size = Tree({}, {(): tree.places[()]}) if own_size else _with_includes(files[str(chosen)], ())
     parts = {key: value for key, value in size.value.items() if key not in ("speed", "quality") or key in own.value}
     merged = _merge(Tree(parts, size.places), own)  # a suite without a speed part needs none of its size
     if chosen in at:
@@ -182,6 +199,21 @@ def _merge(base: Tree, over: Tree) -> Tree:
         return merged
 
     return Tree(lay(base.value, over.value, ()), places)
+
+
+def _typed(tree: Tree, dtype: str) -> list[str]:
+    """The overrides that make `dtype` that of everything; steps compute in the precision of the trainings. Raises
+    UserError for a type that trainings do not have."""
+    if dtype not in typing.get_args(Precision):
+        raise UserError(f"--dtype {dtype}: is unknown", hint=did_you_mean(dtype, list(typing.get_args(Precision))))
+    value = tree.value if isinstance(tree.value, dict) else {}
+    speed, quality = (value.get(key) if isinstance(value.get(key), dict) else {} for key in ("speed", "quality"))
+    cases = enumerate(speed.get("cases", ()))
+    layers = [n for n, case in cases if isinstance(case, dict) and case.get("scope", "layer") == "layer"]
+    keys = [f"speed.cases.{number}.dtype" for number in layers]
+    keys += [f"speed.operators.{number}.dtype" for number in range(len(speed.get("operators", ())))]
+    keys += ["quality.train.precision"] if isinstance(quality.get("train"), dict) else []
+    return [f"{key}={dtype}" for key in keys]
 
 
 def _set(tree: Tree, override: str) -> Tree:

@@ -160,3 +160,48 @@ def test_a_script_that_is_none_is_refused(paper: Paper, script: str | None, word
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not paper.run_folder.exists()
+
+
+def test_quick_takes_the_model_that_fits_a_gpu_and_says_what_went_wrong(tmp_path: Path) -> None:
+    """The ladder, several trainings on one GPU, too little memory, and heat, end to end."""
+    script: list[dict[str, Any]] = [
+        {"case": "*", "gpu": "NVIDIA H100 80GB HBM3", "memory_bytes": 80 * 10**9, "time_s": [0.001]},
+        {"case": "*/step/step/*x192", "time_s": [0.002]},
+        {"case": "*/step/step/*x320", "time_s": [0.05]},
+        {"case": "training/*/rotary/*", "worth": 1.5},
+        {"case": "position/rotary/*", "throttled": ["thermal, by hardware in 9 of 9 readings"]},
+        {"case": "*/swiglu/*", "fails": "oom"},
+    ]
+    (tmp_path / "script.yaml").write_text(json.dumps(script))
+    variables = {"BENCHSUITE_CACHE": str(tmp_path / "cache"), "BENCHSUITE_FAKE_DEVICE": str(tmp_path / "script.yaml")}
+    words = ["run", "quick", "--device", "fake", "-o", tmp_path / "run", "--set", "speed.rounds=3"]
+    words += ["--set", "speed.most_rounds=3", "--set", "speed.sample_s=0.05"]
+    for pattern in (
+        "activation/swiglu/eager",
+        "activation/swiglu*quality",
+        "position/rotary/eager",
+        "position/rotary*quality",
+    ):
+        words += ["--only", pattern]
+    done = command.call(*words, folder=tmp_path, **variables)
+    assert done.returncode == 5, done.stderr
+    said = done.stderr.splitlines()
+    assert said[0] == "device: fake, as --device says"
+    assert "measuring how fast fake trains at scale 3m" in said
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["resolved_suite"]["scale"] == "3m"
+    assert manifest["notes"][0].startswith("scale 3m: ")
+    assert "trainings side by side" in manifest["notes"][0]
+    labels = {case["id"]: case["label"] for case in manifest["cases"]}
+    statuses: dict[str, Counter[str]] = {label: Counter() for label in labels.values()}
+    for line in (tmp_path / "run" / "records.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        statuses[labels[row["case_id"]]][row["status"]] += 1
+    assert statuses["baseline/bfloat16/quality"] == {"ok": 2}
+    assert statuses["activation/swiglu/bfloat16/quality"] == {"oom": 2}
+    assert statuses["position/rotary/bfloat16/quality"] == {"ok": 2}
+    assert "throttled" in statuses["position/rotary/eager/layer/fwd+bwd/bfloat16"]
+    assert "did not fit beside others" in (tmp_path / "run" / "log.txt").read_text()
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    [rotary] = [row["quality"] for row in report["rows"] if row["variant"] == "rotary" and row["quality"]]
+    assert rotary["tokens"]["ratio"] == pytest.approx(1 / 1.5, rel=0.1)

@@ -196,3 +196,38 @@ def test_of_unlike_gpus_the_one_that_cuda_means_is_watched_or_none(
 ) -> None:
     code = UNLIKE + prelude + "\nwith nvml.opened():\n    answer = [nvml.handle(f'cuda:{i}') for i in range(2)]"
     assert ask(code, **env) == found
+
+
+SEEN = (
+    UNLIKE
+    + """
+names[3] = "compute MIG 1g.10gb"
+nvml.pynvml.nvmlDeviceGetHandleByUUID = {b"GPU-a": 1, b"GPU-bcd": 2, b"MIG-1": 3}.get
+nvml.pynvml.nvmlDeviceGetUUID = {1: "GPU-a", 2: "GPU-bcd"}.get
+nvml.pynvml.nvmlDeviceGetMigMode = lambda gpu: (int(gpu == 3 or divided), 0)
+with nvml.opened():
+    answer = nvml.visible()
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("visible", "found"),
+    [
+        (None, ["display", "compute"]),
+        ("", []),
+        ("1,0", ["compute", "display"]),
+        ("0,7,1", ["display"]),
+        ("-1,0", []),
+        ("GPU-b,GPU-a", ["compute", "display"]),
+        ("GPU-x", []),
+        ("MIG-1", ["compute MIG 1g.10gb"]),
+    ],
+)
+def test_gpus_are_counted_as_cuda_counts_them(ask: Ask, visible: str | None, found: list[str]) -> None:
+    env = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert ask("divided = False" + SEEN, **env) == found
+
+
+def test_of_gpus_that_mig_divides_cuda_sees_one_instance(ask: Ask) -> None:
+    assert ask("divided = True" + SEEN) == ["display"]

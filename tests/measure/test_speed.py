@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchsuite import components
+from benchsuite import components, devices
 from benchsuite.cache import cache_dir
 from benchsuite.devices import cpu
 from benchsuite.hardware import fingerprint, measured, roofline
@@ -266,20 +266,20 @@ def test_a_figure_above_the_measured_peaks_measures_them_again_and_is_then_no_fi
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(measured, "known", lambda **_: True)
-    monkeypatch.setattr(measured, "peaks", lambda **_: LOW)
-    monkeypatch.setattr(measured, "may_rise", lambda **_: True)
+    monkeypatch.setattr(measured, "known", lambda *_: True)
+    monkeypatch.setattr(measured, "peaks", lambda *_: LOW)
+    monkeypatch.setattr(measured, "may_rise", lambda *_: True)
 
-    def beaten(**given: Any) -> roofline.Peaks:
+    def beaten(*given: Any) -> roofline.Peaks:
         asked.append(given)
         return LOW
 
     monkeypatch.setattr(measured, "beaten", beaten)
     found = speed.measure(params())["roofline"]
-    assert asked == [{"threads": params()["threads"], "dtype": "float32"}]
+    assert asked == [(devices.named("cpu"), "float32", params()["threads"])]
     assert (found["fraction"], found["compute_fraction"], found["memory_fraction"]) == (None, None, None)
     assert found["reason"] == "above the measured peak of arithmetic and of memory"
-    monkeypatch.setattr(measured, "beaten", lambda **_: HIGH)
+    monkeypatch.setattr(measured, "beaten", lambda *_: HIGH)
     found = speed.measure(params())["roofline"]
     assert 0 < found["fraction"] <= 1
     assert found["reason"] is None
@@ -289,6 +289,6 @@ def test_a_figure_above_the_measured_peaks_measures_them_again_and_is_then_no_fi
 def test_warm_data_are_held_against_their_cache_and_cold_ones_against_memory(
     monkeypatch: pytest.MonkeyPatch, mode: str, level: str
 ) -> None:
-    monkeypatch.setattr(measured, "known", lambda **_: True)
-    monkeypatch.setattr(measured, "peaks", lambda **_: HIGH)
+    monkeypatch.setattr(measured, "known", lambda *_: True)
+    monkeypatch.setattr(measured, "peaks", lambda *_: HIGH)
     assert speed.measure(params(mode=mode))["roofline"]["level"] == level

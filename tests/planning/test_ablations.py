@@ -119,7 +119,7 @@ def test_scales_that_are_not_there_are_said(tmp_path: Path, text: str, said: str
 
 def test_a_suite_of_one_size_says_so() -> None:
     with pytest.raises(UserError, match="one size only"):
-        read("quick", scale="1b3")
+        read("micro", scale="1b3")
 
 
 def test_a_budget_is_arithmetic() -> None:

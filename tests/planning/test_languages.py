@@ -159,7 +159,7 @@ def test_of_other_text_tasks_are_derived_for_each_language_and_never_trained_on(
     plan = small(str(tmp_path / "{language}.jsonl"))
     params = case(plan, "languages/en+eu+hi/quality")
     assert params["corpus"]["content"]
-    asked = quality._asked(params, {"train_bytes": 60_000, "seed": 0})
+    asked = quality.asked_about(params, {"train_bytes": 60_000, "seed": 0})
     assert list(asked) == ["en", "eu", "hi"]
     corpus = quality.corpora.load(params["corpus"]["name"], heldout_bytes=20_000, train_bytes=60_000)
     held = {text for other in asked.values() for text in other.heldout}

@@ -3,9 +3,9 @@ import copy
 import pytest
 
 from benchsuite.report import words
-from benchsuite.report.quality import empty
 from benchsuite.report.speed import not_measured
-from benchsuite.report.tokens import time, unplaced
+from benchsuite.verdicts.quality import empty
+from benchsuite.verdicts.tokens import time, unplaced
 
 
 def row(speed=None, quality=None, **fields):

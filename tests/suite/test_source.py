@@ -253,3 +253,16 @@ def test_whatever_stands_in_a_suite_is_planned_or_told_with_its_place(place: tup
     text = yaml.safe_dump(tree.value, allow_unicode=True)
     with contextlib.suppress(UserError):
         plan.resolve(validate(yaml_tree.parse(text.encode(), "changed.yaml")), plan.Machine(2))
+
+
+def test_a_type_is_that_of_layers_operators_and_trainings() -> None:
+    found = read("quick", dtype="bfloat16")
+    assert found.speed is not None
+    assert found.quality is not None
+    assert {case.dtype for case in found.speed.cases if case.scope == "layer"} == {"bfloat16"}
+    assert found.quality.train.precision == "bfloat16"
+    operators = read("operators", dtype="float16").speed
+    assert operators is not None
+    assert {entry.dtype for entry in operators.operators} == {"float16"}
+    with pytest.raises(UserError, match="--dtype float8: is unknown"):
+        read("quick", dtype="float8")

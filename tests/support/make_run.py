@@ -137,7 +137,7 @@ class Builder:
             self.record(key, seed, {
                 "train": {"tokens": params["train"]["tokens"], "time_s": 41.0, "tokens_per_s": 19_500.0,
                           "final_loss": curve[-1][1], "curve": curve},
-                "parameters": 351_000, "tasks": tasks,
+                "parameters": round(351_000 * (params["model"].get("width", 96) / 96) ** 2), "tasks": tasks,
                 "digests": {"corpus": "6c2a9be41f", "tokenizer": "91d04e77aa"},
                 "bits_per_byte": {"value": sum(bits) / sum(self.bytes), "bits": bits, "bytes": self.bytes},
             })  # fmt: skip
@@ -162,10 +162,21 @@ def worth(multiple: float) -> float:
 
 
 def make_run(
-    folder: Path, *, seeds=2, replicates=5, tasks=None, documents=300, seed=0, suite="quick", broken=True, curve=False
+    folder: Path,
+    *,
+    seeds=2,
+    replicates=5,
+    tasks=None,
+    documents=300,
+    seed=0,
+    suite="quick",
+    broken=True,
+    curve=False,
+    ladder=(),
 ) -> Path:
     """A run with 10 models, their controls, and about 40 speed cases, some of them failed; with `curve` the baseline
-    on four more budgets, where it is worth `worth`."""
+    on four more budgets, where it is worth `worth`. `ladder` are widths of further rungs with a curve each: there ALiBi
+    is worth little."""
     b = Builder(seed)
     b.prepare(seeds, list(TASKS) if tasks is None else tasks, documents)
     for component, variant, baseline, ratio in LAYERS:
@@ -197,6 +208,18 @@ def make_run(
         train = {"tokens": round(multiple * 800_000)}
         key = b.model(f"baseline/tokens-{multiple:g}x/quality", {**standard, "train": train}, worth(multiple))
         b.comparisons.append({"kind": "curve", "variant": f"{multiple:g}x", "case": key, "base_case": base})
+    for width in ladder:
+        there = {**standard, "model": {**shape, "width": width}}
+        foot = b.model(f"ladder/{width}/baseline", there, 0.1)
+        for multiple in (0.25, 0.5, 2.0, 4.0):
+            train = {"tokens": round(multiple * 800_000)}
+            key = b.model(f"ladder/{width}/tokens-{multiple:g}x", {**there, "train": train}, 0.1 + worth(multiple))
+            b.comparisons.append({"kind": "curve", "name": str(width), "case": key, "base_case": foot})
+        key = b.model(f"ladder/{width}/alibi", {**there, "model": {**there["model"], "position": "alibi"}}, 0.103)
+        b.comparisons.append({
+            "kind": "rung", "name": str(width), "component": "position", "variant": "alibi", "baseline": "learned",
+            "matching": "iso-parameter", "case": key, "base_case": foot,
+        })  # fmt: skip
     twin = b.model("control/a_against_a", {**standard, "init_offset": 1000}, 0.0)
     crippled = b.model("control/quarter_tokens", {**standard, "train": {"tokens": 200_000}}, -0.07)
     half = {**standard, "train": {"tokens": 400_000}, "init_offset": 1000}

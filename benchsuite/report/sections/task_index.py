@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchsuite import format
-from benchsuite.report import task_index
 from benchsuite.report.blocks import Block, Cell, Column, Fields, Section, Table, Text, several
+from benchsuite.verdicts import task_index
 
 NOTE = (
     "Accuracy, p (the probability of the right answer among the choices), bits per byte of the right answer and its "

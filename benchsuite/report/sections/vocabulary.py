@@ -15,6 +15,10 @@ GLOSSARY = {
     "tokens for equal quality": "The tokens that the variant was trained on, over those at which the baseline predicts "
     'held-out text as well, read from the baseline\'s learning curve. Below 1 the variant needs less. "<" and ">" are '
     "bounds: the curve ends there. It holds here: at this size, on this text, near these budgets.",
+    "shrinks, grows, holds": "How the tokens for equal quality move with scale, where the suite has a ladder of sizes "
+    "and budgets: nearer to 1, away from it, or by less than the margin.",
+    "learning rate": "Where a suite tries several, each model is trained at the one at which it read training text "
+    "best that was set aside for this choice and scores nothing else.",
     "time to quality": "Tokens for equal quality over the speed ratio of a training step: below 1 the variant is as "
     "good as the baseline after less time.",
     "zero-shot accuracy": "The share of questions for which the model finds the right choice most likely, without "

@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from benchsuite.limits import FIRST_LOOK
+from benchsuite.records import rates
 from benchsuite.records.case import Comparison
 from benchsuite.records.load import Run
 from benchsuite.records.results import QualityResult
-from benchsuite.report import task_index
-from benchsuite.report.speed import why_not
-from benchsuite.stats.intervals import holm, t_interval
+from benchsuite.stats.intervals import CONFIDENCE, holm, t_interval
 from benchsuite.stats.layout import Layout, fit
+from benchsuite.stats.looks import Looks
 from benchsuite.stats.quality import QualityComparison, by_question, compare_quality, mcnemar, ratio_parts
-from benchsuite.suite.schema import LANGUAGES
+from benchsuite.suite.schema import LANGUAGES, MARGIN
+from benchsuite.verdicts import task_index
 
 Fields = dict[str, Any]
 BITS = ("delta", "low", "high", "minimum_detectable", "p", "p_holm", "verdict", "value", "baseline")
@@ -32,13 +34,28 @@ class Models:
 
     results  by (case id, seed). pool  the case ids that share the recipe and the budget, whose residuals measure the
     spread between seeds; a crippled control is not among them. index  the tasks over which means are taken
-    (`benchsuite.report.task_index`).
+    (`benchsuite.verdicts.task_index`). looks  those that the seeds were added by, None where they were planned.
     """
 
     run: Run
     results: dict[Cell, QualityResult]
     pool: frozenset[str]
     index: tuple[str, ...]
+    looks: Looks | None = None
+
+    @property
+    def confidence(self) -> float:
+        """The level of every interval."""
+        return self.looks.confidence if self.looks else CONFIDENCE
+
+    def p_value(self, p: float | None) -> float | None:
+        """A p-value, made valid for all looks where there were several."""
+        return p if p is None or self.looks is None else self.looks.p_value(p)
+
+    def trained(self, case_id: str, seed: int) -> bool:
+        """Whether a result is the case's own, and not that of another which is the same training."""
+        record = self.run.records.get(case_id, {}).get(seed)
+        return record is not None and record.quality is not None
 
     def seeds(self, case_id: str) -> list[int]:
         return sorted(seed for case, seed in self.results if case == case_id)
@@ -68,13 +85,30 @@ def models_of(run: Run) -> Models:
         for seed, record in records.items()
         if record.quality is not None
     }
-    return Models(run=run, results=results, pool=frozenset(pool), index=task_index.index(run))
+    for case in run.cases.values():
+        choice = rates.chosen(case.params, run.records)
+        if choice is not None and choice.multiple == rates.SHARED:  # the same training, which was not done twice
+            twin = rates.at_shared_rate(case)
+            results |= {(twin, seed): result for (own, seed), result in results.items() if own == case.id}
+    return Models(run=run, results=results, pool=frozenset(pool), index=task_index.index(run), looks=looks_of(run))
 
 
 def mean_acc(result: QualityResult, patterns: Sequence[str] = ()) -> float | None:
     """Mean over tasks of acc, every task alike, of those that `patterns` name (all without); None without tasks."""
     tasks = _about(result, patterns)
     return float(np.mean([_answers(result.tasks[task].outcomes).mean() for task in tasks])) if tasks else None
+
+
+def looks_of(run: Run) -> Looks | None:
+    """The looks that a run's seeds may have, where they are added until they decide."""
+    quality = (run.manifest.resolved_suite or {}).get("quality") or {}
+    return Looks(FIRST_LOOK, quality["seeds"]) if quality.get("until") == "decided" else None
+
+
+def margin_of(run: Run) -> float:
+    """The margin of equivalence of a run's suite, as a fraction of a token ratio."""
+    quality = (run.manifest.resolved_suite or {}).get("quality") or {}
+    return float(quality.get("margin", MARGIN))
 
 
 def warnings_of(models: Models) -> list[str]:
@@ -113,8 +147,8 @@ class QualityRows:
             arrays = {task: _paired(pairs, task) for task in pairs[0][0].tasks}
             patterns = self._index(comparison)
             about = [arrays[task] for task in _about(pairs[0][0], patterns)]
-            overall = compare_quality(about, self._overall[patterns].get(key), step=1)
-            fields |= _delta(overall) | {"verdict": overall.verdict, "covers_seeds": overall.covers_seeds}
+            overall = compare_quality(about, self._overall[patterns].get(key), step=1, confidence=models.confidence)
+            fields |= self._delta(overall) | {"verdict": overall.verdict, "covers_seeds": overall.covers_seeds}
             fields["acc"] = float(np.mean([mean_acc(v, patterns) for v, _ in pairs]))
             fields["baseline_acc"] = float(np.mean([mean_acc(b, patterns) for _, b in pairs]))
             fields["tasks"] = self._tasks(arrays, pairs)
@@ -133,7 +167,7 @@ class QualityRows:
     def _incomparable(self, comparison: Comparison, pairs: Sequence[tuple[QualityResult, QualityResult]]) -> str | None:
         if not pairs:
             sides = ((comparison.case, "variant"), (comparison.base_case, "baseline"))
-            reasons = [why_not(self.models.run, case, side) for case, side in sides]
+            reasons = [self.models.run.why_not(case, side) for case, side in sides]
             return "; ".join(r for r in reasons if r) or "no seed was trained on both sides"
         if len({_asked(result) for pair in pairs for result in pair}) > 1:
             return "the models were asked different tasks"
@@ -147,13 +181,13 @@ class QualityRows:
         self, arrays: Mapping[str, np.ndarray], pairs: Sequence[tuple[QualityResult, QualityResult]]
     ) -> dict[str, Fields]:
         key = _asked(pairs[0][0])
-        compared = {t: compare_quality([a], self._of_task[t].get(key), step=1) for t, a in arrays.items()}
+        compared = {t: self._compared(a, self._of_task[t].get(key)) for t, a in arrays.items()}
         tests = {t: mcnemar(a) for t, a in arrays.items()}
-        p_values = [p if (p := c.delta.p_value()) is not None else 1.0 for c in compared.values()]
+        p_values = [p if (p := self.models.p_value(c.delta.p_value())) is not None else 1.0 for c in compared.values()]
         adjusted = dict(zip(arrays, holm(p_values), strict=True))
         adjusted_mcnemar = dict(zip(arrays, holm([p for _, _, p in tests.values()]), strict=True))
         return {
-            task: _delta(c)
+            task: self._delta(c)
             | {
                 "verdict": c.verdict if adjusted[task] < 0.05 else "unresolved",
                 "p_holm": adjusted[task],
@@ -172,9 +206,26 @@ class QualityRows:
         if len(texts) != 1 or None in texts or any(bits_per_byte(r) is None for pair in pairs for r in pair):
             return fields
         variant, baseline = (bits_parts(side) for side in zip(*pairs, strict=True))
-        compared = compare_quality([variant - baseline], self._bits.get(next(iter(texts))), better="lower")
+        compared = compare_quality(
+            [variant - baseline],
+            self._bits.get(next(iter(texts))),
+            better="lower",
+            confidence=self.models.confidence,
+        )
         values = {"value": float(variant.mean()), "baseline": float(baseline.mean())}
-        return fields | _delta(compared) | {"verdict": compared.verdict} | values
+        return fields | self._delta(compared) | {"verdict": compared.verdict} | values
+
+    def _compared(self, differences: np.ndarray, layout: Layout | None) -> QualityComparison:
+        return compare_quality([differences], layout, step=1, confidence=self.models.confidence)
+
+    def _delta(self, compared: QualityComparison) -> Fields:
+        return {
+            "delta": compared.delta.estimate,
+            "low": compared.delta.low,
+            "high": compared.delta.high,
+            "minimum_detectable": compared.minimum_detectable,
+            "p": self.models.p_value(compared.delta.p_value()) if compared.covers_seeds else None,
+        }
 
 
 def as_one_family(judged: Sequence[Fields]) -> list[Fields]:
@@ -208,7 +259,8 @@ def empty(source: str | None = None) -> Fields:
         "covers_seeds",
         "parameters",
     )
-    fields: Fields = dict.fromkeys((*keys, "baseline_parameters", "reason", "p", "p_holm", "tokens"))
+    later = ("tokens", "tokens_graded", "learning_rates", "shared_rate", "trend")  # the caller's
+    fields: Fields = dict.fromkeys((*keys, "baseline_parameters", "reason", "p", "p_holm", *later))
     return fields | {"source": source, "seeds": 0, "tasks": {}, "bits_per_byte": dict.fromkeys(BITS)}
 
 
@@ -276,13 +328,3 @@ def _paired(pairs: Sequence[tuple[QualityResult, QualityResult]], task: str) -> 
         np.stack([_answers(v.tasks[task].outcomes) - _answers(b.tasks[task].outcomes) for v, b in pairs]),
         pairs[0][0].tasks[task].questions,
     )
-
-
-def _delta(compared: QualityComparison) -> Fields:
-    return {
-        "delta": compared.delta.estimate,
-        "low": compared.delta.low,
-        "high": compared.delta.high,
-        "minimum_detectable": compared.minimum_detectable,
-        "p": compared.delta.p_value() if compared.covers_seeds else None,
-    }

@@ -9,9 +9,9 @@ import pytest
 
 from benchsuite.records.load import load
 from benchsuite.records.results import Graded, TaskScore
-from benchsuite.report import task_index
 from benchsuite.report.join import join
 from benchsuite.report.render import render
+from benchsuite.verdicts import task_index
 
 
 def score(right: int, n: int = 200, chance: float = 0.25, questions: list[str] | None = None) -> TaskScore:
@@ -114,7 +114,7 @@ def test_of_tasks_none_of_which_tells_all_stay(small, edit) -> None:
 
 def test_seeds_are_compared_with_their_own(small, edit, monkeypatch) -> None:
     """A variant that answers as the baseline does, seed by seed, differs from it nowhere."""
-    from benchsuite.report import quality
+    from benchsuite.verdicts import quality
 
     def copied(rows):
         comparisons = json.loads((small / "manifest.json").read_text())["comparisons"]
