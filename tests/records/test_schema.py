@@ -81,6 +81,7 @@ def test_the_json_schema_names_every_field_with_its_meaning() -> None:
         "#/$defs/SpeedResult",
         "#/$defs/QualityResult",
         "#/$defs/StabilityResult",
+        "#/$defs/SearchResult",
         "#/$defs/RuleResult",
         "null",
     ]
