@@ -178,7 +178,10 @@ def _chosen(targets: Sequence[str], device: str, say: Callable[[str], None]) -> 
         raise UserError(f"--device {device}: a gate measures on one device", hint="start one for each")
     if device == devices.AUTO and sides.are_tests(targets[0]):
         device = "cpu"  # tests name the devices of their own
-    chosen = devices.choose(device, many=False)
+    if device == devices.AUTO:
+        chosen = devices.choose(device, many=False)
+    else:  # each side checks it, in its own environment
+        chosen = devices.Choice(device, device, "as --device says")
     say(str(chosen))
     return chosen.device
 

@@ -59,7 +59,8 @@ class Elsewhere:
 
     def lacks(self, case: Case) -> str | None:
         """Return why the GPU itself cannot run a case; None where it can."""
-        implementation, dtype = str(case.params.get("implementation", "")), str(case.params.get("dtype", "float32"))
+        implementation = str(case.params.get("implementation", ""))
+        dtype = str(case.params.get("train", {}).get("precision") or case.params.get("dtype", "float32"))
         if not self._has(implementation):
             return f"{implementation} needs sm_{OLDEST[implementation]} or later, and this is {self.peak.compute}"
         if dtype not in self.peak.tflop_per_s:

@@ -113,10 +113,10 @@ def test_liger_gets_gate_and_up(activation: str, act: str, monkeypatch: pytest.M
     ],
 )
 def test_where_it_cannot_run_it_says_why(implementation: str, device: str, dtype: str, reason: str | None) -> None:
-    assert other_kernels.unavailable_reason(implementation, device, dtype) == reason
+    assert other_kernels.unavailable_reason(implementation, dtype, on_cpu=device == "cpu") == reason
 
 
 def test_flash_attn_wants_sixteen_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(other_kernels.importlib.util, "find_spec", lambda name: object())
-    assert "not in float32" in str(other_kernels.unavailable_reason("flash_attn", "cuda", "float32"))
-    assert other_kernels.unavailable_reason("flash_attn", "cuda", "float16") is None
+    assert "not in float32" in str(other_kernels.unavailable_reason("flash_attn", "float32", on_cpu=False))
+    assert other_kernels.unavailable_reason("flash_attn", "float16", on_cpu=False) is None

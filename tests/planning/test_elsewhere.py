@@ -18,9 +18,9 @@ from benchsuite.planning.plan import Plan, plan
 from benchsuite.records.case import Case
 
 
-def planned(suite: str, word: str) -> tuple[Plan, Elsewhere]:
+def planned(suite: str, word: str, dtype: str | None = None) -> tuple[Plan, Elsewhere]:
     there = elsewhere.named(word)
-    return there.planned(plan(suite, machine=there.machine())), there
+    return there.planned(plan(suite, machine=there.machine(), dtype=dtype)), there
 
 
 def need(there: Elsewhere, case: Case) -> Need:
@@ -47,12 +47,12 @@ def test_parts_of_a_name_are_enough() -> None:
 def test_a_call_takes_what_binds_it_at_the_assumed_share_of_the_peak() -> None:
     resolved, there = planned("gpu-layers", "h100")
     labels = {case.label: case for case in resolved.cases}
-    case = labels["position/alibi/fused/layer/fwd+bwd/1b3"]
+    case = labels["position/alibi/fused/layer/fwd+bwd/1b3/bfloat16"]
     found, spec = need(there, case), ModelSpec.of_speed_case(case.params)
     work = 3 * flops.attention_flops(spec, 4, 2048)
     assert found.bound == "arithmetic"
     assert found.call_s == pytest.approx(work / (0.4 * 989.4e12), rel=1e-3)
-    norm = need(there, labels["embedding_norm/on/fused/layer/fwd+bwd/1b3"])
+    norm = need(there, labels["embedding_norm/on/fused/layer/fwd+bwd/1b3/bfloat16"])
     assert norm.bound == "memory"
     slower, a100 = planned("gpu-layers", "a100 80gb")
     assert a100.peak.gb_per_s < there.peak.gb_per_s
@@ -62,7 +62,7 @@ def test_a_call_takes_what_binds_it_at_the_assumed_share_of_the_peak() -> None:
 def test_scores_in_memory_are_in_the_prediction_of_eager_alone() -> None:
     resolved, there = planned("quick", "h100")
     labels = {case.label: case for case in resolved.cases}
-    eager, fused = (need(there, labels[f"position/alibi/{way}/layer/fwd+bwd"]) for way in ("eager", "fused"))
+    eager, fused = (need(there, labels[f"position/alibi/{way}/layer/fwd+bwd/bfloat16"]) for way in ("eager", "fused"))
     assert eager.bytes > fused.bytes
 
 
@@ -72,7 +72,7 @@ def test_the_gpu_decides_what_runs_there_and_not_what_is_installed_here() -> Non
         None,
         "activation gelu has no implementation 'liger', only eager, compile, fused",
     }
-    old, there = planned("quick", "v100")
+    old, there = planned("quick", "v100", "float32")
     reasons = {case.unsupported for case in old.cases if case.params.get("implementation") == "fused"}
     assert reasons == {f"our kernels are for NVIDIA's sm_80 and later, and {there.name} is sm_70"}
     assert any(case.unsupported is None for case in old.cases)
@@ -83,7 +83,7 @@ def test_the_gpu_decides_what_runs_there_and_not_what_is_installed_here() -> Non
 def test_trainings_are_predicted_and_grow_with_their_tokens() -> None:
     resolved, there = planned("quick", "h100")
     trained = {case.label: need(there, case) for case in resolved.cases if "train" in case.params}
-    assert trained["baseline/tokens-3.5x/quality"].call_s > 3 * trained["baseline/quality"].call_s
+    assert trained["baseline/tokens-3.5x/bfloat16/quality"].call_s > 3 * trained["baseline/bfloat16/quality"].call_s
     assert elsewhere.total(resolved) > sum(found.replicate_s for found in trained.values())
 
 
