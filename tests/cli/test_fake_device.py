@@ -168,6 +168,8 @@ def test_quick_takes_the_model_that_fits_a_gpu_and_says_what_went_wrong(tmp_path
         {"case": "*", "gpu": "NVIDIA H100 80GB HBM3", "memory_bytes": 80 * 10**9, "time_s": [0.001]},
         {"case": "*/step/step/*x192", "time_s": [0.002]},
         {"case": "*/step/step/*x320", "time_s": [0.05]},
+        {"case": "*/step/step/*x512", "time_s": [0.2]},
+        {"case": "*/step/step/*x768", "time_s": [0.5]},
         {"case": "training/*/rotary/*", "worth": 1.5},
         {"case": "position/rotary/*", "throttled": ["thermal, by hardware in 9 of 9 readings"]},
         {"case": "*/swiglu/*", "fails": "oom"},
