@@ -15,7 +15,7 @@ from benchsuite.errors import UserError
 PACKAGES = {
     "gate": ("pytest", "pytest_benchmark"),
     "tables": ("pandas", "pyarrow"),
-    "quality": ("lm_eval", "transformers", "tokenizers", "datasets", "accelerate", "pyarrow", "regex", "babel"),
+    "quality": ("lm_eval", "transformers", "tokenizers", "datasets", "accelerate", "pyarrow"),
     "cluster": ("submitit",),
     "gguf": ("gguf",),
 }

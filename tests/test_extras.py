@@ -16,15 +16,15 @@ from benchsuite import extras
 ROOT = Path(__file__).parents[1]
 DISTRIBUTIONS = {"lm_eval": "lm-eval", "pytest_benchmark": "pytest-benchmark"}
 BLOCKER = f"""
-import sys
-from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
 
-class Missing(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {set(extras.PACKAGES["tables"] + extras.PACKAGES["quality"])}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+found = PathFinder.find_spec
 
-sys.meta_path.insert(0, Missing())
+def find_spec(name, path=None, target=None):
+    absent = name.partition(".")[0] in {set(extras.PACKAGES["tables"] + extras.PACKAGES["quality"])}
+    return None if absent else found(name, path, target)
+
+PathFinder.find_spec = staticmethod(find_spec)
 """
 SUITE = """
 name: small

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchsuite.cli import options
+from benchsuite.cli.numbers import finite
+from benchsuite.limits import MOST_S
 
 if TYPE_CHECKING:
     from benchsuite.suite.schema import Suite
@@ -22,7 +24,9 @@ def command(
     sanitize: Annotated[
         bool, typer.Option("--sanitize", help="Only run the checks under NVIDIA's compute-sanitizer, tool by tool.")
     ] = False,
-    limit: Annotated[float, typer.Option(min=1, help="Seconds for each tool of --sanitize.")] = 300.0,
+    limit: Annotated[
+        float, typer.Option(min=1, max=MOST_S, callback=finite, help="Seconds for each tool of --sanitize.")
+    ] = 300.0,
     only: Annotated[list[str] | None, typer.Option(help="Operators by glob pattern: swiglu, 'attention*'.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The run's directory; default: runs/operators-TIME.")

@@ -93,6 +93,7 @@ def run(
     ranks, chosen, say = options.get("ranks", 1), devices.choose(device), options.get("say", _silent)
     say(str(chosen))
     if scale in (None, source.AUTO) and source.ladder(str(suite)):
+        extras.require("quality", "training models")
         machine = Machine.here(chosen.device)
         names, holder = [device.lock_name for device in machine.devices], f"the rate of {suite}"
         with locks.machine_lock(holder, wait=options.get("wait", True), say=say, names=names):

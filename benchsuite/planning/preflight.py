@@ -23,12 +23,9 @@ from benchsuite.hardware.roofline import FLOPS_A_CYCLE, NO_CPU_CLOCK
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
 from benchsuite.planning import stages, training_budget
-from benchsuite.pretrain import corpora, shares
-from benchsuite.pretrain.corpora import files, hub, mixture
-from benchsuite.pretrain.corpora.text import fill
+from benchsuite.pretrain import shares
 from benchsuite.pretrain.names import MIX, PLACE
 from benchsuite.records.case import Case
-from benchsuite.zeroshot import derived, fact_tasks, tasks
 
 MOST_STEPS = 10**8  # of a training; the original study's largest takes 10**5
 READ_BYTES = 64_000_000  # of a corpus in files that are read as a training reads them; of a larger one so much
@@ -75,6 +72,8 @@ def check_machine(
     trained = [case for case in wanted if "train" in case.params]
     if not trained:
         return
+    from benchsuite.pretrain.corpora import hub
+
     for case in trained:
         if devices.of(case.params).is_host:
             _check_memory(case, memory_bytes)
@@ -107,6 +106,8 @@ def _check_training(case: Case, ranks: int) -> None:
 
 def _check_tasks(told: dict[str, Any], params: dict[str, Any]) -> None:
     """Raise UserError for a task that the corpus does not have, and for more documents than a task can have."""
+    from benchsuite.zeroshot import derived, fact_tasks, tasks
+
     source, languages = told["source"], tuple(told.get("languages", ()))
     match source:
         case "world":
@@ -134,6 +135,8 @@ def _check_tasks(told: dict[str, Any], params: dict[str, Any]) -> None:
 
 def corpora_of(params: dict[str, Any]) -> dict[str, float]:
     """The corpora that a case reads, mixtures taken apart, each with the largest share of the text that it gives."""
+    from benchsuite.pretrain.corpora import mixture
+
     told = [params["corpus"]["name"], params["heldout"]["corpus"], *params["tokenizer"]["corpora"]]
     if (of := params["tasks"].get("corpus")) and params["tasks"]["source"] == "derived":
         told += [of.replace(PLACE, code) for code in params["tasks"].get("languages", ())]
@@ -148,11 +151,18 @@ def corpora_of(params: dict[str, Any]) -> dict[str, float]:
 
 
 def _is_file(name: str) -> bool:
+    from benchsuite.pretrain import corpora
+
     return name not in corpora.names() and not name.startswith("hub:")
 
 
 def _check_files(params: dict[str, Any]) -> None:
     """Read the corpora in files as the jobs do, and derive a few tasks from them."""
+    from benchsuite.pretrain import corpora
+    from benchsuite.pretrain.corpora import files
+    from benchsuite.pretrain.corpora.text import fill
+    from benchsuite.zeroshot import derived
+
     train_bytes, heldout_bytes = params["corpus"]["train_bytes"], params["heldout"]["bytes"]
     for name, share in corpora_of(params).items():
         if not _is_file(name):

@@ -151,5 +151,6 @@ def test_a_model_with_the_norm_in_the_earlier_place_is_refused(position: str) ->
 @pytest.mark.parametrize(("position", "norm"), [("alibi", "on"), ("rotary", "on"), ("learned", "off")])
 def test_a_model_that_means_the_same_as_before_loads(position: str, norm: str) -> None:
     old = ModelSpec(**SHAPE, position=position, embedding_norm=norm)  # type: ignore[arg-type]
-    assert old.to_json() == vars(old)
-    assert ModelSpec.from_json(vars(old)) == old
+    told = {key: value for key, value in vars(old).items() if key != "learning_rule"}  # left out unless it is another
+    assert old.to_json() == told
+    assert ModelSpec.from_json(told) == old

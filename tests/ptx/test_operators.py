@@ -21,9 +21,9 @@ from tests.ptx.device import Device
 pytestmark = pytest.mark.slow
 
 CPU_ONLY = ("embedding", "embedding_backward", "embedding_layer_norm_backward")
-ON_CUDA = [
-    name for name in test_arguments.NAMES if name not in (*CPU_ONLY, "linear_cross_entropy")
-]  # which is Python's
+NOT_FOR_CUDA = ("linear", "linear_backward", "rounded_cross_entropy", "adamw_")  # the dispatcher has none to call
+IN_PYTHON = ("linear_cross_entropy",)
+ON_CUDA = [name for name in test_arguments.NAMES if name not in (*CPU_ONLY, *NOT_FOR_CUDA, *IN_PYTHON)]
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from benchsuite.records.load import load
 from benchsuite.records.store import Store
 from benchsuite.report.join import join
 
-PUBLISHED = sorted(path.parent for path in (Path(__file__).parents[2] / "reports").rglob("records.jsonl"))
+PUBLISHED = sorted(path.parent for path in (Path(__file__).parents[2] / "reports").rglob("manifest.json"))
 
 
 def test_a_run_is_read_whole(quick):

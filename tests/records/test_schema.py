@@ -15,7 +15,7 @@ from benchsuite.errors import UserError
 from benchsuite.records import schema
 from benchsuite.records.case import KINDS, STATUSES
 from benchsuite.records.results import checked
-from benchsuite.report import view
+from benchsuite.report.sections.hardware import hardware_lines
 
 FIRST: dict[str, Any] = {
     "schema_version": 1,
@@ -107,5 +107,5 @@ def test_a_manifest_is_read_or_told_what_is_wrong_with_it(changed: dict[str, Any
 def test_any_fingerprint_can_be_shown(identity: dict[str, Any], context: dict[str, Any]) -> None:
     content = MANIFEST | {"hardware": {"identity": identity, "context": context}}
     hardware = checked(schema.MANIFEST, text.tree(content), "here").hardware
-    lines = view.hardware_lines(dataclasses.asdict(hardware))
+    lines = hardware_lines(dataclasses.asdict(hardware))
     assert all(isinstance(text, str) for line in lines for text in line)

@@ -23,9 +23,10 @@ for name, function in (("speed", "measure"), ("quality", "train_and_evaluate")):
 
 
 def write(folder: Path) -> dict[str, Path]:
-    path = folder / "report.md"
-    path.write_text("a report")
-    return {"md": path}
+    paths = {kind: folder / f"report.{kind}" for kind in ("html", "md", "json")}
+    for path in paths.values():
+        path.write_text("a report")
+    return paths
 
 
 def terminal(folder: Path, console: Any) -> None:

@@ -218,8 +218,8 @@ def test_options_that_mean_nothing_are_refused(
     assert "--revision has no meaning" in refused(str(model), revision="main")
     assert "name tasks for it" in refused(str(tmp_path / "theirs"))
     assert "names no task" in refused(str(model), tasks=" ,")
-    assert "'tpu' is unknown" in refused(str(model), device="tpu")
-    assert "'cuda:x' is unknown" in refused(str(model), device="cuda:x")
+    assert "unknown device 'tpu'" in refused(str(model), device="tpu")
+    assert "unknown device 'cuda:x'" in refused(str(model), device="cuda:x")
     assert "no task './tasks'" in refused(str(model), tasks="./tasks")
     with pytest.raises(UserError, match="exists already"):
         export.command([model], transformers=model)
