@@ -45,9 +45,9 @@ def command(
     from benchsuite.errors import UserError
     from benchsuite.planning import plan
 
-    device = devices.chosen(device, many=False)
     if sanitize:
         raise typer.Exit(_sanitize(device, only or [], limit, json_))
+    device = devices.chosen(device, many=False)
     machine = plan.Machine.here(device)
     if machine.no_kernels is not None:
         raise UserError(f"there are no operators to test: {machine.no_kernels}", hint="benchsuite doctor says more")
@@ -86,10 +86,11 @@ def _suite(*, quick: bool, check_only: bool, gpu: bool) -> Suite:
 def _sanitize(device: str, only: list[str], limit_s: float, as_json: bool) -> int:
     """Run the tools of compute-sanitizer, print what each found, and return the exit code."""
     from benchsuite.cli import exit_codes
-    from benchsuite.devices import named
+    from benchsuite.devices import AUTO, named
     from benchsuite.errors import UserError
     from benchsuite.measure import sanitizers
 
+    device = "cuda" if device == AUTO else device
     if not named(device).sanitized:
         raise UserError(f"--sanitize: compute-sanitizer checks CUDA, not {device}", hint="add --device cuda")
     found = sanitizers.run(device, only, limit_s)

@@ -105,7 +105,7 @@ KINDS: dict[str, Kind] = {
     "stability": Kind(
         "benchsuite.measure.quality:train_only", "benchsuite.measure.quality:prepare", alone=False, seeded=True
     ),
-    "search": Kind("benchsuite.measure.rates:try_rate", "benchsuite.measure.quality:prepare", alone=False, seeded=True),
+    "search": Kind("benchsuite.measure.rates:try_rate", "benchsuite.measure.quality:ready", alone=False, seeded=True),
 }
 
 

@@ -57,7 +57,7 @@ def test_a_run_leaves_one_record_for_each_planned_measurement(
     assert code == 0, err
     assert "a short table" in out
     assert f"[{MEASUREMENTS}/{MEASUREMENTS}] ok" in err
-    assert str(tmp_path / "run/report.md") in err
+    assert str(tmp_path / "run/report.html") in err
     manifest = json.loads((tmp_path / "run/manifest.json").read_text())
     assert manifest["schema_version"] == SCHEMA_VERSION
     assert {"suite", "created", "command", "benchsuite_version", "resolved_suite", "hardware"} <= set(manifest)

@@ -39,7 +39,7 @@ def test_info_says_what_will_be_and_after_build_what_is(env: dict[str, str], tmp
     assert found["library"]["path"] == str(library)
     assert found["library"]["origin"] == "cache"
     assert found["library"]["archs"] == []
-    assert found["operators"] == ["cpu_isa", "has_cuda", "set_cpu_isa"]
+    assert found["operators"] == ["cpu_isa", "cpu_products", "has_cuda", "set_cpu_isa", "set_cpu_products"]
     assert found["isa"] in found["library"]["isas"]
     assert found["compilers"]["g++"]["version"]
     after = kernels("info", env={**env, "BENCHSUITE_KERNELS_ISA": "v1"}).stdout

@@ -7,6 +7,7 @@ evaluate or compile are checked for their names, options and values only: `ONLY_
 
 from __future__ import annotations
 
+import random
 import re
 import shlex
 import subprocess
@@ -63,6 +64,9 @@ def record_everything(self: Scheduler) -> None:
             time_s = 0.001 * (1 + number / 100 + replicate / 1000)
             trained = {"bits_per_byte": {"value": 1 + number / 100 + replicate / 1000}}
             result: dict[str, Any] = {"time_s": time_s, "samples_s": [time_s] * 5} if case.timed else trained
+            if case.kind == "search":
+                lr = case.params["train"]["lr"]
+                result = {"search": {"lr": lr, "tokens": 1, "bits_per_byte": 1 + 100 * abs(lr - 3e-3)}}
             status = "unsupported" if case.unsupported else "ok"
             self.store.append(
                 Record(
@@ -84,9 +88,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("docs")
     for name in ("a", "b"):
         make_run(folder / "runs" / name, documents=10, tasks=["cloze"])
-    (folder / "book.txt").write_text(
-        "\n\n".join(f"Page {n}. " + f"Sentence {n} of a book. " * 100 for n in range(1000))
-    )
+    words = [f"{first}{last}" for first in ("ba", "do", "ki", "lu", "me") for last in ("n", "rt", "sk", "ll", "dge")]
+    draw = random.Random(0)
+    pages = [" ".join(f"The {' '.join(draw.choices(words, k=7))}." for _ in range(30)) for _ in range(2000)]
+    (folder / "book.txt").write_text("\n\n".join(pages))
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     for page in PAGES:  # files come first: some pages use those of others
         for language, text in blocks(page):

@@ -39,7 +39,7 @@ class Instant:
         if job["measure"].endswith("try_rate"):
             lr = job["params"]["train"]["lr"]
             result = {"search": {"lr": lr, "tokens": 1, "bits_per_byte": self.bits[lr]}}
-        if not job["measure"].endswith("prepare"):
+        if not job["measure"].endswith(("prepare", "ready")):
             self.order.append((job["params"]["name"], job["params"]["train"]["lr"], job["replicate"]))
         Path(job["result"]).write_text(json.dumps({"status": "ok", "reason": None, "result": result}))
         self.ended.append(Ended(name, 0))

@@ -9,23 +9,22 @@ import time
 import pytest
 import torch
 
+from benchsuite import devices
 from benchsuite.hardware import nvml
-from benchsuite.timing import accelerator
-from benchsuite.timing.memory import measure_memory
-from benchsuite.timing.monitor import Monitor
 
 pytestmark = pytest.mark.gpu
 
 CYCLES = 20_000_000  # about 10 ms
+CUDA = devices.named("cuda")
 
 
 def spin() -> None:
     torch.cuda._sleep(CYCLES)
 
 
-@pytest.mark.parametrize("mode", accelerator.MODES["cuda"])
+@pytest.mark.parametrize("mode", CUDA.modes)
 def test_every_clock_tells_how_long_the_device_slept(mode: str) -> None:
-    clock = accelerator.clock("cuda", mode)
+    clock = CUDA.clock(mode)
     clock.time_calls(spin, 3)  # clocks rise
     torch.cuda.synchronize()
     started = time.perf_counter()
@@ -37,7 +36,7 @@ def test_every_clock_tells_how_long_the_device_slept(mode: str) -> None:
 
 
 def test_events_do_not_count_the_host() -> None:
-    clock = accelerator.clock("cuda", "event-hot")
+    clock = CUDA.clock("event-hot")
     x = torch.ones(1, device="cuda")
     clock.time_calls(lambda: x.add_(1), 10)
     assert clock.time_calls(lambda: x.add_(1), 100) / 100 < 50e-6
@@ -45,7 +44,7 @@ def test_events_do_not_count_the_host() -> None:
 
 def test_a_peak_is_what_was_allocated() -> None:
     held = torch.zeros(2**24, device="cuda")  # 64 MiB
-    found = measure_memory(lambda: torch.zeros(2**25, device="cuda"), [held], "cuda")
+    found = CUDA.memory(lambda: torch.zeros(2**25, device="cuda"), [held])
     assert found.peak is not None
     assert found.reserved is not None
     assert 192 * 2**20 <= found.peak <= 256 * 2**20
@@ -55,7 +54,7 @@ def test_a_peak_is_what_was_allocated() -> None:
 
 def test_clocks_power_and_energy_are_read_and_fit_together() -> None:
     a = torch.randn(4096, 4096, device="cuda", dtype=torch.bfloat16)
-    with Monitor("cuda") as monitor:
+    with CUDA.monitor(shared=0) as monitor:
         ends = time.monotonic() + 2
         while time.monotonic() < ends:
             for _ in range(50):

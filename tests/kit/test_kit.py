@@ -175,7 +175,7 @@ def test_every_stage_ends_alone_and_leaves_an_archive(tmp_path: Path, monkeypatc
     assert found["fine"].said == "ran cpu"
     assert json.loads((folder / "fine/found.json").read_text()) == 1
     assert results.summary(folder).left_out == ("fine/models/weights",)
-    assert found["hangs"].time_s < 9
+    assert found["hangs"].time_s < 20
     child = next(int(line) for line in (folder / "hangs/log.txt").read_text().splitlines() if line.isdigit())
     state = Path(f"/proc/{child}/stat")
     assert not state.exists() or state.read_text().split()[2] == "Z"  # ended, and not yet asked for by its new parent
