@@ -89,6 +89,8 @@ def models_of(run: Run) -> Models:
         choice = rates.chosen(case.params, run.records)
         if choice is not None and choice.multiple == rates.SHARED:  # the same training, which was not done twice
             twin = rates.at_shared_rate(case)
+            if twin not in run.cases:  # the suite did not ask for it
+                continue
             results |= {(twin, seed): result for (own, seed), result in results.items() if own == case.id}
     return Models(run=run, results=results, pool=frozenset(pool), index=task_index.index(run), looks=looks_of(run))
 

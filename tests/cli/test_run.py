@@ -75,7 +75,7 @@ def test_json_is_the_only_thing_on_stdout(tmp_path: Path, suite: Path, environme
     document = json.loads(out)
     assert document["cases"] == {"ok": 12}
     assert document["exit_code"] == 0
-    assert document["report"] == {"md": str(tmp_path / "run/report.md")}
+    assert document["report"] == {kind: str(tmp_path / f"run/report.{kind}") for kind in ("html", "md", "json")}
 
 
 def test_four_bad_variants_leave_four_records_and_exit_5(
@@ -219,6 +219,7 @@ def test_a_second_run_waits_for_the_first_or_refuses(tmp_path: Path, suite: Path
     assert not (tmp_path / "refused").exists()
     waiting = begin(environment, "run", suite, "-o", tmp_path / "second", "--only", "activation/relu*")
     assert waiting.stderr is not None
+    assert waiting.stderr.readline().startswith("device: cpu")
     assert "waiting for it to end" in waiting.stderr.readline()
     first.kill()
     first.communicate()
@@ -322,7 +323,9 @@ def test_wrong_usage_is_one_message_and_nothing_is_begun(
 def test_a_user_error_exits_2_without_traceback(suite: Path, environment: dict[str, str]) -> None:
     code, out, err = run(environment, "run", suite, "--set", "quality.sedes=3")
     assert (code, out) == (2, "")
-    assert err == "benchsuite: --set quality.sedes=3: quality.sedes: unknown key; did you mean 'seeds'?\n"
+    [device, said] = err.splitlines()
+    assert device.startswith("device: cpu")
+    assert said == "benchsuite: --set quality.sedes=3: quality.sedes: unknown key; did you mean 'seeds'?"
 
 
 PLUGIN = """

@@ -138,7 +138,7 @@ def test_a_tool_that_does_not_end_is_ended_with_what_it_started(
 
 def test_the_sanitizers_are_of_cuda() -> None:
     with pytest.raises(UserError, match="compute-sanitizer checks CUDA, not cpu"):
-        run("selftest", "--sanitize")
+        run("selftest", "--device", "cpu", "--sanitize")
 
 
 def test_on_a_gpu_it_is_planned_for_less_than_three_minutes() -> None:

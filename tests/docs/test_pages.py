@@ -7,6 +7,7 @@ evaluate or compile are checked for their names, options and values only: `ONLY_
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import shlex
@@ -88,7 +89,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("docs")
     for name in ("a", "b"):
         make_run(folder / "runs" / name, documents=10, tasks=["cloze"])
-    words = [f"{first}{last}" for first in ("ba", "do", "ki", "lu", "me") for last in ("n", "rt", "sk", "ll", "dge")]
+    words = ["".join(syllables) for syllables in itertools.product(("ba", "do", "ki", "lu", "me", "so"), repeat=4)]
     draw = random.Random(0)
     pages = [" ".join(f"The {' '.join(draw.choices(words, k=7))}." for _ in range(30)) for _ in range(2000)]
     (folder / "book.txt").write_text("\n\n".join(pages))
