@@ -150,7 +150,7 @@ def make(folder: Path, layout: Layout) -> Project:
     return project
 
 
-@pytest.fixture(params=[name for name in LAYOUTS if LAYOUTS[name].needs == "setuptools"])
+@pytest.fixture
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
     return make(tmp_path, LAYOUTS[request.param])
 
@@ -164,7 +164,14 @@ def same_file(found: list[str | int], project: Project, *, editable: bool) -> No
     assert head.is_relative_to(project.folder if editable else project.folder.parent / "environment"), found
 
 
-@pytest.mark.parametrize("mode", ["plain", "editable"])
+BY_SETUPTOOLS = [name for name in LAYOUTS if LAYOUTS[name].needs == "setuptools"]
+INSTALLED = [pytest.param(name, "plain") for name in BY_SETUPTOOLS] + [
+    pytest.param(name, "editable", marks=() if number < 2 else pytest.mark.long)
+    for number, name in enumerate(BY_SETUPTOOLS)
+]
+
+
+@pytest.mark.parametrize(("project", "mode"), INSTALLED, indirect=["project"])
 def test_base_imports_its_own_code_however_head_is_installed(project: Project, mode: str) -> None:
     repository.install(project.python, project.folder, *(["--editable"] if mode == "editable" else []))
     same_file(project.ask(), project, editable=mode == "editable")
