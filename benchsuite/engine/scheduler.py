@@ -80,7 +80,7 @@ class Scheduler:
         self._prepared: dict[str, Record | None] = {}  # None: ready; a record: why not
         self._again: set[str] = set()  # jobs that the fork server's death cost a process
         self._alone: set[str] = set()  # jobs that did not fit into a device's memory beside others
-        # What is trained at the shared learning rate only where the best is another one.
+        # Trainings at the shared learning rate, by id; they run only where the best rate is another one.
         self._twins = {rates.at_shared_rate(case): case for case in self.cases.values() if rates.tried(case.params)}
         self._learn_from_store()
 

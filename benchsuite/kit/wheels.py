@@ -22,7 +22,7 @@ PLATFORMS = (
     *("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
     "linux_x86_64",
 )
-# What comes with torch on a GPU machine and is large; the rest of what torch needs is small, and is packed.
+# Large packages that come with torch on a GPU machine. Its other requirements are small and are packed.
 WITH_TORCH = ("triton",)
 PACKAGE = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)(?:\s*==\s*([\w.!+]+))?")
 UNFIT = re.compile(r"No matching distribution found for ([A-Za-z0-9][\w.-]*[^\s(;]*)")

@@ -22,7 +22,7 @@ from benchsuite.planning.machine import Machine
 from benchsuite.planning.plan import Plan
 from benchsuite.records.case import Case
 
-# What good code reaches of the peaks, and what a launch costs the host: a model's step is many small kernels in Python.
+# Shares of the peaks that good code reaches, and the host's time for a launch: a step is many small kernels.
 ARITHMETIC, BANDWIDTH, LAUNCH_S = 0.4, 0.7, 6e-6
 ASSUMED = (
     f"{ARITHMETIC:.0%} of the peak arithmetic, {BANDWIDTH:.0%} of the peak bandwidth, {LAUNCH_S * 1e6:g} µs a launch"

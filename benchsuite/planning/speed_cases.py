@@ -108,7 +108,7 @@ def speed_case(
     label = f"{component}/{variant}/{implementation}/{entry.scope}"
     dtype = dtype_of(builder, entry)
     if entry.scope == "step":
-        # What is not asked for is not told, so that a step has the id that it had before.
+        # Only what differs from the default is in the parameters, so that the ids of plain steps do not change.
         shape |= {"micro_batch": given.micro_batch} if given.micro_batch and batch and given.micro_batch < batch else {}
         shape |= {"recompute": True} if given.recompute else {}
         # The whole model's variants name it; an unchanged model is one case, whichever component asks for it.

@@ -1,4 +1,4 @@
-"""What a section of the report is made of: paragraphs, tables, figures and folds, the same for HTML and Markdown.
+"""The blocks of a section: paragraphs, tables, figures and folds, the same for HTML and Markdown.
 
 A section gives texts and numbers that are already formatted (`benchsuite.format`); `benchsuite.report.html` and
 `benchsuite.report.md` lay them out and escape them. Adding a section: CONTRIBUTING.md, "Add a report section".

@@ -1,4 +1,4 @@
-"""What to choose: the variants of each component in order, with a verdict in plain words and how sure it is.
+"""Rank the variants of each component, with a verdict in plain words and how sure it is.
 
 The order is that of time to quality; where it is not known, of the tokens for equal quality. A variant is chosen over
 its baseline only where its interval excludes 1: otherwise the baseline stays, and the answer says what is open.
@@ -32,7 +32,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """What to choose for a component: a variant, or the baseline where `pick` is None. `told` says it in a sentence,
+    """The choice for a component: a variant, or the baseline where `pick` is None. `told` says it in a sentence,
     `sure` how sure it is; `clear` where the interval excludes that another is better."""
 
     run: str

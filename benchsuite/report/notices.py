@@ -1,4 +1,4 @@
-"""What a reader of a report must know, at which section it stands, and what to do about it."""
+"""Warnings of a report: the text, the section where it stands, and what to do about it."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def rows(run: Run) -> list[Fields]:
 
 
 def expectations(rows: Sequence[Fields]) -> list[Fields]:
-    """What the original study leads one to expect of the rules, and whether it came out so: `met` is None where nothing
+    """An expectation that follows from the original study, and whether it came out so: `met` is None where nothing
     is resolved. An expectation that is not met is a finding, not a fault of the measurement."""
     shallow = [row for row in rows if row["dfa_over_shallow"]["verdict"] is not None]
     best = [row for row in rows if row["backprop_over_dfa"]["verdict"] is not None]
@@ -179,7 +179,7 @@ def _is_step(run: Run, comparison: Comparison, architecture: str, task: str, rul
 
 
 def _pictures(results: Results) -> Fields | None:
-    """What the first seed's models render, beside the truth."""
+    """Return what the first seed's models render, beside the truth."""
     found = {rule: next((r.pictures for r in results.get(rule, {}).values() if r.pictures), None) for rule in RULES}
     first = next((one for one in found.values() if one), None)
     if first is None:

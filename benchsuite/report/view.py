@@ -10,7 +10,7 @@ from typing import Any
 
 from benchsuite import format
 from benchsuite.report import words
-from benchsuite.report.blocks import several
+from benchsuite.report.blocks import Cell, several
 
 Fields = dict[str, Any]
 
@@ -111,7 +111,7 @@ def controls_table(document: Fields) -> list[Fields]:
 
 
 def model_name(model: Fields) -> str:
-    """What a trained model is called beside the others of its run."""
+    """Return the name of a trained model beside the others of its run."""
     if model["role"] == "control":
         return words.control_name(model["name"])
     return words.variant_name(model["component"], model["name"])
@@ -160,6 +160,15 @@ def _quality_note(quality: Fields) -> str:
 def told(flags: Fields) -> str:
     """Return the flags of a speed with their counts: "2 disturbed"."""
     return ", ".join(f"{count} {status}" for status, count in flags.items())
+
+
+def speed_cell(speed: Fields) -> Cell:
+    """Return the cell of a speed ratio, with its interval, verdict and warning."""
+    values = (speed["ratio"], speed["low"], speed["high"])
+    warn = todo(speed["flags"])
+    return Cell(
+        format.ratio(*values), speed["reason"] or "", speed["verdict"], sort=speed["ratio"], bar=values, warn=warn
+    )
 
 
 def todo(flags: Fields) -> str:

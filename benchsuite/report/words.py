@@ -232,7 +232,7 @@ def _tokens_clause(row: Fields, many: bool) -> str:
 
 
 def trend(entry: Fields) -> str:
-    """How a token ratio moves with scale: "shrinks from 0.50x to 0.71x", "holds within 6%", "is not resolved (…)"."""
+    """Return how a token ratio moves with scale, as "shrinks from 0.50x to 0.71x" or "holds within 6%"."""
     found = entry["trend"]
     first, last = map(format.ratio, found["ends"])
     match found["verdict"]:

@@ -134,7 +134,7 @@ class Placed:
             return "the suite measures no learning curve of this baseline"
         if comparison.component == "languages" and not comparison.tasks:
             return "held-out text is in the baseline's languages alone"
-        # What is compared with this baseline: models of another size have a curve of their own.
+        # Only models that are compared with this baseline: those of another size have a curve of their own.
         beside = {c.case for c in self.models.run.manifest.comparisons if c.base_case == comparison.base_case}
         beside.add(comparison.base_case)
         results = {cell: result for cell, result in self.models.results.items() if cell[0] in beside}

@@ -1,4 +1,4 @@
-"""What ran, and what did not and why."""
+"""The cases that ran, and those that did not with the reason."""
 
 from __future__ import annotations
 

@@ -38,19 +38,11 @@ def blocks(document: Fields) -> list[Block]:
 
 def _row(document: Fields, row: Fields) -> tuple[Cell, ...]:
     found = row["speed"]
-    values = (found["ratio"], found["low"], found["high"])
     return (
         Cell(words.variant_name(row["component"], row["variant"]), run_of(document, row)),
         Cell(row["implementation"], f"over {row['against']}"),
         Cell(words.speed_of_what(row | {"implementation": None})),
-        Cell(
-            format.ratio(*values),
-            found["reason"] or "",
-            found["verdict"],
-            sort=found["ratio"],
-            bar=values,
-            warn=view.todo(found["flags"]),
-        ),
+        view.speed_cell(found),
         Cell(format.seconds(found["time_s"]), sort=found["time_s"]),
         Cell(format.ratio(row["memory"]["ratio"]), sort=row["memory"]["ratio"]),
     )

@@ -1,4 +1,4 @@
-"""What a variant costs against what it brings, as two figures."""
+"""Two figures of cost against quality for every variant."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def blocks(document: Fields) -> list[Block]:
 
 
 def sentences(document: Fields) -> list[str]:
-    """What the table comes to, a sentence for each row with a fraction."""
+    """Return a sentence for each row of the table that has a fraction."""
     return [
         f"{row['title']} on {row['task_title']}: DFA goes {_way(row)} of the way from shallow to backpropagation."
         for row in document["rules"]
@@ -89,7 +89,7 @@ def _line(document: Fields, row: Fields) -> list[Cell]:
 
 
 def _searches(document: Fields) -> Table:
-    """What the choice of the learning rate cost each rule, and what was chosen."""
+    """Return the cost of the search of learning rates for each rule, and the rate that was chosen."""
     columns = [
         Column("Architecture", "task"),
         *(Column(SHORT[rule], "trainings, their time; rates chosen", numeric=True) for rule in RULES),

@@ -29,18 +29,10 @@ def row(document: Fields, one: Fields) -> tuple[Cell, ...]:
     variant = words.variant_name(one["component"], one["variant"])
     against = f"against {words.mid_sentence(words.variant_name(one['component'], one['baseline']))}"
     fusion = f"fusion: {speed['fusion']}" if speed["fusion"] and speed["fusion"] != one["implementation"] else ""
-    values = (speed["ratio"], speed["low"], speed["high"])
     return (
         Cell(variant, ", ".join(part for part in (against, run_of(document, one)) if part)),
         Cell(words.speed_of_what(one), fusion),
-        Cell(
-            format.ratio(*values),
-            speed["reason"] or "",
-            speed["verdict"],
-            sort=speed["ratio"],
-            bar=values,
-            warn=view.todo(speed["flags"]),
-        ),
+        view.speed_cell(speed),
         Cell(format.si(speed["tokens_per_s"], ""), format.seconds(speed["time_s"]), sort=speed["tokens_per_s"]),
         Cell(format.si(speed["baseline_tokens_per_s"], ""), sort=speed["baseline_tokens_per_s"]),
         Cell(format.number(speed["gb_per_s"])),

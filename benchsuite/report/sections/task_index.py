@@ -1,4 +1,4 @@
-"""Which tasks can tell models of this budget apart, and which are in the index."""
+"""The tasks that can tell models of this budget apart, and those in the index."""
 
 from __future__ import annotations
 
