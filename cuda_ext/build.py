@@ -27,7 +27,7 @@ from typing import Any
 from benchsuite import files
 from benchsuite.cache import write_atomically
 from benchsuite.cuda_ext import toolchain
-from benchsuite.cuda_ext.build_plan import Plan, Unit, isas, kernels_dir, plan, selected, source_hash
+from benchsuite.cuda_ext.build_plan import Plan, Unit, kernels_dir, plan, selected, source_hash
 from benchsuite.cuda_ext.toolchain import Compiler, Missing
 from benchsuite.errors import UserError
 
@@ -36,13 +36,14 @@ MANIFEST = "manifest.json"
 AGAIN = "`benchsuite kernels build` tries again; BENCHSUITE_KERNELS=cpu leaves the CUDA part out"
 
 
-def build(*, cpu_only: bool = False, again: bool = False) -> Path:
-    """The library of the sources as they are, built where the cache has none; progress goes to stderr.
+def build(*, cpu_only: bool = False, portable: bool = False, again: bool = False) -> Path:
+    """The library of the sources as they are, for this machine or `portable`, for any of its kind, built where the
+    cache has none; progress goes to stderr.
 
     Sources that failed to compile are not tried a second time unless `again`. Raises UserError with the compiler's
     first errors and the path of the whole log.
     """
-    todo = plan(cpu_only=cpu_only)
+    todo = plan(cpu_only=cpu_only, portable=portable)
     library = todo.folder / NAME
     if library.is_file():
         return library
@@ -70,7 +71,7 @@ def manifest(todo: Plan) -> dict[str, Any]:
         "sources": source_hash(),
         "families": selected() or "all",
         "machine": platform.machine(),
-        "isas": isas(),
+        "isas": list(todo.isas),
         "archs": list(todo.archs),
         "cxx": f"GCC {todo.cxx.version}",
         "nvcc": todo.nvcc.version if isinstance(todo.nvcc, Compiler) else None,

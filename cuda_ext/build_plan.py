@@ -62,6 +62,7 @@ class Plan:
 
     units: tuple[Unit, ...]
     link: tuple[str, ...]
+    isas: tuple[str, ...]
     archs: tuple[str, ...]
     torch: Torch
     cxx: Compiler
@@ -88,10 +89,12 @@ def kernels_dir(*parts: str) -> Path:
     return folder
 
 
-def plan(*, cpu_only: bool = False) -> Plan:
-    """Return what would be built here, from the environment and the sources as they are.
+def plan(*, cpu_only: bool = False, portable: bool = False) -> Plan:
+    """Return what would be built, from the environment and the sources as they are: for the CPU and the GPUs of this
+    machine, or `portable`, for every machine of its kind.
 
-    BENCHSUITE_KERNELS=cpu leaves CUDA out, BENCHSUITE_KERNELS_ONLY=activation,norm takes these families alone, and
+    BENCHSUITE_KERNELS=cpu leaves CUDA out, BENCHSUITE_KERNELS_ONLY=activation,norm takes these families alone,
+    BENCHSUITE_KERNELS_ISA=v3 (or all) and TORCH_CUDA_ARCH_LIST choose what to compile for, and
     BENCHSUITE_KERNELS_CXXFLAGS goes to g++ as it is. Raises UserError where the CPU part cannot be built.
     """
     torch, cxx, nvcc = toolchain.find_torch(), toolchain.find_cxx(), toolchain.find_nvcc()
@@ -110,15 +113,19 @@ def plan(*, cpu_only: bool = False) -> Plan:
     archs: list[str] = []
     units: list[Unit] = []
     if isinstance(nvcc, Compiler):
-        archs = toolchain.archs(nvcc)
-        units += [_cuda_unit(source, cxx, nvcc, archs) for source in kernels]
-    else:
+        archs = toolchain.archs(nvcc) if portable else toolchain.archs_here(nvcc)
+        if not archs:
+            nvcc = Missing("there is no NVIDIA GPU of 8.0 or later here", "")
+    if isinstance(nvcc, Missing):
         kernels = []
+    else:
+        units += [_cuda_unit(source, cxx, nvcc, archs) for source in kernels]
+    named = _isas(portable)
     for source in sources("ops", ".cpp"):  # a family without a .cu has its CPU part alone
-        units.append(_operator_unit(source, cxx, torch, any(_is_of(kernel, source.stem) for kernel in kernels)))
-    units.append(_operator_unit(CSRC / "library.cpp", cxx, torch, bool(kernels)))
-    units += [_cpu_unit(source, isa, cxx) for source in sources("cpu", ".cpp") for isa in isas()]
-    return Plan(tuple(units), tuple(_link(torch, nvcc)), tuple(archs), torch, cxx, nvcc)
+        units.append(_operator_unit(source, cxx, torch, any(_is_of(kernel, source.stem) for kernel in kernels), named))
+    units.append(_operator_unit(CSRC / "library.cpp", cxx, torch, bool(kernels), named))
+    units += [_cpu_unit(source, isa, cxx) for source in sources("cpu", ".cpp") for isa in named]
+    return Plan(tuple(units), tuple(_link(torch, nvcc)), tuple(named), tuple(archs), torch, cxx, nvcc)
 
 
 def sources(folder: str, suffix: str) -> list[Path]:
@@ -136,9 +143,17 @@ def _is_of(source: Path, family: str) -> bool:
     return source.stem == family or source.stem.startswith(f"{family}_")
 
 
-def isas() -> list[str]:
-    """The namespaces that the CPU part is compiled into."""
-    return list(ISAS) if toolchain.is_x86() else ["cpu_v1"]
+def _isas(portable: bool) -> list[str]:
+    """The namespaces that the CPU part is compiled into: that of this machine's instruction set, or of the lower one
+    that BENCHSUITE_KERNELS_ISA names; all for any machine."""
+    asked, here = os.environ.get("BENCHSUITE_KERNELS_ISA"), toolchain.isa_here()
+    if not toolchain.is_x86():
+        return ["cpu_v1"]
+    if portable or asked == "all" or here is None:
+        return list(ISAS)
+    if asked and f"cpu_{asked}" not in ISAS:
+        raise UserError(f"BENCHSUITE_KERNELS_ISA is v4, v3, v1 or all, not {asked!r}")
+    return [f"cpu_{min(asked or here, here)}"]
 
 
 def headers(source: Path) -> list[Path]:
@@ -195,9 +210,10 @@ def _cpu_unit(source: Path, isa: str, cxx: Compiler) -> Unit:
     return _unit(f"{source.stem} {isa}", source, [*command, "-c", str(source)], [cxx.version])
 
 
-def _operator_unit(source: Path, cxx: Compiler, torch: Torch, cuda: bool) -> Unit:
+def _operator_unit(source: Path, cxx: Compiler, torch: Torch, cuda: bool, isas: list[str]) -> Unit:
     target = f"-DTORCH_TARGET_VERSION=0x{TORCH_TARGET[0]:02x}{TORCH_TARGET[1]:02x}000000000000"
     command = [cxx.path, *COMMON, "-O2", _prefix(), target, f"-DBENCHSUITE_CUDA={int(cuda)}", f"-I{CSRC}"]
+    command += [f"-DBENCHSUITE_ONLY_ISA={isas[0][-1]}"] if len(isas) == 1 else []
     command += [f"-ffile-prefix-map={torch.root}=torch", "-isystem", str(torch.include), *_extra(), "-c", str(source)]
     return _unit(f"{source.stem} ops", source, command, [cxx.version, torch.version])
 

@@ -74,7 +74,9 @@ def _usable(folder: Path, origin: str) -> Library | None:
         about = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
         return None
-    fits = about.get("machine") == platform.machine() and (folder / NAME).is_file()
+    here = toolchain.isa_here() if toolchain.is_x86() else None
+    runs = here is None or any(isa[-2:] <= here for isa in about.get("isas", ()))
+    fits = about.get("machine") == platform.machine() and runs and (folder / NAME).is_file()
     if not fits or (
         origin == "wheel" and build_plan.CSRC.is_dir() and about.get("sources") != build_plan.source_hash()
     ):
@@ -110,7 +112,7 @@ def status() -> tuple[bool, str, str]:
         found = locate()
     except UserError as error:
         return False, error.message, error.hint
-    nvcc = toolchain.find_nvcc()
+    nvcc = toolchain.find_nvcc() if found else build_plan.plan().nvcc
     if found:
         cuda = ", ".join(found.about["archs"]) or None
         where = "from the wheel" if found.origin == "wheel" else "in the cache"

@@ -19,6 +19,9 @@ from pathlib import Path
 # A100, H100, B100; a later GPU compiles the PTX when it first loads it. nvcc knows B100 from CUDA 12.8 on.
 DEFAULT_ARCHS = "8.0;9.0;10.0+PTX"
 OLDER_ARCHS = "8.0;9.0+PTX"
+# x86-64-v3 and -v4 by the names of /proc/cpuinfo.
+V3 = {"avx2", "fma", "bmi1", "bmi2", "f16c", "abm", "movbe"}
+V4 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 INSTALL_CXX = "apt-get install g++"
 
 
@@ -108,10 +111,44 @@ def find_nvcc() -> Compiler | Missing:
 
 
 def archs(nvcc: Compiler) -> list[str]:
-    """The architectures to compile for, from $TORCH_CUDA_ARCH_LIST if it is set: ["8.0", "9.0", "10.0+PTX"]."""
+    """The architectures of a library for any machine, or those in $TORCH_CUDA_ARCH_LIST: ["8.0", "9.0", "10.0+PTX"]."""
     release = tuple(int(part) for part in nvcc.version.split(".")[:2])
     text = os.environ.get("TORCH_CUDA_ARCH_LIST") or (DEFAULT_ARCHS if release >= (12, 8) else OLDER_ARCHS)
     return [name for name in re.split(r"[;, ]+", text) if name]
+
+
+def archs_here(nvcc: Compiler) -> list[str]:
+    """Those of `archs` that the GPUs of this machine run; all where $TORCH_CUDA_ARCH_LIST is set or where a GPU does
+    not tell what it is, none where there is no GPU."""
+    every = archs(nvcc)
+    if os.environ.get("TORCH_CUDA_ARCH_LIST"):
+        return every
+    found = _gpus()
+    return every if None in found else [name for name in every if any(_runs(name, gpu, every) for gpu in found)]
+
+
+@functools.cache
+def _gpus() -> list[tuple[int, int] | None]:
+    """The compute capability of each NVIDIA GPU that this process may use; None for one that does not tell."""
+    from benchsuite.hardware import nvml
+
+    with nvml.opened() as closed:
+        if closed is None:
+            return nvml.capabilities()
+    return [None] if Path("/dev/nvidia0").exists() else []
+
+
+def _runs(name: str, gpu: tuple[int, int] | None, every: list[str]) -> bool:
+    """Return whether `name` is the one of `every` that `gpu` takes: the latest of its generation that is no later than
+    itself, else the latest PTX."""
+
+    def number(text: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
+
+    if gpu is None or gpu < number(every[0]):
+        return False
+    same = [x for x in every if number(x)[0] == gpu[0] and number(x) <= gpu]
+    return name == (same[-1] if same else next((x for x in reversed(every) if x.endswith("+PTX")), None))
 
 
 def gencode(names: list[str]) -> list[str]:
@@ -140,6 +177,20 @@ def cores() -> int:
 
 def is_x86() -> bool:
     return platform.machine() in ("x86_64", "AMD64")
+
+
+@functools.cache
+def isa_here() -> str | None:
+    """The best of the instruction sets v4, v3 and v1 that this CPU has, as csrc/cpu/dispatch.h finds it; None where the
+    system does not tell."""
+    try:
+        text = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    if text is None:
+        return None
+    features = set(text[1].split())
+    return "v1" if not features >= V3 else "v4" if features >= V4 else "v3"
 
 
 def nvcc_packages(cuda: str) -> list[str]:

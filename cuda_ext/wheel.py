@@ -34,10 +34,10 @@ def make_wheel(target: Path, *, cpu_only: bool = False) -> Path:
     """
     if not (ROOT / "pyproject.toml").is_file() or selected():
         raise UserError("a wheel is made in a checkout, with BENCHSUITE_KERNELS_ONLY unset")
-    todo = plan(cpu_only=cpu_only)
+    todo = plan(cpu_only=cpu_only, portable=True)
     if isinstance(todo.nvcc, Missing) and not cpu_only:
         raise UserError(f"the wheel would lack the CUDA part: {todo.nvcc.why}", hint=todo.nvcc.fix or "--cpu-only")
-    library = build(cpu_only=cpu_only, again=True)
+    library = build(cpu_only=cpu_only, portable=True, again=True)
     target.mkdir(parents=True, exist_ok=True)
     # In a copy: neither the library nor setuptools' build folder may stay in the checkout and get into the next wheel.
     with tempfile.TemporaryDirectory() as folder:

@@ -136,6 +136,12 @@ def visible() -> list[str]:
     return names[:1] if any(_divided(gpu) for gpu in found) else names
 
 
+def capabilities() -> list[tuple[int, int] | None]:
+    """The compute capability of each GPU of the machine; None for one that does not tell it."""
+    found = [read("nvmlDeviceGetCudaComputeCapability", gpu) for gpu in handles()]
+    return [None if value is None else (int(value[0]), int(value[1])) for value in found]
+
+
 def _asked_for(name: str, every: list[Any]) -> Any:
     if name.isdecimal():
         return every[int(name)] if int(name) < len(every) else None

@@ -6,16 +6,14 @@
 
 namespace {
 
-using benchsuite::Isa;
 using benchsuite::Products;
 
 std::string cpu_isa() { return "v" + std::to_string(int(benchsuite::isa())); }
 
-// Takes the named instruction set, or the best that this machine has below it; returns which.
+// Takes the named instruction set, or the best that this machine and the library have below it; returns which.
 std::string set_cpu_isa(std::string name) {
   benchsuite::require(name == "v1" || name == "v3" || name == "v4", "set_cpu_isa: ", name, " is not v1, v3 or v4");
-  Isa wanted = name == "v4" ? Isa::v4 : name == "v3" ? Isa::v3 : Isa::v1, best = benchsuite::machine_isa();
-  benchsuite::isa() = int(wanted) < int(best) ? wanted : best;
+  benchsuite::isa() = benchsuite::isa_up_to(name[1] - '0');
   return cpu_isa();
 }
 

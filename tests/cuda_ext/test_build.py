@@ -35,6 +35,54 @@ def test_each_source_is_one_object_and_the_cpu_part_three(csrc: Path) -> None:
     assert {unit.name for unit in build_plan.plan().units} == OBJECTS
 
 
+@pytest.mark.parametrize(
+    ("asked", "built"),
+    [("all", ("cpu_v4", "cpu_v3", "cpu_v1")), (None, ("cpu_v3",)), ("v4", ("cpu_v3",)), ("v1", ("cpu_v1",))],
+)
+@pytest.mark.skipif(not toolchain.is_x86(), reason="other machines have one compilation")
+def test_a_library_is_for_the_cpu_of_this_machine(
+    csrc: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None, built: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(toolchain, "isa_here", lambda: "v3")
+    monkeypatch.delenv("BENCHSUITE_KERNELS_ISA")
+    if asked:
+        monkeypatch.setenv("BENCHSUITE_KERNELS_ISA", asked)
+    todo = build_plan.plan()
+    assert todo.isas == built
+    assert {unit.name for unit in todo.units} == {"library ops", "twice ops", *(f"twice {isa}" for isa in built)}
+    assert build_plan.plan(portable=True).isas == tuple(build_plan.ISAS)
+    monkeypatch.setenv("BENCHSUITE_KERNELS_ISA", "v5")
+    with pytest.raises(UserError, match="BENCHSUITE_KERNELS_ISA is v4, v3, v1 or all, not 'v5'"):
+        build_plan.plan()
+
+
+@pytest.mark.parametrize(
+    ("gpus", "archs"),
+    [
+        ([], ()),
+        ([(8, 0)], ("8.0",)),
+        ([(8, 9), (8, 9)], ("8.0",)),
+        ([(9, 0), (8, 6)], ("8.0", "9.0")),
+        ([(10, 0)], ("10.0+PTX",)),
+        ([(12, 0)], ("10.0+PTX",)),
+        ([(7, 5)], ()),
+        ([None], ("8.0", "9.0", "10.0+PTX")),
+    ],
+)
+def test_a_library_is_for_the_gpus_of_this_machine(
+    csrc: Path, monkeypatch: pytest.MonkeyPatch, gpus: list[tuple[int, int] | None], archs: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("BENCHSUITE_KERNELS")
+    monkeypatch.delenv("TORCH_CUDA_ARCH_LIST")
+    monkeypatch.setattr(toolchain, "find_nvcc", lambda: toolchain.Compiler("/x/nvcc", "13.0.88", "/x/inc", "/x/lib"))
+    monkeypatch.setattr(toolchain, "_gpus", lambda: gpus)
+    todo = build_plan.plan()
+    assert todo.archs == archs
+    if not archs:
+        assert todo.nvcc == toolchain.Missing("there is no NVIDIA GPU of 8.0 or later here", "")
+    assert build_plan.plan(portable=True).archs == ("8.0", "9.0", "10.0+PTX")
+
+
 def test_a_second_build_compiles_nothing(calls: Path) -> None:
     first = builder.build()
     assert sorted(compiled(calls)) == sorted(["library.cpp", "twice.cpp", *["twice.cpp"] * 3, "link"])
@@ -294,9 +342,9 @@ def test_a_family_compiles_loads_and_agrees_on_every_instruction_set(csrc: Path)
 @pytest.mark.skipif(isinstance(toolchain.find_nvcc(), toolchain.Missing), reason="no nvcc for torch's CUDA version")
 def test_nvcc_compiles_for_three_generations_and_reports_registers(csrc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCHSUITE_KERNELS")
-    monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
-    builder.build()
-    (unit,) = [unit for unit in build_plan.plan().units if unit.name == "twice cuda"]
+    monkeypatch.delenv("TORCH_CUDA_ARCH_LIST")
+    builder.build(portable=True)
+    (unit,) = [unit for unit in build_plan.plan(portable=True).units if unit.name == "twice cuda"]
     report = unit.log.read_text()
     for arch in ("sm_80", "sm_90", "sm_100"):
         assert f"for '{arch}'" in report

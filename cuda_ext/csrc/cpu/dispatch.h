@@ -1,5 +1,6 @@
 // Calls a CPU function in the best of its three compilations. cpu/F.cpp is compiled for x86-64-v4, x86-64-v3 and x86-64
-// into the namespaces cpu_v4, cpu_v3 and cpu_v1; its header cpu/F.h has no include guard, declares its functions in
+// into the namespaces cpu_v4, cpu_v3 and cpu_v1, or into the one that BENCHSUITE_ONLY_ISA names by its number, where the
+// library is for this machine alone; its header cpu/F.h has no include guard, declares its functions in
 //     namespace benchsuite::BENCHSUITE_ISA { void act_forward(Type type, const void* x, ...); }
 // and is read here once for each. ops/F.cpp then says
 //     #define BENCHSUITE_FAMILY "cpu/activation.h"
@@ -26,9 +27,12 @@ namespace benchsuite {
 
 enum class Isa { v1 = 1, v3 = 3, v4 = 4 };
 
-// The best of the three that this machine has. By features: GCC 11 does not know the names x86-64-v3 and -v4 here.
+// The best of the three that this machine has, of those that were compiled. By features: GCC 11 does not know the names
+// x86-64-v3 and -v4 here.
 inline Isa machine_isa() {
-#if defined(__x86_64__)
+#if defined(BENCHSUITE_ONLY_ISA)
+  return Isa(BENCHSUITE_ONLY_ISA);
+#elif defined(__x86_64__)
   bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
             __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("lzcnt") &&
             __builtin_cpu_supports("movbe");
@@ -36,17 +40,26 @@ inline Isa machine_isa() {
             __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
             __builtin_cpu_supports("avx512vl");
   if (v4) return Isa::v4;
-  if (v3) return Isa::v3;
-#endif
+  return v3 ? Isa::v3 : Isa::v1;
+#else
   return Isa::v1;
+#endif
 }
 
-// The same, unless the environment variable BENCHSUITE_KERNELS_ISA names a lower one (v3, v1).
+// The named instruction set, or the best below it.
+inline Isa isa_up_to(int most) {
+  const Isa best = machine_isa();
+#if defined(BENCHSUITE_ONLY_ISA)
+  return best;
+#else
+  return most >= int(best) ? best : most >= 3 ? Isa::v3 : Isa::v1;
+#endif
+}
+
+// The best, unless the environment variable BENCHSUITE_KERNELS_ISA names a lower one (v3, v1).
 inline Isa first_isa() {
   const char* limit = std::getenv("BENCHSUITE_KERNELS_ISA");
-  int most = limit && limit[0] == 'v' ? limit[1] - '0' : 4;
-  Isa best = machine_isa();
-  return most >= int(best) ? best : most >= 3 ? Isa::v3 : Isa::v1;
+  return isa_up_to(limit && limit[0] == 'v' ? limit[1] - '0' : 4);
 }
 
 // The one in use; torch.ops.benchsuite.set_cpu_isa changes it, for tests.
@@ -78,7 +91,11 @@ inline Products products() { return isa() == Isa::v4 ? chosen_products() : Produ
 
 }  // namespace benchsuite
 
-#if defined(__x86_64__)
+#if defined(BENCHSUITE_ONLY_ISA) && BENCHSUITE_ONLY_ISA == 4
+#define BENCHSUITE_CPU(name) ::benchsuite::cpu_v4::name
+#elif defined(BENCHSUITE_ONLY_ISA) && BENCHSUITE_ONLY_ISA == 3
+#define BENCHSUITE_CPU(name) ::benchsuite::cpu_v3::name
+#elif defined(__x86_64__) && !defined(BENCHSUITE_ONLY_ISA)
 #define BENCHSUITE_CPU(name)                                  \
   (::benchsuite::isa() == ::benchsuite::Isa::v4   ? ::benchsuite::cpu_v4::name \
    : ::benchsuite::isa() == ::benchsuite::Isa::v3 ? ::benchsuite::cpu_v3::name \
