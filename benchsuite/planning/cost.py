@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchsuite import devices
-from benchsuite.domains import TASKS
+from benchsuite.domains import TASKS, recipes
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
 from benchsuite.records.case import Case
@@ -35,7 +35,7 @@ HAND_ON_S = 0.004  # a turn: the threads of one process have come to rest, and a
 LAUNCHES = 75  # of a block's training step, each of which takes the host `Device.launch_s`
 EVALUATION_S = 3.5  # of 300 documents a task
 PREPARE_S = 15.0
-RULE_STEP_S = {"views": 0.02, "clicks": 0.006, "nodes": 0.01, "links": 0.01}  # of small recipes, with their scoring
+RULE_STEP_S = {"views": 0.02, "clicks": 0.006, "nodes": 0.01, "links": 0.01}  # of nano recipes, with their scoring
 
 
 def guess(kind: str, params: dict[str, Any]) -> float:
@@ -45,16 +45,27 @@ def guess(kind: str, params: dict[str, Any]) -> float:
     if kind in ("operator", "peer"):
         return member(params, CALL_S)
     if kind == "rule_step":
-        return member(params, RULE_STEP_S[TASKS[params["task"]].domain])
+        return member(params, rule_step(params))
     if kind == "rule":
         trainings = len(params["rates"]) * len(params["regularisation"])
-        return PROCESS_S + trainings * params["recipe"]["steps"] * RULE_STEP_S[TASKS[params["task"]].domain]
+        return PROCESS_S + trainings * params["recipe"]["steps"] * rule_step(params)
     if "train" not in params or "model" not in params:
         return PROCESS_S
     parts = params.get("stages") or [{}]
     tokens = sum(part.get("train", {}).get("tokens", params["train"]["tokens"]) for part in parts)
     asked_s = evaluation(params) if kind == "quality" else 0.0
     return PROCESS_S + tokens * training_token_s(params) + asked_s
+
+
+def rule_step(params: dict[str, Any]) -> float:
+    """Seconds of a step of an architecture of `benchsuite.domains`, from how much larger its recipe is than at nano."""
+    domain, nano, asked = TASKS[params["task"]].domain, recipes.NANO[params["architecture"]], params["recipe"]
+    powers = {"width": 1 if domain in ("nodes", "links") else 2, "layers": 1, "samples": 1}
+    times = asked["batch"] / nano.batch if nano.batch else 1.0
+    for name, power in powers.items():
+        if name in nano.sizes:
+            times *= (asked["sizes"][name] / nano.sizes[name]) ** power
+    return RULE_STEP_S[domain] * times
 
 
 def training_token_s(params: dict[str, Any], flop_per_s: float | None = None) -> float:
