@@ -76,6 +76,10 @@ def command(
             "spent, or there are --seeds (default: quality.most_seeds) of them. Intervals allow for every look.",
         ),
     ] = None,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Take the models that this run has trained, where they are the same."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for another run on this machine to end.")] = True,
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="Print only errors, failures and the last line.")
@@ -101,12 +105,20 @@ def command(
         "launcher": launcher,
         "ranks": ranks,
         "slurm": dict(option.partition("=")[::2] for option in slurm or []),
+        "reuse": reuse or [],
         "wait": wait,
         "say": (lambda text: None) if quiet else (lambda text: console.print(text, markup=False)),
         "observer": display,
     }
-    planned = {"--only": only, "--set": sets, "--seeds": seeds, "--corpus": corpus, "-o": output, "--device": device}
-    planned |= {"--scale": scale, "--dtype": dtype, "--until": until}
+    planned: dict[str, object] = {
+        "--only": only,
+        "--set": sets,
+        "--seeds": seeds,
+        "--corpus": corpus,
+        "-o": output,
+        "--device": device,
+    }
+    planned |= {"--scale": scale, "--dtype": dtype, "--until": until, "--reuse": reuse}
     try:
         if resume is not None:
             if given := [name for name, value in planned.items() if value]:
