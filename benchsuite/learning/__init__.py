@@ -283,7 +283,7 @@ def _check(model: nn.Module, points: Sequence[str], rule: str, seed: int, output
 
 
 def _kind(value: Any) -> str:
-    """What a module gives, for messages."""
+    """Describe what a module gives, for messages."""
     if not isinstance(value, Tensor):
         return type(value).__name__
     return f"a tensor of {str(value.dtype).removeprefix('torch.')} of the shape {tuple(value.shape)}"
