@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchsuite import devices
+from benchsuite import components, devices
 from benchsuite import format as fmt
 from benchsuite.cache import cache_dir, digest
 from benchsuite.errors import UserError, did_you_mean
@@ -43,6 +43,8 @@ def check(cases: Iterable[Case], ranks: int = 1) -> None:
     for case in trained:
         _check_training(case, ranks)
         _check_tasks(case.params["tasks"], case.params)
+        if case.kind == "quality":
+            _check_choices(case)
     seen: set[str] = set()
     for params in (case.params for case in trained):
         asked = {key: params[key] for key in ("corpus", "heldout", "tokenizer", "tasks")}
@@ -131,6 +133,19 @@ def _check_tasks(told: dict[str, Any], params: dict[str, Any]) -> None:
             f"at most {most:,}",
             hint=f"set quality.tasks.limit={most}",
         )
+
+
+def _check_choices(case: Case) -> None:
+    """Raise UserError for a task with a choice that no tokenizer makes short enough for the model."""
+    told, spec = case.params["tasks"], stages.last(case.params).spec
+    from benchsuite.zeroshot import lengths
+
+    bounded = components.get("position", spec.position).bounded
+    if not bounded or spec.seq >= lengths.MOST_WORDS or told["source"] not in ("world", "facts"):
+        return
+    languages = tuple(told.get("languages", ()))
+    choices = lengths.made(told["source"], languages, told["limit"], case.params["corpus"]["seed"])
+    lengths.check(choices, told["names"], spec.seq)
 
 
 def corpora_of(params: dict[str, Any]) -> dict[str, float]:
