@@ -29,7 +29,8 @@ ARITHMETIC, BANDWIDTH, LAUNCH_S = SUSTAINED, 0.7, CUDA.launch_s
 ASSUMED = (
     f"{ARITHMETIC:.0%} of the peak arithmetic, {BANDWIDTH:.0%} of the peak bandwidth, {LAUNCH_S * 1e6:g} µs a launch"
 )
-LAUNCHES = {"layer": 12, "block": 25}  # of a layer's forward pass alone, and of a block of a model
+# Of the forward pass of a layer alone, of an embedding with its norm, and of a block of a model.
+LAUNCHES = {"layer": 12, "embedding": 4, "block": 25}
 CORES = 8  # of the machine, on which so many processes begin at once
 OLDEST = {"fused": 80, "flash_attn": 80, "flex": 70, "compile": 70, "liger": 70}  # compute capability, as sm_80
 ITEM = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
@@ -120,7 +121,7 @@ class Elsewhere:
             held = item * (2 * 4 * spec.width**2 + 8 * tokens * spec.width) + (3 * scores if eager else 0)
             moved = passes * (item * (4 * spec.width**2 + 8 * tokens * spec.width) + (4 * scores if eager else 0))
         else:
-            work, launches = 0, passes * LAUNCHES["layer"]
+            work, launches = 0, passes * LAUNCHES["embedding"]
             held = item * (2 * spec.vocab * spec.width + 3 * tokens * spec.width)
             moved = passes * item * 3 * tokens * spec.width + (item * spec.vocab * spec.width if passes > 1 else 0)
         call_s, bound = self._slowest(work, moved, launches, params["dtype"])
