@@ -93,7 +93,7 @@ def _find_anew() -> Iterator[None]:
 
 @pytest.fixture
 def csrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Sources with the one family `twice`, for every CPU and without CUDA, and an empty cache for what is built of them."""
+    """The sources of one family, `twice`, and an empty cache for what is built of them: for every CPU, without CUDA."""
     folder = tmp_path / "csrc"
     for name in SHARED:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
