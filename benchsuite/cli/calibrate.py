@@ -35,11 +35,9 @@ def command(
             help="Instead of --budget: as many pairs as fit into this many minutes.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
-    only: Annotated[
-        list[str] | None, typer.Option(help="Keep the cases whose label matches, as 'activation/swiglu*'.")
-    ] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key of the suite.")] = None,
+    device: options.Device = "auto",
+    only: options.Only = None,
+    sets: options.Sets = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The directory; default: runs/calibration-TIME.")
     ] = None,

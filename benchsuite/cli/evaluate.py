@@ -43,7 +43,7 @@ def command(
     batch_size: Annotated[
         int | None, typer.Option(help="Batch size for a checkpoint of transformers.", min=1, max=MOST_SIZE)
     ] = None,
-    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
+    device: options.Device = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0, max=MOST_THREADS)] = 0,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run the Python code that comes with a checkpoint.")

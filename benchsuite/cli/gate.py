@@ -50,10 +50,8 @@ def command(
             help="Stop after this many minutes and decide with the data so far.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
-    only: Annotated[
-        list[str] | None, typer.Option(help="Keep the cases whose label matches, as 'activation/swiglu*'.")
-    ] = None,
+    device: options.Device = "auto",
+    only: options.Only = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key of the suite, on both sides.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The gate's directory; default: runs/gate-TIME.")

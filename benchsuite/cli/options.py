@@ -1,16 +1,50 @@
-"""Values of options as people write them: 4G, 10m, 2%."""
+"""The options that several commands share, and the values of options as people write them: 4G, 10m, 2%."""
 
 from __future__ import annotations
 
 import re
+from typing import Annotated
+
+import typer
 
 from benchsuite.errors import UserError
-from benchsuite.limits import MOST_S
+from benchsuite.limits import MOST_JOBS, MOST_REPLICATES, MOST_S
 
-DEVICE = "auto (an accelerator where there is one, else cpu), cpu, cuda, cuda:1, mps, xpu."
 DEVICES = "auto (all accelerators, else cpu), cpu, cuda, cuda:1, mps, xpu; cuda:0,cuda:1 share the layers out."
-DTYPE = "float32, bfloat16 or float16: of all layers and operators, and the precision of trainings."
-SCALE = "Another size: of an ablation nano, 125m, 350m, 760m, 1b3; of quick 0.4m, 3m, 12m, 30m, 125m."
+Device = Annotated[
+    str, typer.Option(help="auto (an accelerator where there is one, else cpu), cpu, cuda, cuda:1, mps, xpu.")
+]
+Only = Annotated[list[str] | None, typer.Option(help="Keep the cases whose label matches, as 'activation/swiglu*'.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Override a key: quality.train.tokens=200k.")]
+Seeds = Annotated[
+    int | None,
+    typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part; the most of them with --until."),
+]
+Corpora = Annotated[
+    list[str] | None, typer.Option("--corpus", help="Train on this text; repeat the option to compare several.")
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=MOST_JOBS, help="Quality jobs side by side; default: one a core, on a GPU what keeps it busy."
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(help="float32, bfloat16 or float16: of all layers and operators, and the precision of trainings."),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option(help="Another size: of an ablation nano, 125m, 350m, 760m, 1b3; of quick 0.4m, 3m, 12m, 30m, 125m."),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        metavar="decided",
+        help="decided: add seeds until each token ratio excludes 1 or is within quality.margin of it, the time is "
+        "spent, or there are --seeds (default: quality.most_seeds) of them. Intervals allow for every look.",
+    ),
+]
 LEAST_MEMORY = 64 * 2**20  # Python alone takes as much
 MOST_MEMORY = 2**50
 

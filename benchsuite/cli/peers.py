@@ -16,7 +16,7 @@ def command(
         int, typer.Option(min=3, max=MOST_REPLICATES, help="Rounds of fresh processes that take turns.")
     ] = 5,
     threads: Annotated[int, typer.Option(min=1, max=MOST_THREADS, help="CPU threads of every process.")] = 1,
-    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
+    device: options.Device = "auto",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The run's directory; default: runs/peers-TIME.")
     ] = None,

@@ -11,7 +11,7 @@ import typer
 
 from benchsuite.cli import options
 from benchsuite.cli.numbers import finite
-from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES
+from benchsuite.limits import MOST_RANKS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,27 +24,13 @@ if TYPE_CHECKING:
 def command(
     suite: Annotated[str, typer.Argument(help="The name of a suite, or the path of a suite file.")],
     device: Annotated[str, typer.Option(help=f"{options.DEVICES[:-1]}; or a GPU elsewhere, as h100.")] = "auto",
-    only: Annotated[
-        list[str] | None, typer.Option(help="Keep the cases whose label matches, as 'activation/swiglu*'.")
-    ] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key: quality.train.tokens=200k.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part.")] = None,
-    corpus: Annotated[
-        list[str] | None, typer.Option(help="Train on this text; repeat the option to compare several.")
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=MOST_JOBS,
-            help="Quality jobs side by side; default: one a core, on a GPU what keeps it busy.",
-        ),
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help=options.DTYPE)] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(help=options.SCALE),
-    ] = None,
+    only: options.Only = None,
+    sets: options.Sets = None,
+    seeds: options.Seeds = None,
+    corpora: options.Corpora = None,
+    jobs: options.Jobs = None,
+    dtype: options.Dtype = None,
+    scale: options.Scale = None,
     gpus: Annotated[
         int, typer.Option(min=1, max=MOST_RANKS, help="GPUs that train one model together, for the estimate.")
     ] = 8,
@@ -54,9 +40,7 @@ def command(
             min=0.01, max=1.0, callback=finite, help="Share of peak FLOP/s that training reaches, for the estimate."
         ),
     ] = 0.4,
-    until: Annotated[
-        str | None, typer.Option(help="decided: as `run --until`; --seeds is then the most.", metavar="decided")
-    ] = None,
+    until: options.Until = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show the cases of a suite on this machine, with estimates. Nothing is run.
@@ -80,7 +64,7 @@ def command(
         only=only or [],
         sets=sets or [],
         seeds=seeds,
-        corpora=corpus or [],
+        corpora=corpora or [],
         scale=scale,
         dtype=dtype,
         until=until,
@@ -100,7 +84,7 @@ def command(
     else:
         begin = ["benchsuite", "run", suite, "--scale", scale, "--device", "cuda"]
         begin += [word for value in sets or [] for word in ("--set", value)]
-        begin += [word for value in corpus or [] for word in ("--corpus", value)]
+        begin += [word for value in corpora or [] for word in ("--corpus", value)]
         begin += ["--seeds", str(seeds)] if seeds is not None else []
         begin += ["--dtype", dtype] if dtype is not None else []
         begin += ["--until", until] if until is not None else []

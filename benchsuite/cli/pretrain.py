@@ -38,7 +38,7 @@ def command(
         int, typer.Option(help="Text to take from the corpus.", min=1, max=MOST_AMOUNT)
     ] = 4_000_000,
     threads: Annotated[int, typer.Option(help="CPU threads, 0 for all cores.", min=0, max=MOST_THREADS)] = 0,
-    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
+    device: options.Device = "auto",
     micro_batch: Annotated[
         int | None, typer.Option(min=1, max=MOST_SIZE, help="Sequences at once; gradients are added up.")
     ] = None,

@@ -13,7 +13,7 @@ import typer
 
 from benchsuite.cli import exit_codes, options
 from benchsuite.errors import Interrupted, UserError
-from benchsuite.limits import MOST_JOBS, MOST_RANKS, MOST_REPLICATES
+from benchsuite.limits import MOST_RANKS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,30 +29,13 @@ def command(
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue the run in this directory.")] = None,
     device: Annotated[str | None, typer.Option(help=options.DEVICES, show_default="auto")] = None,
-    only: Annotated[
-        list[str] | None, typer.Option(help="Keep the cases whose label matches, as 'activation/swiglu*'.")
-    ] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="Override a key: quality.train.tokens=200k.")] = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_REPLICATES, help="Seeds of the quality part; the most of them with --until."),
-    ] = None,
-    corpus: Annotated[
-        list[str] | None, typer.Option(help="Train on this text; repeat the option to compare several.")
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=MOST_JOBS,
-            help="Quality jobs side by side; default: one a core, on a GPU what keeps it busy.",
-        ),
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help=options.DTYPE)] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(help=options.SCALE),
-    ] = None,
+    only: options.Only = None,
+    sets: options.Sets = None,
+    seeds: options.Seeds = None,
+    corpora: options.Corpora = None,
+    jobs: options.Jobs = None,
+    dtype: options.Dtype = None,
+    scale: options.Scale = None,
     launcher: Annotated[
         str, typer.Option(help="How models are trained: local, torchrun with --ranks processes each, or slurm jobs.")
     ] = "local",
@@ -68,13 +51,10 @@ def command(
         str | None,
         typer.Option(help="Fit rounds and seeds into this time, as 10m or 2h; refused if too short for an interval."),
     ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="decided",
-            help="decided: add seeds until each token ratio excludes 1 or is within quality.margin of it, the time is "
-            "spent, or there are --seeds (default: quality.most_seeds) of them. Intervals allow for every look.",
-        ),
+    until: options.Until = None,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Take the models that this run has trained, where they are the same."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for another run on this machine to end.")] = True,
     quiet: Annotated[
@@ -101,12 +81,20 @@ def command(
         "launcher": launcher,
         "ranks": ranks,
         "slurm": dict(option.partition("=")[::2] for option in slurm or []),
+        "reuse": reuse or [],
         "wait": wait,
         "say": (lambda text: None) if quiet else (lambda text: console.print(text, markup=False)),
         "observer": display,
     }
-    planned = {"--only": only, "--set": sets, "--seeds": seeds, "--corpus": corpus, "-o": output, "--device": device}
-    planned |= {"--scale": scale, "--dtype": dtype, "--until": until}
+    planned: dict[str, object] = {
+        "--only": only,
+        "--set": sets,
+        "--seeds": seeds,
+        "--corpus": corpora,
+        "-o": output,
+        "--device": device,
+    }
+    planned |= {"--scale": scale, "--dtype": dtype, "--until": until, "--reuse": reuse}
     try:
         if resume is not None:
             if given := [name for name, value in planned.items() if value]:
@@ -118,7 +106,7 @@ def command(
         elif suite is not None:
             run = benchsuite.run(
                 suite, out=output, device=device or "auto", only=only or [], sets=sets or [], seeds=seeds,
-                corpora=corpus or [], scale=scale, dtype=dtype, until=until, **how,
+                corpora=corpora or [], scale=scale, dtype=dtype, until=until, **how,
             )  # fmt: skip
         else:
             raise UserError("which suite?", hint="`benchsuite run quick`; `benchsuite list suites` shows all")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    device: Annotated[str, typer.Option(help=options.DEVICE)] = "auto",
+    device: options.Device = "auto",
     quick: Annotated[
         bool, typer.Option("--quick", help="One shape of each operator, three rounds; so on a GPU always.")
     ] = False,

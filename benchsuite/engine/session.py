@@ -21,7 +21,7 @@ from typing import Any, TypedDict, Unpack
 
 from benchsuite import cuda_ext, devices, extras, files, locks
 from benchsuite import format as fmt
-from benchsuite.engine import estimate, rate, workers
+from benchsuite.engine import estimate, rate, reuse, workers
 from benchsuite.engine.preloads import KERNELS, preloads
 from benchsuite.engine.processes import Observer
 from benchsuite.engine.rounds import SEEDS, resolution_of
@@ -54,6 +54,7 @@ class Options(TypedDict, total=False):
     budget_s: measure as many rounds and seeds as fit into so many seconds; what an interval needs must fit.
     launcher: how models are trained: `local`, `torchrun` with `ranks` processes each, or `slurm` jobs with the options
         `slurm`, such as {"partition": "gpu", "time": "20"} (hours).
+    reuse: runs on this machine whose trained models are taken where this one plans the same (`engine.reuse`).
     wait: wait for another run on this device to end; else raise UserError where there is one.
     say: called with notes for a person.
     observer: told of each job (`benchsuite.engine.progress.observer` draws bars).
@@ -65,6 +66,7 @@ class Options(TypedDict, total=False):
     launcher: str
     ranks: int
     slurm: Mapping[str, str]
+    reuse: Sequence[str | Path]
     wait: bool
     say: Callable[[str], None]
     observer: Observer
@@ -117,7 +119,13 @@ def run(
 def measure(planned: Plan, folder: Path, **options: Unpack[Options]) -> Run:
     """Measure a plan into the new directory `folder`, and return what was recorded. Raises as `run` does."""
     check_new(folder)
-    return _measured(planned, planned.cases, folder, options, new=True)
+    begins = manifest(planned)
+    taken = reuse.records(planned, options.get("reuse", ()), begins)
+    if taken:
+        begins["notes"] = [*begins["notes"], reuse.note(taken)]
+    done = {record.key for record in taken}
+    left = tuple(case for case in planned.cases if any((case.id, n) not in done for n in case.replicates))
+    return _measured(planned, left, folder, options, new=(begins, taken))
 
 
 def resume(folder: str | Path, *, suite: str | Path | None = None, **options: Unpack[Options]) -> Run:
@@ -132,7 +140,7 @@ def resume(folder: str | Path, *, suite: str | Path | None = None, **options: Un
     done = {record.key for record in begun}
     left = tuple(case for case in planned.cases if any((case.id, n) not in done for n in case.replicates))
     preflight.check(left, options.get("ranks", 1))
-    return _measured(planned, left, folder, options, new=False)
+    return _measured(planned, left, folder, options)
 
 
 def planned_again(manifest: Manifest, suite: str | Path | None = None) -> Plan:
@@ -169,8 +177,16 @@ def manifest(planned: Plan) -> dict[str, Any]:
     return new_manifest(planned.to_json(), hardware, ["benchsuite", *sys.argv[1:]])
 
 
-def _measured(planned: Plan, left: Sequence[Case], folder: Path, options: Options, *, new: bool) -> Run:
-    """Measure the cases that are `left` in `folder`."""
+def _measured(
+    planned: Plan,
+    left: Sequence[Case],
+    folder: Path,
+    options: Options,
+    *,
+    new: tuple[dict[str, Any], Sequence[Record]] | None = None,
+) -> Run:
+    """Measure the cases that are `left` in `folder`: a run that continues, or a `new` one, with its manifest and the
+    records that are taken from other runs."""
     if any(case.training for case in left):
         extras.require("quality", "training models")
     trainings = _trainings(options, folder)
@@ -180,10 +196,10 @@ def _measured(planned: Plan, left: Sequence[Case], folder: Path, options: Option
     memory = options.get("memory_limit_bytes")
     if memory is None and options.get("launcher") == "slurm":  # its jobs share other machines
         memory = int(available_memory() * MEMORY_FRACTION)
-    for note in planned.notes:
+    for note in new[0]["notes"] if new else planned.notes:
         say(f"note: {note}")
     if (budget_s := options.get("budget_s")) is not None:
-        _check_budget(planned, budget_s, jobs, None if new else folder)
+        _check_budget(planned, budget_s, jobs, {record.key for record in (new[1] if new else load(folder))})
     if trainings is None:
         free = int(available_memory() * MEMORY_FRACTION)
         preflight.check_machine(
@@ -194,7 +210,7 @@ def _measured(planned: Plan, left: Sequence[Case], folder: Path, options: Option
         with (
             Stop() as stop,
             locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, names=lock_names),
-            contextlib.closing(Store.create(folder, manifest(planned)) if new else Store.open(folder)) as store,
+            contextlib.closing(Store.create(folder, *new) if new else Store.open(folder)) as store,
         ):
             if store.repaired:
                 say(f"repaired {folder}: {store.repaired}")
@@ -251,10 +267,9 @@ def _undecided(store: Store) -> list[str]:
     return decided.undecided(Run(name="", folder=store.folder, manifest=read, records=records, warnings=()))
 
 
-def _check_budget(planned: Plan, budget_s: float, jobs: int, resumed: Path | None) -> None:
-    """Raise UserError if the budget is less than a valid answer takes: a run that cannot keep to it would take longer
-    than it was given, or end without an interval."""
-    done = {record.key for record in load(resumed)} if resumed is not None else set()
+def _check_budget(planned: Plan, budget_s: float, jobs: int, done: set[tuple[str, int]]) -> None:
+    """Raise UserError if the budget is less than a valid answer takes beyond what is `done`: a run that cannot keep to
+    it would take longer than it was given, or end without an interval."""
     least_s = estimate.of(planned, jobs, done).least_s
     if budget_s < least_s:
         raise UserError(

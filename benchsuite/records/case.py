@@ -274,6 +274,7 @@ class Record:
     time_s: Annotated[float, Field(description="of the whole process")] = 0.0
     result: Annotated[dict[str, Any] | None, _ResultSchema()] = None
     round: Annotated[int | None, Field(description="null where each process was alone")] = None
+    reused: Annotated[str | None, Field(description="the run that trained this model, where it was another")] = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

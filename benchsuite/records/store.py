@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,11 +57,18 @@ class Store:
             self._held = held.pop_all()
 
     @classmethod
-    def create(cls, folder: Path, manifest: dict[str, Any]) -> Store:
-        """Make the directory and write the manifest. Raises UserError where it is not empty or cannot be written,
-        and where another process has begun a run in it."""
+    def create(cls, folder: Path, manifest: dict[str, Any], records: Sequence[Record] = ()) -> Store:
+        """Make the directory and write the manifest, and the `records` that the run begins with. Raises UserError
+        where it is not empty or cannot be written, and where another process has begun a run in it."""
         check_new(folder)
-        return cls(folder, manifest)
+        store = cls(folder, manifest)
+        try:
+            for record in records:
+                store.append(record)
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     @classmethod
     def open(cls, folder: Path) -> Store:
