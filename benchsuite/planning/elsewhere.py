@@ -89,13 +89,10 @@ class Elsewhere:
 
     def need(self, case: Case) -> Need | None:
         """Return what a case takes; None for a kind of case that is not predicted (operators, peers)."""
-        match case.typed:
-            case SpeedParams() as params if case.kind == "speed":
-                return self._speed(params)
-            case TrainingParams() as params:
-                return self._training(case, params)
-            case _:
-                return None
+        params = case.typed
+        if isinstance(params, SpeedParams) and case.kind == "speed":
+            return self._speed(params)
+        return self._training(case, params) if isinstance(params, TrainingParams) else None
 
     def _speed(self, params: SpeedParams) -> Need:
         shape = params.shape
