@@ -11,7 +11,7 @@ from benchsuite.records.params import TrainingParams
 
 
 def case(name: str, **params: object) -> Case:
-    return Case(name, "speed", name, speed(sample_s=1.0, **params), (0, 1), 60.0)
+    return Case(name, "speed", name, speed(**{"sample_s": 1.0, **params}), (0, 1), 60.0)
 
 
 def test_a_case_is_estimated_by_itself_then_by_its_class() -> None:

@@ -29,7 +29,7 @@ class Part:
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Self:
         """The parameters that `json` gave. Raises UserError for a key that is missing, unknown, or of another type."""
-        part: Self = checked(_adapter(cls), told, cls.__name__)
+        part: Self = checked(_adapter(cls), told, cls.__name__)  # type: ignore[arg-type] # classes are hashable
         for key, value in told.items():
             if not _same(value, getattr(part, key)):
                 raise UserError(f"{cls.__name__}: {key}: {value!r} is of another type")
