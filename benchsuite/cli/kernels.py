@@ -68,7 +68,7 @@ def info_command(
             console.print(f"{name} here: {compiler['path']}, {compiler['version']}")
         else:
             console.print(f"{name} here: {compiler['why']}")
-            if compiler["fix"]:
+            if compiler["fix"] and (library is None or library["origin"] != "wheel"):  # which needs no compiler
                 console.print(f"  -> {compiler['fix']}", markup=False)
 
 

@@ -16,7 +16,7 @@ def command(
     torch: Annotated[str, typer.Option(help="The version of torch on the machine; it is never packed.")] = "",
     has: Annotated[
         list[str] | None,
-        typer.Option(help="What the machine has: a file that `pip freeze` wrote there, NAME==VERSION, or NAME."),
+        typer.Option(help="Its packages: a file of `pip list --format=freeze` there, NAME==VERSION, or NAME."),
     ] = None,
     with_: Annotated[
         list[str] | None, typer.Option("--with", help="A further package to pack, such as liger-kernel.")

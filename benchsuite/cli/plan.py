@@ -49,18 +49,17 @@ def command(
     elsewhere: times and memory are then predicted from its maker's peaks.
     """
     import benchsuite
-    from benchsuite.cli import devices
     from benchsuite.devices import AUTO
     from benchsuite.devices import kinds as known_kinds
     from benchsuite.engine import estimate
-    from benchsuite.planning import elsewhere
+    from benchsuite.planning import elsewhere, ladder
     from benchsuite.suite import source
 
     kinds = {name.partition(":")[0] for name in device.split(",")}  # other words are names of GPUs
     there = None if kinds <= {AUTO, *known_kinds()} else elsewhere.named(device)
     resolved = benchsuite.plan(
         suite,
-        device="cuda" if there else devices.chosen(device),
+        device="cuda" if there else _here(device),
         only=only or [],
         sets=sets or [],
         seeds=seeds,
@@ -71,7 +70,8 @@ def command(
         machine=None if there is None else there.machine(),
     )
     if there is not None and (scale is None or source.ladder(suite)):
-        _show_elsewhere(there.planned(resolved), there, as_json)
+        resolved = there.planned(resolved)
+        _show_elsewhere(resolved, there, estimate.of(resolved, jobs or ladder.jobs(resolved, there.machine())), as_json)
         return
     found = estimate.of(resolved, jobs or _jobs(resolved))
     if as_json:
@@ -91,6 +91,18 @@ def command(
         _print_budget(resolved, scale, shlex.join(begin), gpus, mfu)
 
 
+def _here(device: str) -> str:
+    """The device, which must be here. Raises UserError with the way to plan for one that is not."""
+    from benchsuite.cli import devices
+    from benchsuite.errors import UserError
+
+    try:
+        return devices.chosen(device)
+    except UserError as error:
+        hint = "plan for a GPU that is not here by its name, as --device h100 (`benchsuite list devices`)"
+        raise UserError(error.message, hint=f"{error.hint}; or {hint}" if error.hint else hint) from error
+
+
 def _jobs(resolved: Plan) -> int:
     from benchsuite.planning import ladder
     from benchsuite.planning.machine import Machine
@@ -98,7 +110,7 @@ def _jobs(resolved: Plan) -> int:
     return ladder.jobs(resolved, Machine.here(resolved.device))
 
 
-def _show_elsewhere(resolved: Plan, there: Elsewhere, as_json: bool) -> None:
+def _show_elsewhere(resolved: Plan, there: Elsewhere, found: Estimate, as_json: bool) -> None:
     """The plan for a GPU that is not here; every figure is labelled as predicted."""
     from rich.markup import escape
     from rich.table import Table
@@ -108,11 +120,10 @@ def _show_elsewhere(resolved: Plan, there: Elsewhere, as_json: bool) -> None:
     from benchsuite.planning import elsewhere
 
     needs = {case.id: there.need(case) for case in resolved.cases if case.unsupported is None}
-    total_s = elsewhere.total(resolved)
     if as_json:
         about = {"device": there.name, "peaks": there.peak.source, "assumed": elsewhere.ASSUMED, "also": there.also}
         predicted = {key: asdict(need) for key, need in needs.items() if need is not None}
-        told = {"predicted_for": about, "predicted": predicted, "estimate_s": round(total_s, 1)}
+        told = {"predicted_for": about, "predicted": predicted, "estimate_s": round(found.planned_s, 1)}
         print(json.dumps({"schema_version": 1, **resolved.to_json(), **told}, indent=1))
         return
     console = terminal.console(soft_wrap=True)
@@ -136,7 +147,7 @@ def _show_elsewhere(resolved: Plan, there: Elsewhere, as_json: bool) -> None:
         table.add_row(escape(case.label), str(len(case.replicates)), *shown)
     terminal.show(table, console)
     _tell(resolved, console)
-    console.print(f"{len(resolved.cases)} cases; about {fmt.seconds(total_s)} on one such GPU, as predicted.")
+    console.print(f"{len(resolved.cases)} cases; about {fmt.seconds(found.planned_s)} on one such GPU, as predicted.")
 
 
 def _tell(resolved: Plan, console: Console) -> None:

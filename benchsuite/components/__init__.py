@@ -67,7 +67,8 @@ class Variant:
 
     `build` makes the part of the model; its arguments and result are the component's own, given in its file.
     `gated` (activations) says that the first projection is doubled and one half gates the other. `kernel` is the name
-    of the variant in benchsuite's own kernels, or None: then it has no `fused`.
+    of the variant in benchsuite's own kernels, or None: then it has no `fused`. `bounded` (position schemes) says that
+    a model takes no more tokens than its training length.
     """
 
     component: str
@@ -78,6 +79,7 @@ class Variant:
     gated: bool
     kernel: str | None
     implementations: tuple[str, ...]
+    bounded: bool
 
 
 _registry: dict[tuple[str, str], Variant] = {}
@@ -92,11 +94,13 @@ def variant(
     gated: bool = False,
     kernel: str | None = None,
     biased: bool = False,
+    bounded: bool = False,
 ) -> Callable[[Factory], Factory]:
     """Register the decorated factory or class as variant `name` of `component`.
 
     A `kernel` gives it the implementation `fused`; `biased` (position schemes) says that attention needs its bias as a
-    tensor, which takes the implementations WITHOUT_BIAS from it. Raises UserError for an unknown component and for a
+    tensor, which takes the implementations WITHOUT_BIAS from it; `bounded` (position schemes), that a model takes no
+    more tokens than its training length. Raises UserError for an unknown component and for a
     name that is taken.
     """
     if component not in COMPONENTS:
@@ -112,7 +116,7 @@ def variant(
         ways = tuple(way for way in IMPLEMENTATIONS[component] if not (biased and way in WITHOUT_BIAS))
         ways += ("fused",) if kernel else ()
         ways += ("liger",) if kernel in LIGER else ()
-        _registry[component, name] = Variant(component, name, build, summary, source, gated, kernel, ways)
+        _registry[component, name] = Variant(component, name, build, summary, source, gated, kernel, ways, bounded)
         return build
 
     return register

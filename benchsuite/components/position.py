@@ -33,6 +33,7 @@ def none(shape: Shape) -> Position:
     summary="a trained vector for each position",
     source="GPT-3, arXiv:2005.14165",
     kernel="attention",
+    bounded=True,
 )
 def learned(shape: Shape) -> Position:
     from benchsuite.components.position_modules import Learned

@@ -7,6 +7,7 @@ import re
 import shutil
 import tarfile
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,12 @@ README = """benchsuite on a machine without a network
     python{python} run.py layers steps these alone
     python{python} run.py --help       what each stage does
 
-For Python {python} with torch {torch}. It installs nothing, and writes results.zip into the folder where it is started,
-anew after every stage. Bring that file back, and read it with
+For Python {python} with torch {torch}: start it with the Python that has this torch. It installs nothing. It unpacks
+the wheels into a temporary folder ({mib} MiB; TMPDIR names another place), which it removes at the end, and writes
+results.zip into the folder where it is started, anew after every stage; results-2.zip where there is one already.
+
+`exit 124` says that a stage was ended at its limit, as may happen to layers and quick: what it had measured by then is
+in the archive. Bring the archive back, and read it with
 
     benchsuite report results.zip
 """
@@ -73,9 +78,11 @@ def kit(
             raise UserError(f"--wheel {wheel}: there is no such file")
         say(f"fetching what Python {python} there lacks")
         packed = wheels.fetch(wheel, more, python, has, folder / "wheels", say)
+        unpacked = sum(_unpacked(path) for path in packed)
         shutil.copyfile(RUNNER, folder / "run.py")
-        (folder / "kit.json").write_text(json.dumps(stages.to_json(device, python), indent=1) + "\n")
-        (folder / "README").write_text(README.format(python=python, torch=has["torch"]))
+        about = stages.to_json(device, python, [path.name for path in packed])
+        (folder / "kit.json").write_text(json.dumps(about, indent=1) + "\n")
+        (folder / "README").write_text(README.format(python=python, torch=has["torch"], mib=unpacked // 2**20))
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         if archived:
             with write_atomically(target) as part:
@@ -86,3 +93,9 @@ def kit(
             folder.chmod(0o755)
             folder.rename(target)
     return Kit(target, size, tuple(path.name for path in packed))
+
+
+def _unpacked(wheel: Path) -> int:
+    """The bytes that a wheel takes when it is unpacked."""
+    with zipfile.ZipFile(wheel) as archive:
+        return sum(member.file_size for member in archive.infolist())

@@ -57,7 +57,7 @@ def there(torch: str, has: Iterable[str]) -> dict[str, str]:
     if "torch" not in found:
         raise UserError(
             "which torch has the machine? It is gigabytes, and is never packed",
-            hint="--torch 2.10, or --has FILE with what `pip freeze` prints there",
+            hint="--torch 2.10, or --has FILE with what `pip list --format=freeze` prints there",
         )
     found.pop("benchsuite", None)  # the kit brings its own
     for name in WITH_TORCH:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from benchsuite import devices, files
+from benchsuite import components, devices, files
 from benchsuite.cache import cache_dir, digest, write_atomically
 from benchsuite.hardware import roofline
 from benchsuite.measure.training import trained
@@ -34,7 +34,7 @@ from benchsuite.pretrain.ranks import Ranks
 from benchsuite.pretrain.trainer import Diverged, TrainLog, train
 from benchsuite.records.case import SNAPSHOTS
 from benchsuite.records.params import TrainConfig, TrainingParams
-from benchsuite.zeroshot import derived, evaluate, extrapolation, fact_tasks, passages, taskfiles, tasks
+from benchsuite.zeroshot import derived, evaluate, extrapolation, fact_tasks, lengths, passages, taskfiles, tasks
 
 EVALUATION_SHARE = 0.2  # of the time of a job, for its progress bar
 
@@ -85,6 +85,9 @@ def train_and_evaluate(
 def _train_and_evaluate(
     params: TrainingParams, prepared: Prepared, seed: int, workdir: Path, progress: Callable[[float], None]
 ) -> dict[str, Any]:
+    spec = stages.last(params).spec
+    if components.get("position", spec.position).bounded:
+        lengths.check(lengths.written(prepared.tasks), params.tasks.names, spec.seq, prepared.tokenizer)
     ranks = Ranks.here(params.device)
     model, logs = trained(
         params,

@@ -32,6 +32,7 @@ from benchsuite.timing.turns import FEWEST
 
 # Seconds on a common CPU core of 2020 or later. They matter only until the first job of a class has ended.
 PROCESS_S = 0.2  # fork, result file, record
+BEGIN_S = 3.0  # of a process that begins to use an accelerator, beside that
 BUILD_S = {"layer": 0.1, "step": 0.4}  # and what is checked against float64
 # What a call usually takes of `guess_call`: medians of the records of reports/quick, nano and micro, which are within a
 # fifth of these but for the embedding norm, whose memory is seldom fresh.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from benchsuite.devices.cuda import CUDA, SUSTAINED
 from benchsuite.errors import UserError
 from benchsuite.hardware import peaks
 from benchsuite.hardware.peaks import Peak
@@ -23,13 +24,15 @@ from benchsuite.planning.plan import Plan
 from benchsuite.records.case import Case
 from benchsuite.records.params import SpeedParams, TimedParams, TrainingParams
 
-# Shares of the peaks that good code reaches, and the host's time for a launch: a step is many small kernels.
-ARITHMETIC, BANDWIDTH, LAUNCH_S = 0.4, 0.7, 6e-6
+# Shares of the peaks that good code reaches, and the host's time for a launch: a step is many small kernels. The first
+# and the last are those by which `ladder` chooses the scale.
+ARITHMETIC, BANDWIDTH, LAUNCH_S = SUSTAINED, 0.7, CUDA.launch_s
 ASSUMED = (
     f"{ARITHMETIC:.0%} of the peak arithmetic, {BANDWIDTH:.0%} of the peak bandwidth, {LAUNCH_S * 1e6:g} µs a launch"
 )
-LAUNCHES = {"layer": 12, "block": 25}  # of a layer's forward pass alone, and of a block of a model
-PROCESS_S = 3.0  # a process that begins to use a GPU, beyond what it takes on a CPU
+# Of the forward pass of a layer alone, of an embedding with its norm, and of a block of a model.
+LAUNCHES = {"layer": 12, "embedding": 4, "block": 25}
+CORES = 8  # of the machine, on which so many processes begin at once
 OLDEST = {"fused": 80, "flash_attn": 80, "flex": 70, "compile": 70, "liger": 70}  # compute capability, as sm_80
 ITEM = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -56,7 +59,9 @@ class Elsewhere:
     def machine(self) -> Machine:
         """A machine with this GPU, where everything is installed: what it lacks is the GPU's own limit."""
         reason = f"our kernels are for NVIDIA's sm_{OLDEST['fused']} and later, and {self.name} is {self.peak.compute}"
-        return Machine(cores=8, device="cuda", elsewhere=self.name, no_kernels=None if self._has("fused") else reason)
+        return Machine(
+            cores=CORES, device="cuda", elsewhere=self.name, no_kernels=None if self._has("fused") else reason
+        )
 
     def lacks(self, case: Case) -> str | None:
         """Return why the GPU itself cannot run a case; None where it can."""
@@ -120,11 +125,11 @@ class Elsewhere:
             held = item * (2 * 4 * spec.width**2 + 8 * tokens * spec.width) + (3 * scores if eager else 0)
             moved = passes * (item * (4 * spec.width**2 + 8 * tokens * spec.width) + (4 * scores if eager else 0))
         else:
-            work, launches = 0, passes * LAUNCHES["layer"]
+            work, launches = 0, passes * LAUNCHES["embedding"]
             held = item * (2 * spec.vocab * spec.width + 3 * tokens * spec.width)
             moved = passes * item * 3 * tokens * spec.width + (item * spec.vocab * spec.width if passes > 1 else 0)
         call_s, bound = self._slowest(work, moved, launches, params.dtype)
-        return Need(call_s, bound, held, PROCESS_S + cost.member(params, call_s))
+        return Need(call_s, bound, held, cost.BEGIN_S / CORES + cost.member(params, call_s))
 
     def _training(self, case: Case, params: TrainingParams) -> Need:
         budget = training_budget.budget(case, 1)
@@ -134,7 +139,7 @@ class Elsewhere:
         moved = steps * 2 * training_budget.STATE_BYTES * budget.parameters
         launches = steps * 3 * LAUNCHES["block"] * model.layers
         train_s, bound = self._slowest(budget.flops, moved, launches, dtype)
-        return Need(train_s, bound, budget.bytes_per_gpu, PROCESS_S + train_s + cost.evaluation(params))
+        return Need(train_s, bound, budget.bytes_per_gpu, cost.BEGIN_S + train_s + cost.evaluation(params))
 
     def _slowest(self, work: float, moved: float, launches: float, dtype: str) -> tuple[float, str]:
         times = {
@@ -158,12 +163,6 @@ def named(word: str) -> Elsewhere:
             hint="`benchsuite list devices` names these, and parts of a name are enough, as h100",
         )
     return Elsewhere(found[0], known[found[0]], tuple(found[1:]))
-
-
-def total(plan: Plan) -> float:
-    """Seconds that a predicted plan takes on one GPU, one process after the other."""
-    each = sum((case.estimate_s or 0.0) * len(case.replicates) for case in plan.cases if case.unsupported is None)
-    return each + cost.PREPARE_S
 
 
 def _holds(name: str, parts: list[str]) -> bool:

@@ -162,7 +162,8 @@ def _rung(scale: str, plan: Plan, machine: Machine) -> Rung:
     cases = [(case, case.training) for case in plan.cases if case.training is not None and case.unsupported is None]
     together = trainings(plan, machine)
     tokens = sum(len(case.replicates) * params.train.tokens for case, params in cases)
-    evaluations_s = sum(len(case.replicates) * (cost.PROCESS_S + cost.evaluation(params)) for case, params in cases)
+    begin_s = cost.PROCESS_S + (0.0 if machine.devices[0].is_host else cost.BEGIN_S)
+    evaluations_s = sum(len(case.replicates) * (begin_s + cost.evaluation(params)) for case, params in cases)
     speed_s = plan.suite.speed.budget_s or 0.0 if plan.suite.speed is not None else 0.0
     rest_s = speed_s + cost.PREPARE_S + evaluations_s / together.jobs
     return Rung(scale, tokens, together, rest_s + tokens / together.tokens_per_s)

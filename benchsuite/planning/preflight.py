@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchsuite import devices
+from benchsuite import components, devices
 from benchsuite import format as fmt
 from benchsuite.cache import cache_dir, digest
 from benchsuite.errors import UserError, did_you_mean
@@ -43,6 +43,8 @@ def check(cases: Iterable[Case], ranks: int = 1) -> None:
     for case, params in trained:
         _check_training(case, params, ranks)
         _check_tasks(params.tasks, params.heldout.corpus)
+        if case.kind == "quality":
+            _check_choices(params)
     seen: set[str] = set()
     for case, params in trained:
         asked = {key: case.params[key] for key in ("corpus", "heldout", "tokenizer", "tasks")}
@@ -135,6 +137,18 @@ def _check_tasks(told: TasksParams, corpus: str) -> None:
             f"at most {most:,}",
             hint=f"set quality.tasks.limit={most}",
         )
+
+
+def _check_choices(params: TrainingParams) -> None:
+    """Raise UserError for a task with a choice that no tokenizer makes short enough for the model."""
+    from benchsuite.zeroshot import lengths
+
+    told, spec = params.tasks, stages.last(params).spec
+    bounded = components.get("position", spec.position).bounded
+    if not bounded or spec.seq >= lengths.MOST_WORDS or told.source not in ("world", "facts"):
+        return
+    choices = lengths.made(told.source, told.languages, told.limit, params.corpus.seed)
+    lengths.check(choices, told.names, spec.seq)
 
 
 def corpora_of(params: TrainingParams) -> dict[str, float]:

@@ -226,12 +226,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("head", "code"), [("slower", 1), pytest.param("comment", 0, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize(("head", "code"), [("slower", 1), ("comment", 0)])
 def test_commits_of_a_project_are_compared_each_as_it_was(project: Path, head: str, code: int) -> None:
     words = [sys.executable, "-m", "benchsuite", "gate", "suite.yaml", "--base", "first", "--head", head]
     env = {**os.environ, "BENCHSUITE_CACHE": str(project.parent / "cache")}
     done = subprocess.run(
-        [*words, "-o", f"out-{head}", "--json", "--pairs=10"],
+        [*words, "-o", f"out-{head}", "--json", "--pairs=20", "--margin=20%", "--catch=90%"],
         env=env,
         cwd=project,
         capture_output=True,

@@ -55,6 +55,7 @@ def test_a_slower_head_that_is_installed_plain(project: Path, tmp_path: Path) ->
     assert not repository.git(project, "status", "--porcelain"), "the caller's tree stays as it is"
 
 
+@pytest.mark.long
 def test_a_project_that_is_never_installed_and_shrinks_its_benchmark(project: Path) -> None:
     """pytest finds the project beside conftest.py, in each side's own checkout."""
     files = {"conftest.py": "", "tests/test_work.py": TESTS.format(module="tiny")}

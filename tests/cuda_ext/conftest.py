@@ -93,7 +93,7 @@ def _find_anew() -> Iterator[None]:
 
 @pytest.fixture
 def csrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Sources with the one family `twice`, and an empty cache for what is built of them, without CUDA."""
+    """The sources of one family, `twice`, and an empty cache for what is built of them: for every CPU, without CUDA."""
     folder = tmp_path / "csrc"
     for name in SHARED:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -104,6 +104,7 @@ def csrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(build_plan, "CSRC", folder)
     monkeypatch.setenv("BENCHSUITE_KERNELS_CACHE", str(tmp_path / "kernels"))
     monkeypatch.setenv("BENCHSUITE_KERNELS", "cpu")
+    monkeypatch.setenv("BENCHSUITE_KERNELS_ISA", "all")
     monkeypatch.delenv("BENCHSUITE_KERNELS_ONLY", raising=False)
     return folder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -14,16 +15,18 @@ from benchsuite.measure import accuracy
 # An operator by itself has a few roundings of the type: a quarter of what a whole layer may have.
 LIMITS = {getattr(torch, name): limit / 4 for name, limit in accuracy.LIMITS.items()}
 DTYPES = list(LIMITS)
-ISAS = ("v4", "v3", "v1")
+# The first library that tests build is for this machine's instruction set; `make test-long` builds one with all three.
+ISAS = ("", *(pytest.param(name, marks=pytest.mark.long) for name in ("v4", "v3", "v1")))
 
 
 @contextmanager
 def isa(name: str) -> Iterator[str]:
     """Runs the CPU operators in one of their compilations; yields the one really in use (a machine may lack some)."""
-    cuda_ext.load()
+    built = cuda_ext.load().about["isas"]
+    assert not name or f"cpu_{name}" in built, "build the library with BENCHSUITE_KERNELS_ISA=all"
     before = torch.ops.benchsuite.cpu_isa()
     try:
-        yield torch.ops.benchsuite.set_cpu_isa(name)
+        yield torch.ops.benchsuite.set_cpu_isa(name or before)
     finally:
         torch.ops.benchsuite.set_cpu_isa(before)
 

@@ -42,7 +42,10 @@ def test_info_says_what_will_be_and_after_build_what_is(env: dict[str, str], tmp
     assert found["operators"] == ["cpu_isa", "cpu_products", "has_cuda", "set_cpu_isa", "set_cpu_products"]
     assert found["isa"] in found["library"]["isas"]
     assert found["compilers"]["g++"]["version"]
-    after = kernels("info", env={**env, "BENCHSUITE_KERNELS_ISA": "v1"}).stdout
+    lower = {**env, "BENCHSUITE_KERNELS_ISA": "v1"}
+    assert "no library" in kernels("info", env=lower).stdout, "the library is for another instruction set"
+    kernels("build", env=lower)
+    after = kernels("info", env=lower).stdout
     assert "in use cpu_v1" in after
     assert "CUDA: none: it was left out on request" in after
 

@@ -165,9 +165,11 @@ def same_file(found: list[str | int], project: Project, *, editable: bool) -> No
 
 
 BY_SETUPTOOLS = [name for name in LAYOUTS if LAYOUTS[name].needs == "setuptools"]
-INSTALLED = [pytest.param(name, "plain") for name in BY_SETUPTOOLS] + [
-    pytest.param(name, "editable", marks=() if number < 2 else pytest.mark.long)
-    for number, name in enumerate(BY_SETUPTOOLS)
+COMMON = {("setuptools flat", "plain"), ("setuptools src", "plain"), ("setuptools flat", "editable")}
+INSTALLED = [
+    pytest.param(name, mode, marks=() if (name, mode) in COMMON else pytest.mark.long)
+    for name in BY_SETUPTOOLS
+    for mode in ("plain", "editable")
 ]
 
 

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from support.params import training
 
+from benchsuite.errors import UserError
 from benchsuite.measure import quality
+from benchsuite.planning.plan import Machine, resolve
 from benchsuite.pretrain.corpora import world
+from benchsuite.suite.source import read
 
 BASE = training(
     model={"seq": 32},
@@ -116,3 +119,21 @@ def test_the_tokens_of_a_mixture_remember_what_was_left_out_of_it(
     first = content(params)
     assert first["tokens"] != expected["tokens"]
     assert content(more) == expected
+
+
+def test_a_choice_that_does_not_fit_is_found_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan knows the least that a choice takes; with the tokenizer it is known what it takes."""
+    empty(monkeypatch, tmp_path / "cache")
+    suite = tmp_path / "short.yaml"
+    suite.write_text(
+        "name: short\nmodel: {layers: 1, width: 8, heads: 2, vocab: 300, seq: 8}\n"
+        "quality: {seeds: 1, train: {tokens: 20k, batch: 4}, variants: {position: [none]}, train_bytes: 100k, "
+        "tasks: {limit: 10}}\n"
+    )
+    cases = resolve(read(str(suite)), Machine(cores=2)).cases
+    params = next(case.params for case in cases if case.label.startswith("baseline/"))
+    monkeypatch.setattr(quality, "trained", lambda *args, **kwargs: pytest.fail("the model was trained"))
+    with pytest.raises(UserError, match=r"task \w+: its choice .* has \d+ tokens, .* takes no more than 8"):
+        quality.train_and_evaluate(params, seed=0, workdir=tmp_path, progress=lambda done: None)

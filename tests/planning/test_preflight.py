@@ -68,6 +68,16 @@ def test_what_no_job_could_do_is_refused(suite: str, text: str) -> None:
     )
 
 
+def test_a_choice_that_no_tokenizer_makes_short_enough_is_refused(suite: str) -> None:
+    told = refused(suite, "model.seq=6")
+    assert "task paraphrase: its choice" in told
+    assert "at least 7 tokens" in told
+    assert "no more than 6" in told
+    planned(suite, "model.seq=7")
+    planned(suite, "model.seq=6", "quality.tasks.names=[recall_near]")
+    planned(suite, "model.seq=6", "baseline.position=rotary")
+
+
 @pytest.mark.parametrize(
     "shape",
     [

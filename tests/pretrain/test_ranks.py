@@ -45,7 +45,7 @@ def check(found: dict[str, Any], alone: tuple[GPT, TrainLog]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_processes_agree_with_one(processes: int, tmp_path: Path, alone: tuple[GPT, TrainLog]) -> None:
     done = torchrun(processes, tmp_path / "result.json", "ddp,fsdp")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -54,7 +54,7 @@ def test_processes_agree_with_one(processes: int, tmp_path: Path, alone: tuple[G
         check(found[way], alone)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_process_ends_the_others_and_all_go_on(tmp_path: Path, alone: tuple[GPT, TrainLog]) -> None:
     words = (tmp_path / "result.json", "fsdp", tmp_path / "snapshots")
     killed = torchrun(2, *words, 0.5)

@@ -146,7 +146,9 @@ def test_a_batch_that_ramps_up_ends_at_its_size_and_keeps_to_the_tokens() -> Non
     assert TrainConfig(tokens=1, batch=8).sizes(8) == [8]
 
 
-@pytest.mark.parametrize("options", [{"micro_batch": 2}, {"recompute": True}, {"compile": True}])
+@pytest.mark.parametrize(
+    "options", [{"micro_batch": 2}, {"recompute": True}, pytest.param({"compile": True}, marks=pytest.mark.long)]
+)
 def test_ways_to_save_memory_or_time_change_no_result(options: dict[str, Any]) -> None:
     config = dataclasses.replace(CONFIG, tokens=1_280)
     plain, log = train(SPEC, COUNTING, config, seed=0)

@@ -37,9 +37,13 @@ def compare(name: str, arguments: Sequence[Any], call: Callable[..., Sequence[Te
     got = [*call(name, *arguments), *written(name, arguments)]
     dtype = next(x.dtype for x in arguments if _floats(x))
     shapes = [tuple(x.shape) if isinstance(x, Tensor) else x for x in arguments]
+    # What is kept in float32 (mean, rstd, logarithm of the sum) has float32's limit: rounded to bfloat16 on the way it
+    # would be off by 2e-3. But attention rounds turned queries and keys to the type before it multiplies them.
+    turned = name.startswith("attention") and _given(name, arguments, "cos") is not None
     for number, (mine, theirs) in enumerate(zip(got, want, strict=True)):
-        # What is kept in float32 (mean, logarithm of the sum) comes from numbers that were rounded to the type.
-        found, limit = error(mine.cpu(), theirs), LIMITS[dtype] if mine.dtype == dtype else LIMITS[dtype] / 5
+        found, limit = error(mine.cpu(), theirs), LIMITS[mine.dtype]
+        if mine.dtype != dtype and turned:
+            limit = LIMITS[dtype] / 5
         assert found <= limit, f"{name}{shapes}, tensor {number}: error {found:.2g}"
 
 
@@ -52,6 +56,12 @@ def written(name: str, arguments: Sequence[Any]) -> list[Tensor]:
     schema = getattr(torch.ops.benchsuite, name).default._schema.arguments
     marked = zip(arguments, schema, strict=True)
     return [x for x, declared in marked if declared.alias_info is not None and declared.alias_info.is_write]
+
+
+def _given(name: str, arguments: Sequence[Any], argument: str) -> Any:
+    """The value of one of an operator's arguments."""
+    schema = getattr(torch.ops.benchsuite, name).default._schema.arguments
+    return next(x for x, declared in zip(arguments, schema, strict=True) if declared.name == argument)
 
 
 def _floats(x: Any) -> bool:
@@ -143,6 +153,7 @@ def rotations(draw: Draw) -> Arguments:
     projection = draw(2, 4, 2, 3, 32)  # (batch, time, q or k, heads, channels)
     q, k = (part.transpose(1, 2) for part in projection.unbind(2))
     yield "rotary", q, k, *angles(draw, 1, 4, 16), False, 1.0
+    yield "rotary", q, draw(2, 3, 4, 32), *angles(draw, 1, 4, 16), False, 1.0  # of different strides
     yield "rotary_", draw(1, 2, 3, 16), draw(1, 2, 3, 16), *angles(draw, 1, 3, 4), False, -1.0
     wide = draw(1, 3, 2, 5, 64)  # tasks for more threads than a block has
     yield "rotary", *(part.transpose(1, 2) for part in wide.unbind(2)), *angles(draw, 1, 3, 32), False, 1.0

@@ -225,15 +225,8 @@ def test_lm_evals_command_line_runs_our_models(
     assert logged(tmp_path / "out") == pytest.approx(expected(model, bpe, rows), abs=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "variant",
-    [
-        {"position": "alibi"},
-        *(pytest.param(options, marks=pytest.mark.long) for options, _ in VARIANTS if options != {"position": "alibi"}),
-    ],
-    ids=str,
-)
+@pytest.mark.long
+@pytest.mark.parametrize("variant", [options for options, _ in VARIANTS], ids=str)
 def test_stock_lm_eval_elsewhere_runs_what_the_command_exported(
     make_model: Callable[..., GPT], bpe: Tokenizer, tmp_path: Path, variant: dict[str, Any]
 ) -> None:
