@@ -274,7 +274,7 @@ def _task_folder(
     source, seq, languages = params.tasks.source, params.model.seq, params.tasks.languages
     if source == "auto":
         source = heldout.tasks or "derived"
-    options = {"limit": params.tasks.limit, "seed": params.corpus.seed}
+    options: dict[str, Any] = {"limit": params.tasks.limit, "seed": params.corpus.seed}
     modules = (tasks, fact_tasks, taskfiles, derived, passages, corpora.text)
     made_by = [Path(module.__file__ or "").read_text() for module in modules]
     text: Any = [heldout.digest, vocabulary.to_str(), seq, {code: other.digest for code, other in asked.items()}]
@@ -295,7 +295,7 @@ def _task_folder(
             fact_tasks.write_tasks(folder, languages or tuple(facts.LANGUAGES), **options)
         elif asked:
             for code, other in asked.items():
-                fit = {"tokenizer": vocabulary, "max_tokens": seq, "suffix": f"_{code}"}
+                fit: dict[str, Any] = {"tokenizer": vocabulary, "max_tokens": seq, "suffix": f"_{code}"}
                 derived.write_tasks(folder, other, **options, **fit)
         else:
             derived.write_tasks(folder, heldout, **options, tokenizer=vocabulary, max_tokens=seq)

@@ -104,7 +104,7 @@ class ModelSpec:
     def of_speed_case(cls, params: SpeedParams) -> ModelSpec:
         """Return the model whose layer or step a speed case times, from the parameters of the case. Raises UserError
         for a shape that no model can have."""
-        variants = {**(params.shape.variants or {}), params.component: params.variant}
+        variants: dict[str, Any] = {**(params.shape.variants or {}), params.component: params.variant}
         return cls(**params.shape.sizes, **variants, matching=params.matching)
 
     @classmethod

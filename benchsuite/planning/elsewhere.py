@@ -105,6 +105,7 @@ class Elsewhere:
         tokens, passes = batch * spec.seq, 1 if params.direction == "fwd" else 3
         scores = spec.heads * batch * spec.seq**2 * item
         eager = params.implementation in ("eager", "compile", "folded")
+        launches: float
         if params.scope == "step":
             weights = flops.parameters(spec)
             state = training_budget.STATE_BYTES * weights
