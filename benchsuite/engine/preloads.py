@@ -36,7 +36,7 @@ def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
 
 
 def _implementation(case: Case) -> str:
-    """What computes the case, a layer or a model that is trained; empty where nothing says it."""
+    """Return what computes the case, a layer or a model that is trained; empty where nothing says it."""
     match case.typed:
         case TrainingParams(train=train):
             return train.implementation

@@ -1,4 +1,4 @@
-"""What the parameters of all kinds of case have in common: they are read from JSON, and give the same JSON again."""
+"""The base of the parameters of all kinds of case: they are read from JSON, and give the same JSON again."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TimedParams(ProcessParams):
 
     @property
     def compiled(self) -> bool:
-        """Whether torch.compile compiles it, in the first process for long."""
+        """True where torch.compile compiles it, in the first process for long."""
         return self.implementation.endswith("compile")
 
 
@@ -110,7 +110,7 @@ def _adapter(cls: type[Part]) -> TypeAdapter[Any]:
 
 
 def _same(told: Any, read: Any) -> bool:
-    """Whether a value was read as it is told: pydantic would take "1" for a number, and in its strict mode a dictionary
+    """Return whether a value was read as it was written: pydantic would take "1" for a number, and in its strict mode a dictionary
     for no dataclass."""
     if isinstance(read, Part):
         return all(_same(value, getattr(read, key)) for key, value in told.items())

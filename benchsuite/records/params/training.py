@@ -13,7 +13,7 @@ from benchsuite.records.params.train import TrainConfig
 @dataclass(frozen=True, kw_only=True)
 class ModelParams(Part):
     """The shape and the variants of a model, by which `benchsuite.model.spec.ModelSpec` explains them. A rule of
-    learning is told where it is not backpropagation, the place of the embedding norm where it matters."""
+    learning is written where it is not backpropagation, the place of the embedding norm where it matters."""
 
     layers: int
     width: int
