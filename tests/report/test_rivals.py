@@ -24,7 +24,8 @@ class Made:
         self.records: list[dict[str, Any]] = []
 
     def case(self, identity: str, kind: str = "operator", variant: str = "gelu", **extra: Any) -> None:
-        params = {"operator": operator, "check": check}[kind](variant=variant, implementation=identity)
+        made = check if kind == "check" else operator
+        params = made(variant=variant, implementation=identity)
         case = {"id": identity, "kind": kind, "label": identity, "params": params, "replicates": [0], "timeout_s": 1}
         self.cases.append(case | extra)
 

@@ -110,8 +110,8 @@ def _adapter(cls: type[Part]) -> TypeAdapter[Any]:
 
 
 def _same(told: Any, read: Any) -> bool:
-    """Return whether a value was read as it was written: pydantic would take "1" for a number, and its strict mode would
-    not make a dataclass of a dictionary."""
+    """Return whether a value was read as it was written: pydantic takes "1" for a number, and in its strict mode no
+    dictionary for a dataclass."""
     if isinstance(read, Part):
         return all(_same(value, getattr(read, key)) for key, value in told.items())
     if isinstance(read, tuple):
