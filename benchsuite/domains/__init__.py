@@ -103,7 +103,13 @@ TASKS = {
             "poses_bounds.npy and a folder images_8, images_4 or images",
             ("poses_bounds.npy",),
         ),
-        Task("criteo", "Criteo", "clicks", "train.txt (tab-separated) or a .csv with a header", ("train.txt", "*.csv")),
+        Task(
+            "criteo",
+            "Criteo",
+            "clicks",
+            "train.txt (tab-separated) or one .csv with a header; or give the file itself",
+            ("train.txt", "*.csv"),
+        ),
         *(
             Task(
                 f"{name}{ending}",

@@ -73,7 +73,7 @@ def _file(folder: Path) -> Path:
         return folder
     found = [folder / "train.txt"] if (folder / "train.txt").exists() else sorted(folder.glob("*.csv"))
     if len(found) != 1:
-        raise UserError(f"{folder} has no train.txt and {len(found)} files .csv", hint="name the file itself")
+        raise UserError(f"{folder} has no train.txt and {len(found)} files .csv", hint="give the file itself")
     return found[0]
 
 

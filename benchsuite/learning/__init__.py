@@ -10,12 +10,14 @@ matrix. Inside a part, and behind the last point, backpropagation works as usual
 point either, and none comes in its place: only what lies behind the last point learns.
 
 The rule sits in the autograd graph, so that whatever calls `backward` needs to know nothing of it: gradient scalers,
-micro-batches, several calls of the model before one `backward`, activation checkpointing and torch.compile work.
-Parameters before and behind a point, such as tied embeddings, get the sum of both gradients.
+micro-batches, several calls of the model before one `backward`, activation checkpointing that is not reentrant,
+DistributedDataParallel around the model and torch.compile work. A copy of the model, or its pickle, learns by the same
+rule. Parameters before and behind a point, such as tied embeddings, get the sum of both gradients.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from benchsuite.errors import UserError, did_you_mean
 
@@ -31,23 +34,33 @@ STREAM = 4  # of a seed's random numbers: orders of data have the streams below
 
 
 class Learner:
-    """The hooks that `attach` left in a model, and the feedback matrix of `dfa`, which no state_dict holds."""
+    """The hooks that `attach` left in a model, and the feedback matrix of `dfa`, which no state_dict holds.
+
+    It is copied and pickled with the model, so that a copy learns by the same rule and the same matrix.
+    """
 
     def __init__(self, model: nn.Module, points: Sequence[str], rule: str, seed: int, output: str) -> None:
         self.rule = rule
         self.seed = seed
         self.matrix: Tensor | None = None
         self._names = tuple(points)
-        self._passed: list[tuple[str, Tensor]] | None = None  # points and what came out; None outside the model's call
+        self._output = output
+        self._passed: list[tuple[str, Tensor]] | None = None  # points and what came out; None but in the model's call
         self._watched: list[tuple[str, Tensor]] | None = None  # the same for `angles`, the output last
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         if rule == "backprop":
             return
+        # Hooks are methods, not closures: those are neither copied nor pickled with the model.
         for name in self._names:
-            self._handles.append(model.get_submodule(name).register_forward_hook(self._cut(name)))
+            hook = functools.partial(self._cut, name)
+            self._handles.append(model.get_submodule(name).register_forward_hook(hook))
+        self._handles.append(model.register_forward_pre_hook(self._begin))
         if rule == "dfa":
-            self._handles.append(model.register_forward_pre_hook(self._begin))
             self._handles.append(model.get_submodule(output).register_forward_hook(self._feed_back))
+        self._handles.append(model.register_forward_hook(self._end))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_passed": None, "_watched": None}
 
     def draw(self, outputs: int, widest: int, device: str | torch.device = "cpu") -> Tensor:
         """Draw the feedback matrix, (outputs, widest), on the CPU, so that a seed means the same matrix on any device.
@@ -65,14 +78,16 @@ class Learner:
 
         It is the mean over the places (samples, tokens) of the cosine at each; 1 is backpropagation, 0 is what chance
         gives. `loss` calls the model and returns the loss; it is called once, with no point cut, at random numbers of
-        its own, and no `.grad` changes. Raises UserError for a rule that feeds nothing back, and where `loss` does not
-        call the model once.
+        its own and without what torch.compile made, and no `.grad` changes. Raises UserError for a rule that feeds
+        nothing back, after `close`, and where `loss` does not call the model once.
         """
         if self.rule != "dfa":
             raise UserError(f"there are no angles of {self.rule}", hint="they compare dfa with backprop")
+        if not self._handles:
+            raise UserError("there are no angles once the rule is closed", hint="take them before close()")
         self._watched = []
         try:
-            with torch.random.fork_rng(), torch.enable_grad():
+            with torch.random.fork_rng(), torch.enable_grad(), torch.compiler.set_stance("force_eager"):
                 value = loss()
                 if (calls := sum(name == "" for name, _ in self._watched)) != 1:
                     raise UserError(f"the loss calls the model {calls} times", hint="angles are those of one call")
@@ -99,22 +114,25 @@ class Learner:
         self._handles.clear()
 
     def _begin(self, model: nn.Module, inputs: Any) -> None:
-        self._passed = []  # also after a call that was broken off
+        self._passed = [] if torch.is_grad_enabled() else None  # also after a call that was broken off
 
-    def _cut(self, name: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
-        def hook(module: nn.Module, inputs: Any, y: Any) -> Tensor | None:
-            if not torch.is_grad_enabled():
-                return None
-            if not isinstance(y, Tensor) or not y.is_floating_point():
-                raise UserError(
-                    f"the feedback point {name!r} gives {type(y).__name__}, not one tensor of real numbers",
-                    hint="name a submodule that does",
-                )
-            if self._passed is not None:  # recomputed activations have told theirs before
-                self._passed.append((name, y))
-            return y if self._watched is not None else y.detach()
-
-        return hook
+    def _cut(self, name: str, module: nn.Module, inputs: Any, y: Any) -> Tensor | None:
+        if not torch.is_grad_enabled():
+            return None
+        if not isinstance(y, Tensor) or not y.is_floating_point():
+            raise UserError(
+                f"the feedback point {name!r} gives {_kind(y)}, not one tensor of real numbers",
+                hint="name a submodule that does",
+            )
+        if self._passed is not None:
+            self._passed.append((name, y))
+        elif self.rule == "dfa" and not _in_backward():  # recomputed activations have told theirs before
+            raise UserError(
+                f"no error reaches the feedback point {name!r}: it was computed behind the output, or outside the call "
+                "of the model that the learning rule is attached to",
+                hint="attach the rule to the module that you call; call parts of it under torch.no_grad()",
+            )
+        return y if self._watched is not None else y.detach()
 
     def _feed_back(self, module: nn.Module, inputs: Any, output: Any) -> Tensor | None:
         if not torch.is_grad_enabled():
@@ -122,17 +140,15 @@ class Learner:
         passed, self._passed = self._passed, None
         if passed is None:
             raise UserError(
-                "the output was computed outside the call of the model that the learning rule is attached to",
+                "the output was computed twice, or outside the call of the model that the learning rule is attached to",
                 hint="call that model, or attach the rule to the module that you call",
             )
-        if not isinstance(output, Tensor):
+        if not isinstance(output, Tensor) or not output.is_floating_point() or not output.dim():
             raise UserError(
-                f"the output that feeds back is {type(output).__name__}, not one tensor",
+                f"the output that feeds back is {_kind(output)}, not one tensor with real numbers for each example",
                 hint="name a submodule that gives one: attach(..., output=NAME)",
             )
-        missing = [name for name in self._names if name not in {name for name, _ in passed}]
-        if missing:
-            raise UserError(f"the feedback points {', '.join(missing)} were not passed before the output")
+        self._check_passed(passed, "before the output")
         features = [_features(name, y.shape, output.shape) for name, y in passed]
         matrix = self.matrix if self.matrix is not None else self.draw(_outputs(output.shape), max(features))
         if matrix.shape[0] != _outputs(output.shape) or matrix.shape[1] < max(features):
@@ -149,16 +165,38 @@ class Learner:
         fed: Tensor = _Feedback.apply(matrix, output, *[y for _, y in passed])
         return fed
 
+    def _end(self, model: nn.Module, inputs: Any, output: Any) -> None:
+        passed, self._passed = self._passed, None
+        if passed is None:  # without gradients, or fed back
+            return
+        self._check_passed(passed, "in the call of the model")
+        if self.rule == "dfa":
+            raise UserError(
+                f"the output {self._output!r} was not computed in the call of the model, so that no error feeds back"
+            )
+
+    def _check_passed(self, passed: list[tuple[str, Tensor]], where: str) -> None:
+        if missing := [name for name in self._names if name not in {name for name, _ in passed}]:
+            raise UserError(
+                f"the feedback points {', '.join(missing)} were not passed {where}",
+                hint="a container such as ModuleList is not called itself; torch.no_grad(), checkpoint(..., "
+                "use_reentrant=True) and code compiled before the rule was attached hide what is called inside",
+            )
+
 
 class _Feedback(torch.autograd.Function):
     """The output as it is; its gradient goes on to the output, and projected to every point."""
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, output: Tensor, *points: Tensor) -> Tensor:
+    def forward(matrix: Tensor, output: Tensor, *points: Tensor) -> Tensor:
+        return output.detach()  # no view, which torch would not let anyone change in place
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        matrix, _, *points = inputs
         ctx.save_for_backward(matrix)
         ctx.shapes = [y.shape for y in points]
         ctx.dtypes = [y.dtype for y in points]
-        return output.view_as(output)
 
     @staticmethod
     def backward(ctx: Any, error: Tensor) -> Any:
@@ -204,15 +242,53 @@ def attach(model: nn.Module, points: Sequence[str], rule: str, *, seed: int, out
     For an output (..., outputs) a point is (..., features) or (..., any more dimensions, flattened to features), with
     the same leading dimensions, so that each token of a sequence gets its own error; for an output (batch) it is
     (batch, ...). Raises UserError for a rule or names that are not there.
+
+    Attach before compiled code calls the model for the first time: torch.compile does not see hooks that come later.
+    After `torch.compiler.reset()` it does.
     """
+    points = [points] if isinstance(points, str) else list(points)
+    _check(model, points, rule, seed, output)
+    return Learner(model, points, rule, seed, output)
+
+
+def _check(model: nn.Module, points: Sequence[str], rule: str, seed: int, output: str) -> None:
     if rule not in RULES:
         raise UserError(f"unknown learning rule {rule!r}", hint=did_you_mean(rule, list(RULES)))
-    known = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
+    if not isinstance(seed, int) or seed < 0:
+        raise UserError(f"a seed is a whole number from 0 on, not {seed!r}")
+    if isinstance(model, DistributedDataParallel):
+        raise UserError(
+            "DistributedDataParallel has looked which parameters learn before a rule attached to it feeds back",
+            hint="attach the rule to the module inside it: attach(model.module, ...)",
+        )
+    known = {name: module for name, module in model.named_modules(remove_duplicate=False) if name}
     for name in (*points, *([output] if output else [])):
+        if not isinstance(name, str):
+            raise UserError(f"submodules are given by name, not as {type(name).__name__}", hint="such as 'layers.0'")
         if name not in known:
-            raise UserError(f"the model has no submodule {name!r}", hint=did_you_mean(name, known))
+            raise UserError(f"the model has no submodule {name!r}", hint=did_you_mean(name, list(known)))
     if rule != "backprop" and not points:
         raise UserError(f"{rule} needs feedback points", hint="name the submodules whose outputs are to be cut")
-    if len(set(points)) < len(points):
-        raise UserError("a feedback point is named twice")
-    return Learner(model, points, rule, seed, output)
+    if output in points:
+        raise UserError(f"the output {output!r} is a feedback point too", hint="it must lie behind all points")
+    if len({known[name] for name in points}) < len(points):
+        raise UserError(
+            "a feedback point is named twice, or by two names",
+            hint="each call of a submodule is a point: name it once",
+        )
+    for name in points:
+        for hook in known[name]._forward_hooks.values():
+            if isinstance(getattr(getattr(hook, "func", None), "__self__", None), Learner):
+                raise UserError(f"{name!r} is a feedback point already", hint="close() the rule attached before")
+
+
+def _kind(value: Any) -> str:
+    """Describe what a module gives, for messages."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"a tensor of {str(value.dtype).removeprefix('torch.')} of the shape {tuple(value.shape)}"
+
+
+def _in_backward() -> bool:
+    graph_task: int = torch._C._current_graph_task_id()  # as torch.utils.checkpoint asks
+    return graph_task != -1

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from benchsuite import devices
-from benchsuite.domains import TASKS
+from benchsuite.domains import TASKS, recipes
 from benchsuite.model import flops
 from benchsuite.model.spec import ModelSpec
 from benchsuite.records.case import Case
@@ -44,7 +44,7 @@ HAND_ON_S = 0.004  # a turn: the threads of one process have come to rest, and a
 LAUNCHES = 75  # of a block's training step, each of which takes the host `Device.launch_s`
 EVALUATION_S = 3.5  # of 300 documents a task
 PREPARE_S = 15.0
-RULE_STEP_S = {"views": 0.02, "clicks": 0.006, "nodes": 0.01, "links": 0.01}  # of small recipes, with their scoring
+RULE_STEP_S = {"views": 0.02, "clicks": 0.006, "nodes": 0.01, "links": 0.01}  # of nano recipes, with their scoring
 
 
 def guess(kind: str, params: Params) -> float:
@@ -53,10 +53,10 @@ def guess(kind: str, params: Params) -> float:
         case SpeedParams() if kind == "speed":
             return member(params, _usual(params) * guess_call(params))
         case RuleStepParams():
-            return member(params, RULE_STEP_S[TASKS[params.task].domain])
+            return member(params, rule_step(params))
         case RuleParams():
             trainings = len(params.rates) * len(params.regularisation)
-            return PROCESS_S + trainings * params.recipe["steps"] * RULE_STEP_S[TASKS[params.task].domain]
+            return PROCESS_S + trainings * params.recipe["steps"] * rule_step(params)
         case TrainingParams():
             tokens = sum(train.tokens for train in params.trains)
             asked_s = evaluation(params) if kind == "quality" else 0.0
@@ -67,6 +67,17 @@ def guess(kind: str, params: Params) -> float:
             return member(params, CALL_S)
         case _:
             return PROCESS_S
+
+
+def rule_step(params: RuleParams | RuleStepParams) -> float:
+    """Seconds of a step of an architecture of `benchsuite.domains`, from how much larger its recipe is than at nano."""
+    domain, nano, asked = TASKS[params.task].domain, recipes.NANO[params.architecture], params.recipe
+    powers = {"width": 1 if domain in ("nodes", "links") else 2, "layers": 1, "samples": 1}
+    times = asked["batch"] / nano.batch if nano.batch else 1.0
+    for name, power in powers.items():
+        if name in nano.sizes:
+            times *= (asked["sizes"][name] / nano.sizes[name]) ** power
+    return RULE_STEP_S[domain] * times
 
 
 def training_token_s(params: TrainingParams, flop_per_s: float | None = None) -> float:

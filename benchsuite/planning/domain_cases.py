@@ -38,6 +38,8 @@ def _check_data(task: str, folder: Path) -> None:
     told = TASKS[task]
     if not folder.exists():
         raise UserError(f"domains: {task}: there is no folder {folder}", hint=f"it should hold {told.files}")
+    if not folder.is_dir() and told.domain != "clicks":
+        raise UserError(f"domains: {task}: {folder} is no folder", hint=f"data: a folder with {told.files}")
     if folder.is_dir() and not any(True for pattern in told.marks for _ in folder.glob(pattern)):
         raise UserError(f"domains: {task}: {folder} has no {' or '.join(told.marks)}", hint=f"it needs {told.files}")
 

@@ -207,6 +207,11 @@ def _typed(tree: Tree, dtype: str) -> list[str]:
     if dtype not in typing.get_args(Precision):
         raise UserError(f"--dtype {dtype}: is unknown", hint=did_you_mean(dtype, list(typing.get_args(Precision))))
     value = tree.value if isinstance(tree.value, dict) else {}
+    if "domains" in value and dtype != "float32":
+        raise UserError(
+            f"--dtype {dtype}: the domains part of the suite trains in float32",
+            hint="--set quality.train.precision is that of its language models alone",
+        )
     parts = [value.get(key) for key in ("speed", "quality")]
     speed, quality = (part if isinstance(part, dict) else {} for part in parts)
     cases = enumerate(speed.get("cases", ()))

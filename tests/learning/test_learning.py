@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from benchsuite.errors import UserError
@@ -272,6 +275,8 @@ def test_angles_are_of_one_call_of_the_model(net: Net) -> None:
         (POINTS, "dfa", "haed", "no submodule 'haed'"),
         ([], "shallow", "", "shallow needs feedback points"),
         (["first", "first"], "dfa", "", "named twice"),
+        (["third", "first"], "dfa", "third", "'third' is a feedback point too"),
+        ([nn.Linear(1, 1)], "dfa", "", "given by name, not as Linear"),
     ],
 )
 def test_what_cannot_be_is_refused(net: Net, points: list[str], rule: str, output: str, said: str) -> None:
@@ -296,5 +301,198 @@ def test_what_does_not_fit_is_told_in_one_line(net: Net) -> None:
 
 def test_a_part_called_alone_cannot_learn_silently(net: Net) -> None:
     attach(net, POINTS, "dfa", seed=0, output="third")
+    with torch.no_grad():
+        net(TOKENS)
+    with pytest.raises(UserError, match="no error reaches the feedback point 'first'"):
+        net.first(net.embedding(TOKENS))
     with pytest.raises(UserError, match="outside the call of the model"):
-        net.third(net.second(net.first(net.embedding(TOKENS))))
+        net.third(torch.randn(2, 3, 5))
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, None])
+def test_a_seed_that_is_none(net: Net, seed: Any) -> None:
+    with pytest.raises(UserError, match="a seed is a whole number"):
+        attach(net, POINTS, "dfa", seed=seed)
+
+
+def test_a_module_is_one_point_by_one_rule_until_that_is_closed(net: Net) -> None:
+    net.alias = net.first
+    with pytest.raises(UserError, match="by two names"):
+        attach(net, ["first", "alias"], "dfa", seed=0)
+    learner = attach(net, POINTS, "dfa", seed=0)
+    with pytest.raises(UserError, match="'second' is a feedback point already"):
+        attach(net, ["second"], "shallow", seed=0)
+    learner.close()
+    with pytest.raises(UserError, match="once the rule is closed"):
+        learner.angles(lambda: loss_of(net))
+    attach(net, ["second"], "shallow", seed=0)
+
+
+@pytest.mark.parametrize(("rule", "said"), [("dfa", "before the output"), ("shallow", "in the call of the model")])
+def test_a_point_that_is_not_called_is_told(net: Net, rule: str, said: str) -> None:
+    net.other = nn.Linear(2, 2)
+    attach(net, ["first", "other"], rule, seed=0)
+    with pytest.raises(UserError, match=f"other were not passed {said}"):
+        net(TOKENS)
+
+
+def test_an_output_that_is_not_called_is_told(net: Net) -> None:
+    net.other = nn.Linear(2, 2)
+    attach(net, POINTS, "dfa", seed=0, output="other")
+    with pytest.raises(UserError, match="the output 'other' was not computed"):
+        net(TOKENS)
+
+
+class Twice(nn.Module):
+    """A layer that is called twice, the second time behind the head where asked."""
+
+    def __init__(self, *, behind: bool = False) -> None:
+        super().__init__()
+        self.layer, self.head, self.behind = nn.Linear(3, 3), nn.Linear(3, 3), behind
+
+    def forward(self, x: Tensor) -> Tensor:
+        once = torch.tanh(self.layer(x))
+        return self.layer(self.head(once)) if self.behind else self.head(self.layer(once))
+
+
+def test_a_layer_that_is_called_twice_gets_the_error_at_both_calls() -> None:
+    torch.manual_seed(0)
+    net, x = Twice(), torch.randn(4, 3)
+    learner = attach(net, ["layer"], "dfa", seed=0)
+    output = net(x)
+    output.square().sum().backward()
+    assert learner.matrix is not None
+    with torch.no_grad():
+        fed, between = 2 * output @ learner.matrix, torch.tanh(net.layer(x))
+    torch.testing.assert_close(net.layer.weight.grad, fed.T @ x + fed.T @ between)
+    behind = Twice(behind=True)
+    attach(behind, ["layer"], "dfa", seed=0, output="head")
+    with pytest.raises(UserError, match="computed behind the output"):
+        behind(x)
+
+
+@pytest.mark.parametrize("frozen", ["first", "head"])
+def test_frozen_parameters_get_nothing_and_the_others_what_they_would(net: Net, frozen: str) -> None:
+    plain = copy.deepcopy(net)
+    attach(plain, POINTS, "dfa", seed=0)
+    expected = gradients(plain)
+    attach(net, POINTS, "dfa", seed=0)
+    net.get_submodule(frozen).requires_grad_(False)
+    for name, gradient in gradients(net).items():
+        if name.startswith(frozen):
+            assert gradient is None
+        else:
+            torch.testing.assert_close(gradient, expected[name], rtol=0, atol=0)
+
+
+def test_a_point_inside_a_point_gives_its_part_the_error(net: Net) -> None:
+    outer = copy.deepcopy(net)
+    attach(net, [*POINTS, "first.2"], "dfa", seed=0)
+    attach(outer, POINTS, "dfa", seed=0)
+    for (name, mine), theirs in zip(gradients(net).items(), gradients(outer).values(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0, msg=name)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+@pytest.mark.parametrize("rule", ["dfa", "shallow"])
+def test_a_copy_learns_by_the_same_rule_by_itself(net: Net, rule: str, copied: Callable[[Net], Net]) -> None:
+    learner = attach(net, POINTS, rule, seed=0)
+    expected = gradients(net)
+    other = copied(net)
+    learner.close()
+    for (name, mine), theirs in zip(gradients(other).items(), expected.values(), strict=True):
+        assert (mine is None) is (theirs is None)
+        assert mine is None or torch.equal(mine, theirs), name  # type: ignore[arg-type]
+
+
+def test_distributed_training_around_the_model(net: Net) -> None:
+    attach(net, POINTS, "dfa", seed=0)
+    expected = gradients(net)
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        wrapped = DistributedDataParallel(net)
+        for (name, mine), theirs in zip(gradients(net, wrapped).items(), expected.values(), strict=True):
+            torch.testing.assert_close(mine, theirs, msg=name)
+        with pytest.raises(UserError, match="DistributedDataParallel has looked"):
+            attach(wrapped, ["module.first"], "dfa", seed=0)
+    finally:
+        distributed.destroy_process_group()
+
+
+def test_the_whole_model_may_be_recomputed_but_not_reentrantly_a_part(net: Net) -> None:
+    attach(net, POINTS, "dfa", seed=0)
+    expected = gradients(net)
+    again = gradients(net, lambda tokens: checkpoint(net, tokens, use_reentrant=False))
+    for name, gradient in expected.items():
+        torch.testing.assert_close(again[name], gradient, rtol=0, atol=0)
+
+    class Reentrant(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return self[1](checkpoint(self[0], x, use_reentrant=True))
+
+    part = Reentrant(nn.Linear(3, 3), nn.Linear(3, 2))
+    attach(part, ["0"], "dfa", seed=0)
+    with pytest.raises(UserError, match="0 were not passed before the output") as caught:
+        part(torch.randn(2, 3, requires_grad=True))
+    assert "use_reentrant=True" in caught.value.hint
+
+
+@pytest.mark.parametrize("outputs", [lambda y: y.sum(), lambda y: y.argmax(-1, keepdim=True), lambda y: (y, y)])
+def test_an_output_that_has_no_error_is_refused(net: Net, outputs: Callable[[Tensor], Any]) -> None:
+    net.register_forward_hook(lambda _, __, y: outputs(y))
+    attach(net, POINTS, "dfa", seed=0)
+    with pytest.raises(UserError, match="the output that feeds back is"):
+        net(TOKENS)
+
+
+def test_the_output_may_be_changed_in_place_and_functional_gradients_be_taken(net: Net) -> None:
+    attach(net, POINTS, "dfa", seed=0)
+    expected = gradients(net)
+    for name, gradient in gradients(net, lambda tokens: net(tokens).mul_(1)).items():
+        assert torch.equal(gradient, expected[name])  # type: ignore[arg-type]
+    parameters = dict(net.named_parameters())
+    found = torch.func.grad(lambda given: loss_of(lambda x: torch.func.functional_call(net, given, (x,))))(parameters)
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["dfa", "shallow"])
+def test_what_was_compiled_before_is_told_and_follows_after_a_reset(net: Net, rule: str) -> None:
+    compiled = torch.compile(net, backend="aot_eager")
+    before = gradients(net, compiled)
+    learner = attach(net, POINTS, rule, seed=0)
+    with pytest.raises(UserError, match="first, second were not passed") as caught:
+        compiled(TOKENS)
+    assert "compiled before" in caught.value.hint
+    torch.compiler.reset()
+    expected = gradients(net)
+    for name, gradient in gradients(net, compiled).items():  # zeros where a plain backward pass gives none
+        if expected[name] is None:
+            assert gradient is None or not gradient.any()
+        else:
+            torch.testing.assert_close(gradient, expected[name])
+    if rule == "dfa":
+        assert learner.angles(lambda: loss_of(compiled)) == learner.angles(lambda: loss_of(net))
+    learner.close()
+    for name, gradient in gradients(net, compiled).items():
+        torch.testing.assert_close(gradient, before[name])
+
+
+@pytest.mark.parametrize("rule", ["dfa", "shallow", "backprop"])
+def test_updates_in_bfloat16_are_those_in_float64_to_its_rounding(net: Net, rule: str) -> None:
+    """The error of a rule's updates is within the limit of a training step in mixed precision, as backpropagation's."""
+    exact = copy.deepcopy(net).double()
+    found = []
+    for model in (net, exact):
+        attach(model, POINTS, rule, seed=0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=model is net):
+            found.append(gradients(model))
+    mine, theirs = found
+    for name, gradient in theirs.items():
+        if gradient is None:
+            assert mine[name] is None
+            continue
+        assert mine[name] is not None
+        assert mine[name].dtype == torch.float32  # type: ignore[union-attr]
+        assert (mine[name] - gradient).norm() < 0.05 * gradient.norm()  # type: ignore[operator]

@@ -9,6 +9,7 @@ import pytest
 from benchsuite.domains import ARCHITECTURES
 from benchsuite.engine import sampling
 from benchsuite.errors import UserError
+from benchsuite.planning import cost
 from benchsuite.planning.domain_cases import RULES
 from benchsuite.planning.plan import Machine, Plan, resolve
 from benchsuite.suite import source
@@ -81,6 +82,29 @@ def test_data_that_is_not_there_is_told_before_anything_runs(tmp_path: Path) -> 
         plan(f"tasks: [{{task: cora, data: {tmp_path / 'absent'}}}]")
     with pytest.raises(UserError, match=r"has no cora\.npz or ind\.cora\.graph"):
         plan(f"tasks: [{{task: cora, data: {tmp_path}}}]")
+    (file := tmp_path / "cora.npz").touch()
+    with pytest.raises(UserError, match=r"cora\.npz is no folder"):
+        plan(f"tasks: [{{task: cora, data: {file}}}]")
+    with pytest.raises(UserError, match=r"has no train\.txt or \*\.csv") as caught:
+        plan(f"tasks: [{{task: criteo, data: {tmp_path}}}]")
+    assert "give the file itself" in caught.value.hint
+    assert plan(f"tasks: [{{task: criteo, data: {file}}}]").cases[0].params["data"] == str(file)
+
+
+def test_a_published_recipe_is_estimated_to_take_longer(tmp_path: Path) -> None:
+    (tmp_path / "transforms_train.json").touch()
+    nano, published = (
+        cost.guess("rule", plan(f"tasks: [{{task: nerf-synthetic, data: {tmp_path}, size: {size}}}]").cases[0].typed)
+        for size in ("nano", "published")
+    )
+    assert nano < 60
+    assert published > 5 * 86_400
+
+
+def test_a_type_in_which_no_domain_is_trained_is_refused() -> None:
+    with pytest.raises(UserError, match="--dtype bfloat16: the domains part of the suite trains in float32"):
+        source.read("dfa", dtype="bfloat16")
+    assert source.read("dfa", dtype="float32").domains is not None
 
 
 def test_a_device_that_trains_no_domain_says_so() -> None:
