@@ -143,6 +143,7 @@ class Speed:
         from benchsuite.measure.pytest_cases import Asked
         from benchsuite.measure.subjects import Subject
         from benchsuite.records.case import Incorrect, NotMeasured
+        from benchsuite.records.params import TimedParams
         from benchsuite.worker import pin
 
         if self._used:
@@ -151,14 +152,22 @@ class Speed:
             raise TypeError("a reference is compared with results; give them too")
         self._used = True
         asked = self._request.config.stash.get(Asked.key, None)
-        params = {"threads": torch.get_num_threads(), "sample_s": SAMPLE_S} if asked is None else asked.params
         mode = mode or devices.named(device).modes[0]
-        if threads is not None:
-            params = {**params, "threads": threads}
-            if asked is not None:
-                pin(threads)
-        params = {**params, "device": device, "mode": mode, "dtype": dtype, "implementation": "test"}
-        given = {"tokens": tokens, "device": device, "mode": mode, "threads": params["threads"], "dtype": dtype}
+        if threads is None:
+            threads = torch.get_num_threads() if asked is None else asked.params.threads
+        elif asked is not None:
+            pin(threads)
+        params = TimedParams(
+            device=device,
+            threads=threads,
+            sample_s=SAMPLE_S if asked is None else asked.params.sample_s,
+            implementation="test",
+            scope="test",
+            direction="call",
+            dtype=dtype,
+            mode=mode,
+        )
+        given = {"tokens": tokens, "device": device, "mode": mode, "threads": threads, "dtype": dtype}
         given["checked"] = results is not None
         once = asked is None and self._measures_nothing()
         if once and READINGS in self._request.node.stash:
@@ -179,10 +188,10 @@ class Speed:
 
         try:
             if asked is not None:
-                measured = speed.measure(params, first=asked.first, turns=asked.turns, build=build)
+                measured = speed.timed(params, build, first=asked.first, turns=asked.turns)
                 asked.result = {**measured, "given": given}
                 return asked.result
-            result = speed.once(params, build) if once else {**speed.measure(params, build=build), "given": given}
+            result = speed.once(params, build) if once else {**speed.timed(params, build), "given": given}
         except NotMeasured as error:
             if asked is not None:
                 asked.raised = error

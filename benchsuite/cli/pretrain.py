@@ -84,8 +84,9 @@ def command(
     from benchsuite.pretrain.names import FACTS
     from benchsuite.pretrain.ranks import Ranks
     from benchsuite.pretrain.snapshots import Snapshots
-    from benchsuite.pretrain.step import DTYPES, TrainConfig
+    from benchsuite.pretrain.step import DTYPES
     from benchsuite.pretrain.trainer import train
+    from benchsuite.records.params import TrainConfig
 
     for option, value, known in (
         ("--parallel", parallel, ("ddp", "fsdp")),

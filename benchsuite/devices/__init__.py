@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchsuite.hardware.roofline import Distance, Peaks
+    from benchsuite.records.params import Params, TrainingParams
     from benchsuite.timing.clock import Clock
     from benchsuite.timing.memory import Memory
     from benchsuite.timing.monitor import Monitor
@@ -123,7 +124,7 @@ class Device:
         found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         return None if found is not None and found.type == self.kind else f"torch sees no device {self.name!r} here"
 
-    def for_case(self, params: Mapping[str, Any]) -> Device:
+    def for_case(self, params: Params) -> Device:
         """The device as the case `params` meets it."""
         return self
 
@@ -163,7 +164,7 @@ class Device:
         """Return what is timed on it: what `build` makes."""
         return build()
 
-    def trained(self, params: Mapping[str, Any], seed: int, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def trained(self, params: TrainingParams, seed: int, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return the result of a training: what `train` gives."""
         return train()
 
@@ -212,9 +213,9 @@ def named(name: str) -> Device:
     return known[kind](name)
 
 
-def of(params: Mapping[str, Any]) -> Device:
-    """Return the device of a case's parameters, which is the CPU where they name none."""
-    return named(params.get("device", "cpu"))
+def of(params: Params) -> Device:
+    """Return the device of a case's parameters."""
+    return named(params.device)
 
 
 def several(names: str) -> tuple[Device, ...]:

@@ -21,7 +21,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from benchsuite.devices import Device, DType, Scope
 from benchsuite.devices.cuda import sustained
 from benchsuite.errors import UserError
+from benchsuite.records.params import EvaluationParams, OperatorParams, Params, SpeedParams, TrainingParams
 from benchsuite.timing.clock import FakeClock
 from benchsuite.timing.monitor import Monitor
 
@@ -91,7 +92,7 @@ class Fake(Device):
     def problem(self) -> str | None:
         return None
 
-    def for_case(self, params: Mapping[str, Any]) -> Fake:
+    def for_case(self, params: Params) -> Fake:
         return replace(self, entry=scripted(params))
 
     def select(self) -> None:
@@ -122,7 +123,7 @@ class Fake(Device):
             executed_flops=None,
         )
 
-    def trained(self, params: Mapping[str, Any], seed: int, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def trained(self, params: TrainingParams, seed: int, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return what a training might give: bits and outcomes of a law of scaling, at the tokens times `worth`, with
         the noise of a seed."""
         self._fail()
@@ -170,15 +171,19 @@ def entries() -> list[Entry]:
         raise UserError(f"{VARIABLE}: {name} is no script of a fake device: {error}") from error
 
 
-def scripted(params: Mapping[str, Any]) -> Entry:
-    """Return what the script says of the case `params`, whose name it gives to the patterns."""
-    if "train" in params:
-        model = params["model"]
-        parts = ["training", *(model[key] for key in ("activation", "position", "embedding_norm"))]
-        return _merged("/".join([*parts, params["corpus"]["name"], str(params["train"]["tokens"])]))
-    shape = params["shape"]
-    parts = [params[key] for key in ("component", "variant", "implementation", "scope", "direction")]
-    return _merged("/".join([*parts, f"{shape['batch']}x{shape['seq']}x{shape['width']}"]))
+def scripted(params: Params) -> Entry:
+    """Return what the script says of the case `params`, whose name it gives to the patterns. Raises TypeError for a
+    kind of case that it cannot name."""
+    match params:
+        case TrainingParams(model=model, corpus=corpus, train=train):
+            parts = ["training", model.activation, model.position, model.embedding_norm, corpus.name, str(train.tokens)]
+        case SpeedParams() | OperatorParams() | EvaluationParams():
+            shape = params.shape
+            parts = [params.component, params.variant, params.implementation, params.scope, params.direction]
+            parts.append(f"{shape.batch}x{shape.seq}x{shape.width}")
+        case _:
+            raise TypeError(f"a fake device has no script for {type(params).__name__}")
+    return _merged("/".join(parts))
 
 
 def _merged(name: str) -> Entry:
@@ -189,28 +194,29 @@ def _merged(name: str) -> Entry:
     return Entry(**merged)
 
 
-def _trained(params: Mapping[str, Any], seed: int, entry: Entry) -> dict[str, Any]:
+def _trained(params: TrainingParams, seed: int, entry: Entry) -> dict[str, Any]:
     """A result of `benchsuite.measure.quality.train_and_evaluate`."""
-    train, limit = params["train"], min(DOCUMENTS, params["tasks"]["limit"])
-    drawn = random.Random(f"{seed} {params['init_offset']} {params['model']} {params['corpus']} {train}")
+    tokens, limit = params.train.tokens, min(DOCUMENTS, params.tasks.limit)
+    told = [part.json() for part in (params.model, params.corpus, params.train)]
+    drawn = random.Random(" ".join(map(str, (seed, params.init_offset, *told))))
     same = random.Random("the same documents for all models")
     sizes = [same.randint(200, 900) for _ in range(DOCUMENTS)]
     hard = [same.uniform(-0.2, 0.2) for _ in range(limit)]
-    seen = entry.worth * train["tokens"]
+    seen = entry.worth * tokens
     bits = 0.8 + 8 * seen**-0.2 + drawn.gauss(0, 0.002)
-    losses = [(done * train["tokens"], 1 + 8 * (done * seen) ** -0.2) for done in (0.25, 0.5, 0.75, 1.0)]
+    losses = [(done * tokens, 1 + 8 * (done * seen) ** -0.2) for done in (0.25, 0.5, 0.75, 1.0)]
     tasks = {}
     for family in ("recall", "syntax"):
         right = "".join("01"[drawn.random() < 1.25 - 0.5 * bits + more] for more in hard)
         tasks[family] = {"acc": right.count("1") / limit, "n": limit, "random_acc": 0.25, "family": family}
         tasks[family]["outcomes"] = right
-    time_s = train["tokens"] / params["model"]["seq"] / train["batch"] * (entry.time_s or (1e-3,))[-1]
+    time_s = tokens / params.model.seq / params.train.batch * (entry.time_s or (1e-3,))[-1]
     by_document = [round(size * (bits + drawn.gauss(0, 0.01)), 3) for size in sizes]
     return {
         "train": {
-            "tokens": train["tokens"],
+            "tokens": tokens,
             "time_s": time_s,
-            "tokens_per_s": train["tokens"] / time_s,
+            "tokens_per_s": tokens / time_s,
             "final_loss": losses[-1][1],
             "curve": losses,
         },

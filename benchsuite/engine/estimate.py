@@ -49,11 +49,11 @@ def of(plan: Plan, jobs: int, done: Collection[tuple[str, int]] = ()) -> Estimat
         by_device: dict[str, list[tuple[Edge, int]]] = defaultdict(list)
         for edge in edges:
             left = rounds(edge) - min(had[case.id] for case in edge if case is not None)
-            by_device[devices.of(edge[0].params).name].append((edge, left))
-        first_s = sum(cost.guess_first(case.params) for case in alone if not had[case.id])
+            by_device[devices.of(edge[0].typed).name].append((edge, left))
+        first_s = sum(cost.guess_first(case.typed) for case in alone if not had[case.id])
         return first_s + max((_rounds_s(told) for told in by_device.values()), default=0.0)
 
-    again = {rates.at_shared_rate(case) for case in trained if rates.tried(case.params)}
+    again = {rates.at_shared_rate(case) for case in trained if rates.tried(case.typed)}
 
     def trainings(seeds: int, maybe: bool = False) -> float:
         sure = [case for case in trained if maybe or case.id not in again]
@@ -94,6 +94,6 @@ def _rounds_s(told: Iterable[tuple[Edge, int]]) -> float:
 
 def _round_s(edges: Sequence[Edge]) -> float:
     """Seconds of one round of all rings; a case that is in several of them is measured in each."""
-    scripted = devices.of(edges[0][0].params).scripted
+    scripted = devices.of(edges[0][0].typed).scripted
     shares = (case.estimate_s or 0.0 for ring in rings.pack(edges) for case in rings.cases_of(ring))
     return sum(shares) + (0.0 if scripted else SERVER_S)

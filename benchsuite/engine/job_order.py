@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from benchsuite.cache import digest
-from benchsuite.records import rates
 from benchsuite.records.case import KINDS, Case, Job
 
 PREPARE_TIMEOUT_S = 3600.0
 PREPARE = "prepare"
-NOT_PREPARED = ("model", "train", "init_offset", "stages", "longest", rates.KEY)  # what no shared data depends on
+NOT_PREPARED = ("model", "train", "init_offset", "stages", "longest", "learning_rate")  # what no shared data depends on
 
 
 def together_order(cases: Iterable[Case]) -> list[Job]:
@@ -28,7 +27,7 @@ def together_order(cases: Iterable[Case]) -> list[Job]:
         shared = {key: value for key, value in case.params.items() if key not in NOT_PREPARED}
         name = f"{PREPARE}-{digest(shared, 8)}"
         if name not in preparations:
-            label = f"{PREPARE} {case.params.get('corpus', {}).get('name', case.label)}"
+            label = f"{PREPARE} {case.training.corpus.name if case.training else case.label}"
             first = tuple(preparations)[:1]  # it makes what all share, the tokenizer; the others then only read it
             preparations[name] = Job(name, label, case.kind, case.params, 0, PREPARE_TIMEOUT_S, needs=first)
         needs[case.id] = (name,)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from benchsuite.records.case import KINDS, Case
+from benchsuite.records.params import TimedParams, TrainingParams
 
 KERNELS = "benchsuite.cuda_ext:load"
 
@@ -15,17 +15,18 @@ def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
     them."""
     cases = list(cases)
     kinds = {case.kind for case in cases}
-    used = set().union(*(_implementations(case.params) for case in cases if case.unsupported is None))
+    used = {_implementation(case) for case in cases if case.unsupported is None}
+    scopes = {case.typed.scope for case in cases if isinstance(case.typed, TimedParams)}
     wanted = list(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
     if kinds & {"speed", "operator", "check", "peer"}:
         wanted.append("benchsuite.measure.subjects:normals")
-    if any(case.params.get("scope") == "step" for case in cases):
+    if "step" in scopes:
         wanted.append("torch._dynamo")  # torch's optimizers import it with their first step
     if any(name.startswith("transformers") for name in used):
         wanted.append("benchsuite.model.bridge")
     if "test" in kinds:
         wanted.append("benchsuite.measure.pytest_cases:import_plugins")
-    if any(case.params.get("scope") == "evaluate" for case in cases):
+    if "evaluate" in scopes:
         wanted.append("lm_eval.models.huggingface")
     if any(name.endswith("compile") for name in used):
         wanted.append("benchsuite.measure.speed:import_compiler")
@@ -34,5 +35,12 @@ def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def _implementations(params: dict[str, Any]) -> set[str]:
-    return {params.get("implementation", ""), params.get("train", {}).get("implementation", "")}
+def _implementation(case: Case) -> str:
+    """Return what computes the case, a layer or a model that is trained; empty where nothing says it."""
+    match case.typed:
+        case TrainingParams(train=train):
+            return train.implementation
+        case TimedParams(implementation=implementation):
+            return implementation
+        case _:
+            return ""

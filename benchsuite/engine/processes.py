@@ -90,7 +90,7 @@ class Processes:
     ) -> None:
         """Start `job`. `place` numbers the share of the cores that an exclusive job has, `turns` is where it takes
         turns with others (`benchsuite.timing.turns`), `timeout_s` replaces the limit of the job."""
-        kind, on_host = KINDS[job.kind], devices.of(job.params).is_host
+        kind, on_host = KINDS[job.kind], devices.of(job.typed).is_host
         spec = {
             "name": job.name,
             "measure": kind.measure if job.case else kind.prepare,

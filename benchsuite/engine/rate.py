@@ -19,6 +19,7 @@ from benchsuite.engine.preloads import KERNELS, preloads
 from benchsuite.engine.workers import environment
 from benchsuite.planning import ladder
 from benchsuite.planning.machine import Machine
+from benchsuite.planning.speed_cases import step_of
 from benchsuite.records.case import KINDS, Case
 from benchsuite.suite import source
 
@@ -50,7 +51,7 @@ def measure_ladder(
         say(f"measuring how fast {machine.devices[0]} trains at scale {asked}")
         tokens_per_s = _measured(case, say)
         if tokens_per_s is not None:
-            ladder.keep(case.params, tokens_per_s)
+            ladder.keep(step_of(case), tokens_per_s)
 
 
 def _measured(case: Case, say: Callable[[str], None]) -> float | None:
@@ -60,7 +61,7 @@ def _measured(case: Case, say: Callable[[str], None]) -> float | None:
     with tempfile.TemporaryDirectory() as folder:
         file, result = Path(folder) / "job.json", Path(folder) / "result.json"
         job: dict[str, Any] = {"name": "rate", "measure": KINDS["speed"].measure, "seeded": False, "alone": True}
-        job |= {"params": case.params, "replicate": 1, "threads": case.params["threads"], "result": str(result)}
+        job |= {"params": case.params, "replicate": 1, "threads": step_of(case).threads, "result": str(result)}
         file.write_text(json.dumps({**job, "memory_limit_bytes": None, "workdir": folder, "progress_fd": None}))
         command = [sys.executable, "-m", "benchsuite.worker", str(file)]
         try:

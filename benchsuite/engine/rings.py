@@ -17,6 +17,7 @@ from benchsuite.engine.job_order import job_of
 from benchsuite.engine.processes import LOST, POLL_S, Ended, Processes
 from benchsuite.hardware.fingerprint import usable_cores
 from benchsuite.records.case import MEASURED, Case, Job, Record
+from benchsuite.records.params import ProcessParams
 from benchsuite.timing.turns import Turnstile
 from benchsuite.worker import cores_of
 
@@ -62,7 +63,12 @@ def cases_of(edges: Iterable[Edge]) -> list[Case]:
 
 def sample_s(case: Case) -> float:
     """Return the seconds for which a process of `case` samples in a round."""
-    return float(case.params.get("sample_s", 1.0))
+    return _process(case).sample_s
+
+
+def _process(case: Case) -> ProcessParams:
+    assert isinstance(case.typed, ProcessParams), f"{case.label} takes no turns"
+    return case.typed
 
 
 def measure(
@@ -110,13 +116,13 @@ def _around(
     if len(members) == 1:
         return _wait(members, None, memory_limit_bytes, look)
     case = members[0].case
-    threads = int(case.params.get("threads", 1))
+    threads = _process(case).threads
     budget_s = longer * sum(sample_s(member.case) for member in members)
     patience_s = min(_limit_s(member, len(members)) for member in members) / 2
     cores = cores_of(threads, members[0].place)
     with Turnstile(len(members), budget_s=budget_s, patience_s=patience_s, cores=cores) as turnstile:
         ended = _wait(members, turnstile, memory_limit_bytes, look)
-        seen = {} if devices.of(case.params).scripted else turnstile.seen()
+        seen = {} if devices.of(case.typed).scripted else turnstile.seen()
     return [_with_other_work(end, seen) for end in ended]
 
 
@@ -133,7 +139,7 @@ def _wait(
         names[id(member.processes), job.name] = number
         member.processes.start(
             job,
-            threads=int(job.params.get("threads", 1)),
+            threads=_process(member.case).threads,
             memory_limit_bytes=memory_limit_bytes,
             place=member.place,
             turns={"path": turnstile.path, "member": number, "members": len(members)} if turnstile else None,

@@ -314,4 +314,4 @@ def _round_s(records: Iterable[Record]) -> list[float]:
 
 
 def _device(case: Case) -> str:
-    return devices.of(case.params).name
+    return devices.of(case.typed).name

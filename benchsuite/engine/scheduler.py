@@ -25,6 +25,7 @@ from benchsuite.limits import FIRST_LOOK
 from benchsuite.planning.cost import CostModel, makespan
 from benchsuite.records import rates
 from benchsuite.records.case import KINDS, Case, Comparison, Job, Record
+from benchsuite.records.params import RuleParams, TrainingParams
 from benchsuite.records.store import Store
 
 MEMORY_FRACTION = 0.8
@@ -81,7 +82,7 @@ class Scheduler:
         self._again: set[str] = set()  # jobs that the fork server's death cost a process
         self._alone: set[str] = set()  # jobs that did not fit into a device's memory beside others
         # Trainings at the shared learning rate, by id; they run only where the best rate is another one.
-        self._twins = {rates.at_shared_rate(case): case for case in self.cases.values() if rates.tried(case.params)}
+        self._twins = {rates.at_shared_rate(case): case for case in self.cases.values() if rates.tried(case.typed)}
         self._learn_from_store()
 
     def run(self) -> None:
@@ -146,8 +147,7 @@ class Scheduler:
                 if self.stop():
                     raise Interrupted
                 while len(processes.running) < self.jobs and (job := self._next(rounds, processes)) is not None:
-                    threads = job.params.get("threads", self.jobs if job.case is None else 1)
-                    processes.start(job, threads=threads, memory_limit_bytes=memory)
+                    processes.start(job, threads=self._threads(job), memory_limit_bytes=memory)
                 for end in processes.poll(POLL_S):
                     self._handle(end, processes)
                 self.observer.tick(*self.remaining_s())
@@ -189,9 +189,17 @@ class Scheduler:
             if late is not None:
                 self._record(job, "skipped", late, now(), 0.0)
                 continue
-            choice = self._choice(job)
-            return replace(job, params=rates.at(job.params, choice)) if choice and rates.tried(job.params) else job
+            choice, params = self._choice(job), job.typed
+            if choice is None or not isinstance(params, TrainingParams) or not params.learning_rate:
+                return job
+            return replace(job, params=rates.at(params, choice).json())
         return None
+
+    def _threads(self, job: Job) -> int:
+        """Threads of a training, and of a preparation, which others wait for."""
+        if isinstance(job.typed, RuleParams):
+            return job.typed.threads
+        return self.jobs if job.case is None else 1
 
     def _before(self, job: Job, processes: Processes) -> bool:
         """Return whether a job of an earlier seed has not ended, where seeds are added one at a time."""
@@ -213,7 +221,7 @@ class Scheduler:
 
     def _tried(self, case: Case) -> dict[float, str]:
         """The cases whose learning rates decide that of `case`, or whether it is trained at all."""
-        return rates.tried(self._twins.get(case.id, case).params)
+        return rates.tried(self._twins.get(case.id, case).typed)
 
     def _choice(self, job: Job) -> rates.Choice | None:
         if job.case is None or not self._tried(job.case):
@@ -221,7 +229,7 @@ class Scheduler:
         found: dict[str, dict[int, Record]] = {}
         for record in self.store.records:
             found.setdefault(record.case_id, {})[record.replicate] = record
-        return rates.chosen(self._twins.get(job.case.id, job.case).params, found)
+        return rates.chosen(self._twins.get(job.case.id, job.case).typed, found)
 
     def _needless(self, job: Job) -> str | None:
         """Return why a training that depends on a search of learning rates is left out, if it is."""
@@ -249,7 +257,7 @@ class Scheduler:
             self.queue.insert(0, job)
             self.observer.ended(job, None)
             return
-        if status == "oom" and job.name not in self._alone and processes.running and not devices.of(job.params).is_host:
+        if status == "oom" and job.name not in self._alone and processes.running and not devices.of(job.typed).is_host:
             self._alone.add(job.name)
             self.jobs = max(1, self.jobs // 2)
             self.store.log(f"{job.name} ({job.label}) did not fit beside others; {self.jobs} at a time from here on")

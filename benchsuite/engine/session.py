@@ -187,7 +187,7 @@ def _measured(
 ) -> Run:
     """Measure the cases that are `left` in `folder`: a run that continues, or a `new` one, with its manifest and the
     records that are taken from other runs."""
-    if any("train" in case.params for case in left):
+    if any(case.training for case in left):
         extras.require("quality", "training models")
     trainings = _trainings(options, folder)
     say = options.get("say", _silent)
@@ -236,7 +236,7 @@ def _schedule(
     preload = preloads(planned.cases)
     if KERNELS in preload:  # a build must not fall into a measured process
         cuda_ext.prepare()
-    trained = [case.params for case in planned.cases if "train" in case.params]
+    trained = [case.training for case in planned.cases if case.training is not None]
     network = any(name.startswith("hub:") for params in trained for name in preflight.corpora_of(params))
     Scheduler(
         planned.cases,

@@ -60,7 +60,7 @@ class MeasuredSide:
 
     def renew(self) -> None:
         """Fork what runs from here on from a new server. Scripted times need none."""
-        if all(devices.of(case.params).scripted for case in self.cases.values()):
+        if all(devices.of(case.typed).scripted for case in self.cases.values()):
             return
         self.processes.workers.close()
         self.processes.workers.warm()

@@ -27,6 +27,7 @@ from benchsuite.gating.margins import Rules
 from benchsuite.gating.measured_sides import MeasuredSide, Side, StoredSide, log_slowdown, side_by_side
 from benchsuite.records.baselines import differences
 from benchsuite.records.case import Record
+from benchsuite.records.params import PytestParams
 from benchsuite.stats.decisions import Decision, Rule, decide, settled, verdicts
 
 INTERRUPTED, OUT_OF_TIME = "it was interrupted", "the budget of time was used up"
@@ -199,7 +200,8 @@ def _changed(label: str, changes: Sequence[str]) -> Finding:
 
 def _edited(base: Side, head: MeasuredSide, label: str) -> bool:
     """Return whether the text of a test is known of both sides and differs."""
-    theirs, ours = (side.cases[label].params.get("source") for side in (base, head))
+    known = (side.cases[label].typed for side in (base, head))
+    theirs, ours = (params.source if isinstance(params, PytestParams) else None for params in known)
     return theirs is not None and ours is not None and theirs != ours
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ from benchsuite.measure.subjects import DTYPES, Subject, normal
 from benchsuite.model import peer_kernels
 from benchsuite.model.folded import folded_attention
 from benchsuite.records.case import Incorrect
+from benchsuite.records.params import CheckParams, OperatorParams
 from benchsuite.records.results import SpeedResult
 
 PART = 2**20  # numbers of an input that the reference takes at a time, so that they stay in a cache
@@ -58,33 +59,35 @@ class Operator:
 
 
 def measure(params: dict[str, Any], *, first: bool = True, turns: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Measure an operator case as `benchsuite.measure.speed.measure` does."""
-    return speed.measure(params, first=first, turns=turns, build=functools.partial(subject, params))
+    """Measure an operator case as `benchsuite.measure.speed.timed` does."""
+    case = OperatorParams.read(params)
+    return speed.timed(case, functools.partial(subject, case), first=first, turns=turns)
 
 
 def check(params: dict[str, Any], *, first: bool = True, turns: dict[str, Any] | None = None) -> dict[str, Any]:
     """Check our operator at all `shapes` of a check case; the result holds the largest errors. Takes no turns. Raises
     Incorrect for the first shape that is wrong."""
     torch.set_num_threads(1)
+    case = CheckParams.read(params)
     errors: list[accuracy.Errors] = []
-    for shape in params["shapes"]:
-        one = {**params, "shape": shape}
+    for shape in case.shapes:
+        one = replace(case, shape=shape)
         try:
             errors.append(speed.once(one, functools.partial(subject, one))["error"])
         except Incorrect as error:
-            raise Incorrect(f"{shape_name(params['variant'], shape)}: {error.reason}", error.result) from error
+            raise Incorrect(f"{shape_name(case.variant, shape.json())}: {error.reason}", error.result) from error
     known = {way: [x for one in errors if (x := one[way]) is not None] for way in errors[0]}
     return SpeedResult(error={way: max(each, default=None) for way, each in known.items()}).model_dump()
 
 
-def subject(params: dict[str, Any]) -> Subject:
+def subject(params: OperatorParams) -> Subject:
     """Return what a case of an operator times: forward, or forward and backward, with fixed random inputs."""
     torch.manual_seed(0)
     cuda_ext.load()
-    backward, implementation = params["direction"] == "fwd+bwd", params["implementation"]
-    operator = FACTORIES[params["variant"]](params["shape"], DTYPES[params["dtype"]], params["device"])
+    backward = params.direction == "fwd+bwd"
+    operator = FACTORIES[params.variant](params.shape.json(), DTYPES[params.dtype], params.device)
     inputs = [x.requires_grad_(backward and x.is_floating_point()) for x in operator.inputs]
-    run = _call(operator, implementation)
+    run = _call(operator, params.implementation)
     leaves = [x for x in inputs if x.requires_grad]
     grads: list[Tensor] = []  # of the results, drawn with the first call
     last: list[Tensor] = []
@@ -107,7 +110,7 @@ def subject(params: dict[str, Any]) -> Subject:
         last.extend(y.detach() for y in results)
 
     def reference() -> list[Tensor]:
-        compute = functools.partial(_exact, operator, inputs, grads if backward else None, params["dtype"])
+        compute = functools.partial(_exact, operator, inputs, grads if backward else None, params.dtype)
         # What arithmetic takes long for is kept; what memory takes long for would take as long to read.
         return references.kept(params, inputs, compute, subject) if any(operator.flops) else compute()
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchsuite.model.gpt import GPT
-from benchsuite.pretrain.step import TrainConfig
+from benchsuite.records.params import TrainConfig
 
 PEERS = ("transformers", "transformers-compile", "nanogpt", "nanogpt-compile")
 

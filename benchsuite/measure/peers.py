@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +18,32 @@ from benchsuite.measure.subjects import Subject
 from benchsuite.model import flops
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
-from benchsuite.pretrain.step import TrainConfig
+from benchsuite.records.case import KINDS
+from benchsuite.records.params import EvaluationParams, SpeedParams, TrainConfig
 
 CORPUS_BYTES = 500_000  # of text, for the tokenizer of an evaluation
 OURS = "benchsuite"
 
 
 def measure(params: dict[str, Any], *, first: bool = True, turns: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Measure a peer case as `benchsuite.measure.speed.measure` does."""
-    make = _evaluation if params["scope"] == "evaluate" else _step
-    return speed.measure(params, first=first, turns=turns, build=functools.partial(make, params))
+    """Measure a peer case as `benchsuite.measure.speed.timed` does."""
+    case = KINDS["peer"].read(params)
+    build: Callable[[], Subject]
+    if isinstance(case, EvaluationParams):
+        build = functools.partial(_evaluation, case)
+    else:
+        assert isinstance(case, SpeedParams)
+        build = functools.partial(_step, case)
+    return speed.timed(case, build, first=first, turns=turns)
 
 
-def _spec(params: dict[str, Any]) -> ModelSpec:
-    shape = params["shape"]
-    return ModelSpec(**{key: shape[key] for key in ("layers", "width", "heads", "vocab", "seq")})
-
-
-def _step(params: dict[str, Any]) -> Subject:
+def _step(params: SpeedParams) -> Subject:
     """A training step; its loss at the first weights is checked against ours in float64."""
     torch.manual_seed(0)
-    spec, batch, device = _spec(params), params["shape"]["batch"], params["device"]
+    spec, batch, device = ModelSpec(**params.shape.sizes), params.shape.batch, params.device
     ours = GPT(spec, "eager").to(device)
     tokens = torch.randint(spec.vocab, (batch, spec.seq + 1), device=device)
-    model, loss = loss_function(params["implementation"], ours)
+    model, loss = loss_function(params.implementation, ours)
     started_from = copy.deepcopy(model.state_dict())
     step = step_function(model.to(device), loss, TrainConfig(tokens=1, lr=1e-4))
 
@@ -60,7 +63,7 @@ def _step(params: dict[str, Any]) -> Subject:
     )
 
 
-def _evaluation(params: dict[str, Any]) -> Subject:
+def _evaluation(params: EvaluationParams) -> Subject:
     """The log-likelihoods of all choices of the generated world's tasks, from text to answers, by our lm-eval model or
     by lm-eval's HFLM with the same model exported, at the batch size in its name. Both are checked against our model
     in float64. A call's tokens are those of the requests, whatever part of them is computed once for several."""
@@ -71,17 +74,17 @@ def _evaluation(params: dict[str, Any]) -> Subject:
     from benchsuite.zeroshot.lm import BenchsuiteLM
 
     torch.manual_seed(0)
-    vocabulary = tokenizer.train(corpora.load("curated", train_bytes=CORPUS_BYTES).train, params["shape"]["vocab"])
-    model = GPT(_spec(params)).eval().to(params["device"])
+    vocabulary = tokenizer.train(corpora.load("curated", train_bytes=CORPUS_BYTES).train, params.shape.vocab)
+    model = GPT(ModelSpec(**params.shape.sizes)).eval().to(params.device)
     texts = [
         (item.context, choice)
         for name in tasks.task_names()
-        for item in tasks.items(name, limit=params["documents"])
+        for item in tasks.items(name, limit=params.documents)
         for choice in item.choices
     ]
     requests = [Instance("loglikelihood", {}, text, index) for index, text in enumerate(texts)]
     ours = BenchsuiteLM(model, vocabulary)
-    lm: Any = ours if params["implementation"] == OURS else _hflm(model, vocabulary, params)
+    lm: Any = ours if params.implementation == OURS else _hflm(model, vocabulary, params)
     last: list[Tensor] = []
 
     def call() -> None:
@@ -103,7 +106,7 @@ def _nats(lm: Any, requests: list[Any]) -> Tensor:
     return torch.tensor([nats for nats, _ in lm.loglikelihood(requests, disable_tqdm=True)], dtype=torch.float64)
 
 
-def _hflm(model: GPT, vocabulary: Any, params: dict[str, Any]) -> Any:
+def _hflm(model: GPT, vocabulary: Any, params: EvaluationParams) -> Any:
     from lm_eval.models.huggingface import HFLM
 
     from benchsuite.model.bridge import export
@@ -111,5 +114,5 @@ def _hflm(model: GPT, vocabulary: Any, params: dict[str, Any]) -> Any:
 
     with quiet(), tempfile.TemporaryDirectory() as folder:
         export(model, vocabulary, Path(folder))
-        batch_size = int(params["implementation"].partition("-")[2])
-        return HFLM(pretrained=folder, device=params["device"], batch_size=batch_size)
+        batch_size = int(params.implementation.partition("-")[2])
+        return HFLM(pretrained=folder, device=params.device, batch_size=batch_size)

@@ -18,6 +18,7 @@ from benchsuite.errors import UserError
 from benchsuite.hardware.fingerprint import usable_cores
 from benchsuite.measure.fixture import FIXTURE, uses_fixture
 from benchsuite.records.case import Case, NotMeasured, Unsupported, case_id
+from benchsuite.records.params import PytestParams
 
 KIND = "test"
 TIMEOUT_S = 300.0
@@ -54,19 +55,25 @@ class Collected:
         for item in session.items:
             if not uses_fixture(item):
                 continue
-            params = {"test": item.nodeid, "device": "cpu", "threads": usable_cores(), "sample_s": SAMPLE_S}
-            params |= _parameters(item)
-            # Where the tests lie is no part of what is measured, and the text of a test is only looked at.
-            about = {"folder": str(session.config.rootpath), "source": _source(item)}
-            self.cases.append(Case(case_id(KIND, params), KIND, item.nodeid, params | about, (0,), TIMEOUT_S))
+            params = PytestParams(
+                test=item.nodeid,
+                device="cpu",
+                threads=usable_cores(),
+                sample_s=SAMPLE_S,
+                parameters=_parameters(item),
+                folder=str(session.config.rootpath),
+                source=_source(item),
+            )
+            identity = case_id(KIND, params.identity())
+            self.cases.append(Case(identity, KIND, item.nodeid, params.json(), (0,), TIMEOUT_S))
 
 
-def _parameters(item: pytest.Item) -> dict[str, Any]:
-    """The plain values that a test is parametrized with, which its name may not tell: as `parameters`."""
+def _parameters(item: pytest.Item) -> dict[str, str]:
+    """The plain values that a test is parametrized with, which its name may not tell."""
     called = getattr(item, "callspec", None)
     values = {} if called is None else called.params
     plain = {key: value for key, value in values.items() if isinstance(value, (bool, int, float, str))}
-    return {"parameters": {key: str(value) for key, value in sorted(plain.items())}} if plain else {}
+    return {key: str(value) for key, value in sorted(plain.items())}
 
 
 def _source(item: pytest.Item) -> str | None:
@@ -113,7 +120,7 @@ class Asked:
 
     key = pytest.StashKey["Asked"]()
 
-    def __init__(self, params: dict[str, Any], *, first: bool, turns: dict[str, Any] | None) -> None:
+    def __init__(self, params: PytestParams, *, first: bool, turns: dict[str, Any] | None) -> None:
         self.params = params
         self.first = first
         self.turns = turns
@@ -140,9 +147,10 @@ class Asked:
 def measure(params: dict[str, Any], *, first: bool = True, turns: dict[str, Any] | None = None) -> dict[str, Any]:
     """Run one test in this process; its fixture measures as `benchsuite.measure.speed` does. Raises NotMeasured as
     that does, Unsupported for a test that is skipped, and RuntimeError for one that fails or measures nothing."""
-    os.chdir(params["folder"])
-    asked = Asked(params, first=first, turns=turns)
-    code = pytest.main([params["test"], *QUIET, *BARE], plugins=[asked])
+    case = PytestParams.read(params)
+    os.chdir(case.folder)
+    asked = Asked(case, first=first, turns=turns)
+    code = pytest.main([case.test, *QUIET, *BARE], plugins=[asked])
     if asked.raised is not None:
         raise asked.raised
     if asked.failure is not None:

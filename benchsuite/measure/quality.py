@@ -31,9 +31,9 @@ from benchsuite.pretrain.corpora import facts, mixture, world
 from benchsuite.pretrain.corpora.text import plain
 from benchsuite.pretrain.names import PLACE
 from benchsuite.pretrain.ranks import Ranks
-from benchsuite.pretrain.step import TrainConfig
 from benchsuite.pretrain.trainer import Diverged, TrainLog, train
 from benchsuite.records.case import SNAPSHOTS
+from benchsuite.records.params import TrainConfig, TrainingParams
 from benchsuite.zeroshot import derived, evaluate, extrapolation, fact_tasks, lengths, passages, taskfiles, tasks
 
 EVALUATION_SHARE = 0.2  # of the time of a job, for its progress bar
@@ -54,21 +54,22 @@ class Prepared:
 
 def ready(params: dict[str, Any]) -> Prepared | None:
     """Make the data of the quality case `params` ready; None for a device that reads none."""
-    return None if devices.of(params).scripted else prepare(params)
+    return None if devices.of(TrainingParams.read(params)).scripted else prepare(params)
 
 
 def prepare(params: dict[str, Any]) -> Prepared:
     """Load or make the data of the quality case `params`. Of several processes one makes it and the others wait."""
+    case = TrainingParams.read(params)
     with lock("prepare-" + digest({key: params[key] for key in ("corpus", "tokenizer", "tasks", "heldout")}, 16)):
-        sizes = {"train_bytes": params["corpus"]["train_bytes"], "seed": params["corpus"]["seed"]}
-        corpus = corpora.load(params["corpus"]["name"], heldout_bytes=params["heldout"]["bytes"], **sizes)
-        asked = asked_about(params, sizes)
-        heldout = corpora.load(params["heldout"]["corpus"], heldout_bytes=params["heldout"]["bytes"], **sizes)
-        vocabulary = tokenizer.train(_tokenizer_text(params, sizes), params["tokenizer"]["vocab"])
+        sizes = {"train_bytes": case.corpus.train_bytes, "seed": case.corpus.seed}
+        corpus = corpora.load(case.corpus.name, heldout_bytes=case.heldout.bytes, **sizes)
+        asked = asked_about(case, sizes)
+        heldout = corpora.load(case.heldout.corpus, heldout_bytes=case.heldout.bytes, **sizes)
+        vocabulary = tokenizer.train(_tokenizer_text(case, sizes), case.tokenizer.vocab)
         digests = {"corpus": corpus.digest, "heldout": heldout.digest}
         digests["tokenizer"] = digest(vocabulary.to_str(), 16)
         tokens = packed(corpus, vocabulary, [heldout, *asked.values()])
-        folder = _task_folder(params, heldout, asked, vocabulary)
+        folder = _task_folder(case, heldout, asked, vocabulary)
     return Prepared(tokens, vocabulary, heldout.heldout, folder, digests)
 
 
@@ -76,18 +77,18 @@ def train_and_evaluate(
     params: dict[str, Any], *, seed: int, workdir: Path, progress: Callable[[float], None]
 ) -> dict[str, Any]:
     """Train the model of `params` at `seed`, evaluate it, save it in `workdir`/model, and return its result."""
-    device = devices.of(params).for_case(params)
-    return device.trained(params, seed, lambda: _train_and_evaluate(params, seed, workdir, progress))
+    case = TrainingParams.read(params)
+    device = devices.of(case).for_case(case)
+    return device.trained(case, seed, lambda: _train_and_evaluate(case, prepare(params), seed, workdir, progress))
 
 
 def _train_and_evaluate(
-    params: dict[str, Any], seed: int, workdir: Path, progress: Callable[[float], None]
+    params: TrainingParams, prepared: Prepared, seed: int, workdir: Path, progress: Callable[[float], None]
 ) -> dict[str, Any]:
-    prepared = prepare(params)
     spec = stages.last(params).spec
     if components.get("position", spec.position).bounded:
-        lengths.check(lengths.written(prepared.tasks), params["tasks"]["names"], spec.seq, prepared.tokenizer)
-    ranks = Ranks.here(params["device"])
+        lengths.check(lengths.written(prepared.tasks), params.tasks.names, spec.seq, prepared.tokenizer)
+    ranks = Ranks.here(params.device)
     model, logs = trained(
         params,
         prepared.tokens,
@@ -107,20 +108,20 @@ def _train_and_evaluate(
         model,
         prepared.tokenizer,
         prepared.tasks,
-        names=params["tasks"]["names"],
+        names=params.tasks.names,
         progress=lambda done: progress(1 - EVALUATION_SHARE * (1 - done)),
     )
     beyond = None
-    if params.get("longest"):
-        beyond = extrapolation.by_position(model, prepared.tokenizer, prepared.heldout, params["longest"])
+    if params.longest:
+        beyond = extrapolation.by_position(model, prepared.tokenizer, prepared.heldout, params.longest)
     bits = None  # a model that fills gaps predicts no running text
     if not model.spec.fills:
         bits = evaluate.bits_per_byte(model, prepared.tokenizer, prepared.heldout)
-    source = params["tasks"]["source"]
+    source = params.tasks.source
     about = {
-        "corpus": params["corpus"]["name"],
+        "corpus": params.corpus.name,
         "tasks": source if source in ("world", "facts") else None,
-        "languages": list(params["tasks"].get("languages", ())),
+        "languages": list(params.tasks.languages),
         "objective": stages.last(params).objective,
         "tokens": sum(log.tokens for log in logs),
         "seed": seed,
@@ -128,7 +129,7 @@ def _train_and_evaluate(
     checkpoint.save(model, workdir / "model", prepared.tokenizer, about)
     return {
         "train": _whole(params, logs, prepared, ranks),
-        **({"stages": _stages(params, logs, prepared, ranks)} if "stages" in params else {}),
+        **({"stages": _stages(params, logs, prepared, ranks)} if params.stages else {}),
         "evaluation_time_s": time.perf_counter() - started,
         "parameters": sum(p.numel() for p in model.parameters()),
         "bits_per_byte": None
@@ -158,13 +159,12 @@ def _train_and_evaluate(
 
 
 def _told(
-    params: dict[str, Any], stage: stages.Stage, log: TrainLog, prepared: Prepared, ranks: Ranks
+    params: TrainingParams, stage: stages.Stage, log: TrainLog, prepared: Prepared, ranks: Ranks
 ) -> dict[str, Any]:
     used: dict[str, float | None] = {"mfu": None, "hfu": None}  # their formulas are those of running text
     if stage.objective == "lm" and stage.spec.architecture == "causal":
-        config = TrainConfig(**stage.train)
-        peaks = devices.of(params).published(config.precision)
-        used = utilisation(stage.spec, config, log.tokens_per_s / ranks.size, peaks)
+        peaks = devices.of(params).published(stage.train.precision)
+        used = utilisation(stage.spec, stage.train, log.tokens_per_s / ranks.size, peaks)
     return {
         "tokens": log.tokens,
         "text_tokens": log.text_tokens,
@@ -179,14 +179,14 @@ def _told(
     }
 
 
-def _whole(params: dict[str, Any], logs: list[TrainLog], prepared: Prepared, ranks: Ranks) -> dict[str, Any]:
+def _whole(params: TrainingParams, logs: list[TrainLog], prepared: Prepared, ranks: Ranks) -> dict[str, Any]:
     """The last stage, whose loss tells what the model came to, with the tokens and the time of all."""
     parts = [_told(params, *part, prepared, ranks) for part in zip(stages.of(params), logs, strict=True)]
     sums = {key: sum(part[key] for part in parts) for key in ("tokens", "text_tokens", "scored_tokens", "time_s")}
     return parts[-1] | sums
 
 
-def _stages(params: dict[str, Any], logs: list[TrainLog], prepared: Prepared, ranks: Ranks) -> list[dict[str, Any]]:
+def _stages(params: TrainingParams, logs: list[TrainLog], prepared: Prepared, ranks: Ranks) -> list[dict[str, Any]]:
     """Return what each stage was and what became of it; `epochs` is null for questions, which are no text of the
     corpus."""
     told = []
@@ -202,14 +202,12 @@ def train_only(
 ) -> dict[str, Any]:
     """Train the model of `params` at `seed` and return how calmly it learned; a loss that stops being finite is a
     result here, not a failure."""
-    prepared = prepare(params)
-    config = TrainConfig(**params["train"])
-    init_seed = seed + params["init_offset"]
+    prepared, case = prepare(params), TrainingParams.read(params)
     started = time.perf_counter()
     try:
         _, log = train(
-            ModelSpec.from_json(params["model"]), prepared.tokens, config, seed=seed, init_seed=init_seed,
-            ranks=Ranks.here(params["device"]), progress=progress,
+            ModelSpec.of_training(case), prepared.tokens, case.train, seed=seed, init_seed=seed + case.init_offset,
+            ranks=Ranks.here(case.device), progress=progress,
         )  # fmt: skip
         stability = log.stability
     except Diverged as error:
@@ -222,13 +220,13 @@ def train_only(
     }
 
 
-def asked_about(params: dict[str, Any], sizes: dict[str, int]) -> dict[str, corpora.Corpus]:
+def asked_about(params: TrainingParams, sizes: dict[str, int]) -> dict[str, corpora.Corpus]:
     """The corpora whose held-out text is asked about, by language, where there are several."""
-    of, languages = params["tasks"].get("corpus"), params["tasks"].get("languages", ())
-    if params["tasks"]["source"] != "derived":
+    of, held = params.tasks.corpus, params.heldout.bytes
+    if params.tasks.source != "derived" or of is None:
         return {}
-    held = params["heldout"]["bytes"]
-    return {code: corpora.load(of.replace(PLACE, code), heldout_bytes=held, **sizes) for code in languages}
+    names = {code: of.replace(PLACE, code) for code in params.tasks.languages}
+    return {code: corpora.load(name, heldout_bytes=held, **sizes) for code, name in names.items()}
 
 
 def _without(corpus: corpora.Corpus, asked: list[corpora.Corpus]) -> corpora.Corpus:
@@ -238,13 +236,13 @@ def _without(corpus: corpora.Corpus, asked: list[corpora.Corpus]) -> corpora.Cor
     return replace(corpus, parts=parts, train=mixture.interleaved(parts))
 
 
-def _tokenizer_text(params: dict[str, Any], sizes: dict[str, int]) -> list[str]:
+def _tokenizer_text(params: TrainingParams, sizes: dict[str, int]) -> list[str]:
     """Equal shares of the corpora that the tokenizer is trained on."""
-    names, budget = params["tokenizer"]["corpora"], params["tokenizer"]["train_bytes"]
+    names, budget = params.tokenizer.corpora, params.tokenizer.train_bytes
     documents: list[str] = []
     for name in names:
         taken = 0
-        for document in corpora.load(name, heldout_bytes=params["heldout"]["bytes"], **sizes).train:
+        for document in corpora.load(name, heldout_bytes=params.heldout.bytes, **sizes).train:
             if taken >= budget // len(names):
                 break
             documents.append(document)
@@ -266,20 +264,19 @@ def packed(corpus: corpora.Corpus, vocabulary: Tokenizer, asked: list[corpora.Co
 
 
 def _task_folder(
-    params: dict[str, Any], heldout: corpora.Corpus, asked: dict[str, corpora.Corpus], vocabulary: Tokenizer
+    params: TrainingParams, heldout: corpora.Corpus, asked: dict[str, corpora.Corpus], vocabulary: Tokenizer
 ) -> Path:
     """The folder of task files: those that the text brings with it, else derived ones, of each language apart where
     there are several.
 
     Derived documents fit the training length, so that a model with a table of positions sees them whole.
     """
-    source, seq = params["tasks"]["source"], params["model"]["seq"]
+    source, seq, languages = params.tasks.source, params.model.seq, params.tasks.languages
     if source == "auto":
         source = heldout.tasks or "derived"
-    options = {"limit": params["tasks"]["limit"], "seed": params["corpus"]["seed"]}
+    options: dict[str, Any] = {"limit": params.tasks.limit, "seed": params.corpus.seed}
     modules = (tasks, fact_tasks, taskfiles, derived, passages, corpora.text)
     made_by = [Path(module.__file__ or "").read_text() for module in modules]
-    languages = params["tasks"].get("languages", ())
     text: Any = [heldout.digest, vocabulary.to_str(), seq, {code: other.digest for code, other in asked.items()}]
     if source == "world":
         text = world.digest_fields("curated")
@@ -298,7 +295,7 @@ def _task_folder(
             fact_tasks.write_tasks(folder, languages or tuple(facts.LANGUAGES), **options)
         elif asked:
             for code, other in asked.items():
-                fit = {"tokenizer": vocabulary, "max_tokens": seq, "suffix": f"_{code}"}
+                fit: dict[str, Any] = {"tokenizer": vocabulary, "max_tokens": seq, "suffix": f"_{code}"}
                 derived.write_tasks(folder, other, **options, **fit)
         else:
             derived.write_tasks(folder, heldout, **options, tokenizer=vocabulary, max_tokens=seq)

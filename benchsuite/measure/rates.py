@@ -23,8 +23,8 @@ from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain import corpora
 from benchsuite.pretrain.corpora.text import fill, plain
 from benchsuite.pretrain.ranks import Ranks
-from benchsuite.pretrain.step import TrainConfig
 from benchsuite.pretrain.trainer import Diverged, train
+from benchsuite.records.params import TrainingParams
 from benchsuite.records.results import SEARCH
 from benchsuite.zeroshot import evaluate
 
@@ -34,22 +34,21 @@ MOST_OF_TRAINING = 0.5  # of the training text is scored at most
 def try_rate(params: dict[str, Any], *, seed: int, workdir: Path, progress: Callable[[float], None]) -> dict[str, Any]:
     """Train the model of `params` at their learning rate and return its bits per byte on text that was set aside; None
     of them where the loss stopped being finite, which is a result here."""
-    prepared = quality.prepare(params)
-    sizes = {"train_bytes": params["corpus"]["train_bytes"], "seed": params["corpus"]["seed"]}
-    corpus = corpora.load(params["corpus"]["name"], heldout_bytes=params["heldout"]["bytes"], **sizes)
-    heldout = corpora.load(params["heldout"]["corpus"], heldout_bytes=params["heldout"]["bytes"], **sizes)
-    reading, scored = set_aside(corpus, params["heldout"]["bytes"])
+    prepared, case = quality.prepare(params), TrainingParams.read(params)
+    sizes = {"train_bytes": case.corpus.train_bytes, "seed": case.corpus.seed}
+    corpus = corpora.load(case.corpus.name, heldout_bytes=case.heldout.bytes, **sizes)
+    heldout = corpora.load(case.heldout.corpus, heldout_bytes=case.heldout.bytes, **sizes)
+    reading, scored = set_aside(corpus, case.heldout.bytes)
     with quality.lock(f"search-{digest(reading.digest, 16)}"):  # several searches read the same
-        others = [heldout, *quality.asked_about(params, sizes).values()]
+        others = [heldout, *quality.asked_about(case, sizes).values()]
         tokens = quality.packed(reading, prepared.tokenizer, others)
-    spec = ModelSpec.from_json(params["model"])
-    config = TrainConfig(**params["train"])
-    ranks = Ranks.here(params["device"])
+    spec, config = ModelSpec.of_training(case), case.train
+    ranks = Ranks.here(case.device)
     started = time.perf_counter()
     model, bits_per_byte = None, None
     with contextlib.suppress(Diverged):
         model, _ = train(
-            spec, tokens, config, seed=seed, init_seed=seed + params["init_offset"], ranks=ranks,
+            spec, tokens, config, seed=seed, init_seed=seed + case.init_offset, ranks=ranks,
             parallel="fsdp" if flops.parameters(spec) > WHOLE_PARAMETERS else "ddp", progress=progress,
         )  # fmt: skip
     ranks.leave()

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from benchsuite import components, model
 from benchsuite.cache import cache_dir, digest, write_atomically
+from benchsuite.records.params import TimedParams
 
 WORTH_S = 0.05  # of computing, from which on a result is kept
 SAMPLE = 256  # numbers of a tensor, by which it is known
@@ -32,7 +33,7 @@ _ELSEWHERE = ("implementation", "mode", "threads", "sample_s", "device", "twin")
 
 
 def kept(
-    params: dict[str, Any], inputs: Iterable[Tensor], compute: Callable[[], list[Tensor]], formula: Callable[..., Any]
+    params: TimedParams, inputs: Iterable[Tensor], compute: Callable[[], list[Tensor]], formula: Callable[..., Any]
 ) -> list[Tensor]:
     """Return `compute()`, or what it gave earlier with the same source of `formula`. Kept in float32, except for cases
     in float64: some digits more than their limits ask for."""
@@ -40,11 +41,11 @@ def kept(
     with contextlib.suppress(OSError, SafetensorError):
         found = load_file(path)
         path.touch()
-        return [found[str(number)].to(params["device"]) for number in range(len(found))]
+        return [found[str(number)].to(params.device) for number in range(len(found))]
     started = time.perf_counter()
     tensors = compute()
     if time.perf_counter() - started > WORTH_S:
-        dtype = torch.float64 if params["dtype"] == "float64" else torch.float32
+        dtype = torch.float64 if params.dtype == "float64" else torch.float32
         with contextlib.suppress(OSError):  # a full disk costs time, not the measurement
             with write_atomically(path) as temporary:
                 copies = [tensor.detach().to("cpu", dtype, copy=True).contiguous() for tensor in tensors]
@@ -53,8 +54,8 @@ def kept(
     return tensors
 
 
-def _key(params: dict[str, Any], inputs: list[Any], formula: Callable[..., Any]) -> str:
-    same = {key: value for key, value in params.items() if key not in _ELSEWHERE}
+def _key(params: TimedParams, inputs: list[Any], formula: Callable[..., Any]) -> str:
+    same = {key: value for key, value in params.json().items() if key not in _ELSEWHERE}
     return digest([same, inputs, torch.__version__, _sources(formula)], 24)
 
 

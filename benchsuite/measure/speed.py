@@ -25,6 +25,7 @@ from benchsuite.errors import UserError
 from benchsuite.hardware import measured, roofline
 from benchsuite.measure import accuracy, subjects
 from benchsuite.records.case import Incorrect, Throttled, Unsupported
+from benchsuite.records.params import SpeedParams, TimedParams
 from benchsuite.records.results import SpeedResult
 from benchsuite.timing.clock import Clock
 from benchsuite.timing.monitor import Monitor, energy_pass, energy_per_token
@@ -43,17 +44,22 @@ COMPILER = (
 COOL_DOWN_S = (2.0, 10.0)  # pauses before a throttled measurement is taken again; after the last it stays throttled
 
 
-def measure(
-    params: dict[str, Any],
+def measure(params: dict[str, Any], *, first: bool = True, turns: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Measure the speed case whose parameters are `params`, as JSON, by `timed`."""
+    case = SpeedParams.read(params)
+    return timed(case, functools.partial(subjects.build, case), first=first, turns=turns)
+
+
+def timed(
+    params: TimedParams,
+    build: Callable[[], subjects.Subject],
     *,
     first: bool = True,
     turns: dict[str, Any] | None = None,
-    build: Callable[[], subjects.Subject] | None = None,
 ) -> dict[str, Any]:
-    """Measure the speed case `params` and return its result as the schema of `records.jsonl` has it. Only the
+    """Measure the subject that `build` makes, and return its result as the schema of `records.jsonl` has it. Only the
     `first` process of a case measures memory, which is the same in all. `turns` is the turnstile at which other
-    processes wait too, as the arguments of `benchsuite.timing.turns.Turns`; `build` makes the subject of another kind
-    of case than `speed`.
+    processes wait too, as the arguments of `benchsuite.timing.turns.Turns`.
 
     Times are seconds per call, memory bytes, rates per second; what is unknown is None. Raises Unsupported where this
     machine cannot run the case, Incorrect where the output is wrong or the figure impossible, Throttled where the
@@ -62,22 +68,21 @@ def measure(
     at = Turns(**turns) if turns else None
     phases = _Phases(at)
     device, clock = _device(params)
-    compiled = params["implementation"].endswith("compile")
     # Processes that wait for one another build side by side, on a core each; what is compiled depends on the threads.
-    torch.set_num_threads(1 if at and not compiled else params["threads"])
-    subject = device.subject(build or functools.partial(subjects.build, params))
+    torch.set_num_threads(1 if at and not params.compiled else params.threads)
+    subject = device.subject(build)
     phases.end("build")
-    if at and not compiled:
+    if at and not params.compiled:
         at.take()
-    torch.set_num_threads(params["threads"])
+    torch.set_num_threads(params.threads)
     subject.call()
     phases.end("first_call")
-    if at and compiled:
+    if at and params.compiled:
         at.take()
 
-    config = SamplerConfig(budget_s=params["sample_s"], warmup_budget_s=2 * params["sample_s"])
+    config = SamplerConfig(budget_s=params.sample_s, warmup_budget_s=2 * params.sample_s)
     if at:  # each turn begins with an untimed call
-        config = replace(config, warmup_budget_s=min(params["sample_s"], TURNS_WARMUP_S))
+        config = replace(config, warmup_budget_s=min(params.sample_s, TURNS_WARMUP_S))
     if device.block_s is not None:  # a block there costs a wait for the device before and after
         config = replace(config, block_s=device.block_s)
     for pause_s in (*COOL_DOWN_S, None):
@@ -92,7 +97,7 @@ def measure(
     phases.end("timing")
     if at:
         torch.set_num_threads(1)  # all check side by side
-    error = accuracy.check(subject.results(), subject.reference and subject.reference(), params["dtype"])
+    error = accuracy.check(subject.results(), subject.reference and subject.reference(), params.dtype)
     phases.end("check")
 
     energy = energy_per_token(seen, clock.mode, samples.calls, subject.tokens)
@@ -126,18 +131,19 @@ def measure(
         "energy_per_token_j": energy,
         **(memory.to_json() if memory else {}),
         "error": error,
-        "compile_s": phases.seconds["first_call"] if compiled else None,
+        "compile_s": phases.seconds["first_call"] if params.compiled else None,
         "phases_s": {name: round(seconds, 4) for name, seconds in phases.seconds.items()},
         "warmup_s": samples.warmup_s,
         "warmup_stable": samples.warmup_stable,
         "stop": samples.stop,
         "drift": samples.drift,
-        "fusion": params["implementation"],
+        "fusion": params.implementation,
         "monitor": seen,
-        "context": {"threads": params["threads"]},
+        "context": {"threads": params.threads},
     }
-    how = {"dtype": params["dtype"], "mode": params["mode"], "threads": params["threads"]}
-    impossible = device.impossible(samples.median_s, subject.flops, distance, **how)
+    impossible = device.impossible(
+        samples.median_s, subject.flops, distance, dtype=params.dtype, mode=params.mode, threads=params.threads
+    )
     if impossible:
         raise Incorrect(f"{impossible}; the time, {samples.median_s:.3g} s, cannot be that of the work", result)
     if seen["throttled"]:
@@ -145,12 +151,12 @@ def measure(
     return result
 
 
-def once(params: dict[str, Any], build: Callable[[], subjects.Subject] | None = None) -> dict[str, Any]:
-    """Call once, untimed, and check what came out: a result of which `error` alone is known. Raises as `measure`."""
+def once(params: TimedParams, build: Callable[[], subjects.Subject]) -> dict[str, Any]:
+    """Call once, untimed, and check what came out: a result of which `error` alone is known. Raises as `timed`."""
     device, _ = _device(params)
-    subject = device.subject(build or functools.partial(subjects.build, params))
+    subject = device.subject(build)
     subject.call()
-    error = accuracy.check(subject.results(), subject.reference and subject.reference(), params["dtype"])
+    error = accuracy.check(subject.results(), subject.reference and subject.reference(), params.dtype)
     return SpeedResult(tokens=subject.tokens, error=error).model_dump()
 
 
@@ -185,13 +191,13 @@ class _Phases:
         self._last = now
 
 
-def _device(params: dict[str, Any]) -> tuple[Device, Clock]:
+def _device(params: TimedParams) -> tuple[Device, Clock]:
     """The device of a case and its clock. Raises Unsupported where they are not here."""
     device = devices.of(params).for_case(params)
     if why_not := device.problem():
         raise Unsupported(why_not)
     try:
-        return device, device.clock(params["mode"])
+        return device, device.clock(params.mode)
     except UserError as error:
         raise Unsupported(error.message) from error
 
@@ -215,7 +221,7 @@ def _sampled(
 
 
 def _distance(
-    device: Device, params: dict[str, Any], time_s: float, subject: subjects.Subject, turns: Turns | None
+    device: Device, params: TimedParams, time_s: float, subject: subjects.Subject, turns: Turns | None
 ) -> roofline.Distance | None:
     """The distance from the maker's peaks on an accelerator, from measured ones on the CPU, which are measured in a
     turn of their own, and once more where the figure lies above them; None where neither is known."""
@@ -223,12 +229,12 @@ def _distance(
     if not flops and not moved:
         return None
     if not device.is_host:
-        published = device.published(params["dtype"])
+        published = device.published(params.dtype)
         return None if published is None else roofline.distance(time_s, flops, moved, published)
     # With cold caches all is in memory; else what is held and not moved (a batch's labels, a bias) takes its room too.
     held = sum(x.nbytes for x in subject.held)
-    working_set = None if params["mode"] == "cold" else max(moved or 0, held)
-    asked = device, params["dtype"], params["threads"]
+    working_set = None if params.mode == "cold" else max(moved or 0, held)
+    asked = device, params.dtype, params.threads
     if turns and not measured.known(*asked):
         turns.take()
     found = roofline.distance(time_s, flops, moved, measured.peaks(*asked), working_set)

@@ -25,7 +25,8 @@ from benchsuite.measure import references
 from benchsuite.model import flops
 from benchsuite.model.gpt import GPT, Attention, FeedForward, attention_inputs
 from benchsuite.model.spec import ModelSpec
-from benchsuite.pretrain.step import Objective, TrainConfig, adamw, add_gradients, teach, train_step
+from benchsuite.pretrain.step import Objective, adamw, add_gradients, teach, train_step
+from benchsuite.records.params import SpeedParams, TrainConfig
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 NORMALS = 1_000_003
@@ -82,31 +83,30 @@ class Subject:
     executed_flops: int | None = None
 
 
-def build(params: dict[str, Any]) -> Subject:
-    """Return the subject of a speed case's `params` (see `benchsuite.planning.plan`) on its device, with fixed random
-    inputs."""
+def build(params: SpeedParams) -> Subject:
+    """Return the subject of a speed case on its device, with fixed random inputs."""
     torch.manual_seed(SEED)
     spec = ModelSpec.of_speed_case(params)
-    if params["scope"] == "step":
+    if params.scope == "step":
         return _step(spec, params)
     return _layer(spec, params)
 
 
-def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
-    batch, device, dtype = params["shape"]["batch"], params["device"], DTYPES[params["dtype"]]
+def _layer(spec: ModelSpec, params: SpeedParams) -> Subject:
+    batch, device, dtype = params.shape.batch, params.device, DTYPES[params.dtype]
     # A compiled layer is the compiled formula.
-    implementation = "eager" if params["implementation"] == "compile" else params["implementation"]
-    module = _module(spec, params["component"], implementation)
-    formula = components.get(params["component"], params["variant"]).build
-    match params["component"]:
+    implementation = "eager" if params.compiled else params.implementation
+    module = _module(spec, params.component, implementation)
+    formula = components.get(params.component, params.variant).build
+    match params.component:
         case "activation":
             work = flops.ffn_flops(spec, batch * spec.seq)
         case "position":
             work = flops.attention_flops(spec, batch, spec.seq)
         case _:
             work = 0
-    backward = params["direction"] == "fwd+bwd"
-    if params["component"] == "embedding_norm":
+    backward = params.direction == "fwd+bwd"
+    if params.component == "embedding_norm":
         x = torch.randint(spec.vocab, (batch, spec.seq), device=device)
         _draw_weights(module, x)
     else:
@@ -114,7 +114,7 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
         _draw_weights(module)
     module = module.to(device, dtype)
     grad = normal(batch, spec.seq, spec.width).to(device, dtype)
-    run = torch.compile(module, dynamic=False) if params["implementation"] == "compile" else module
+    run = torch.compile(module, dynamic=False) if params.compiled else module
     leaves = [*module.parameters(), *([x] if x.requires_grad else [])]
 
     last: list[Tensor] = []
@@ -167,9 +167,9 @@ def _layer(spec: ModelSpec, params: dict[str, Any]) -> Subject:
     )
 
 
-def _eager_reference(module: nn.Module, spec: ModelSpec, params: dict[str, Any]) -> nn.Module:
+def _eager_reference(module: nn.Module, spec: ModelSpec, params: SpeedParams) -> nn.Module:
     """The same weights in float64, computed by the formula, whatever the implementation under test."""
-    reference = _module(spec, params["component"], "eager").to(params["device"])
+    reference = _module(spec, params.component, "eager").to(params.device)
     exact = {name: x.double() if x.is_floating_point() else x for name, x in module.state_dict().items()}
     reference.load_state_dict(exact, assign=True)
     return reference.double()
@@ -239,22 +239,21 @@ def normals() -> Tensor:
     return torch.randn(NORMALS, generator=torch.Generator().manual_seed(0)).repeat(2)
 
 
-def _step(spec: ModelSpec, params: dict[str, Any]) -> Subject:
-    batch, device = params["shape"]["batch"], params["device"]
-    implementation = params["implementation"]
+def _step(spec: ModelSpec, params: SpeedParams) -> Subject:
+    batch, device = params.shape.batch, params.device
     # A compiled training loop has scaled_dot_product_attention inside, as every peer's.
-    inner = "sdpa" if implementation == "compile" else implementation
+    inner = "sdpa" if params.compiled else params.implementation
     model = GPT(spec, inner).to(device)
-    model.recompute = params["shape"].get("recompute", False)
-    config = TrainConfig(tokens=1, lr=1e-4, precision=params["dtype"], implementation=inner)
+    model.recompute = params.shape.recompute
+    config = TrainConfig(tokens=1, lr=1e-4, precision=params.dtype, implementation=inner)
     tokens = torch.randint(spec.vocab, (batch, spec.seq + 1), device=device)
     started_from = copy.deepcopy(model.state_dict())
-    parts = tokens.split(params["shape"].get("micro_batch", batch))
-    optimizer = adamw(model.parameters(), config, capturable=params["mode"] == "graph-hot")
+    parts = tokens.split(params.shape.micro_batch or batch)
+    optimizer = adamw(model.parameters(), config, capturable=params.mode == "graph-hot")
     objective = Objective(model)
     teach(objective, SEED)
-    formula = components.get(params["component"], params["variant"]).build
-    run = torch.compile(objective, dynamic=False) if implementation == "compile" else objective
+    formula = components.get(params.component, params.variant).build
+    run = torch.compile(objective, dynamic=False) if params.compiled else objective
 
     def call() -> Tensor:
         return train_step(run, optimizer, parts, config)[0]

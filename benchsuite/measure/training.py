@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +22,9 @@ from benchsuite.pretrain.corpora.text import fill
 from benchsuite.pretrain.objectives import Answers
 from benchsuite.pretrain.ranks import Ranks
 from benchsuite.pretrain.snapshots import Snapshots
-from benchsuite.pretrain.step import TrainConfig
 from benchsuite.pretrain.trainer import TrainLog, train
 from benchsuite.records.case import SNAPSHOTS
+from benchsuite.records.params import TrainingParams
 from benchsuite.zeroshot import derived, tasks
 from benchsuite.zeroshot.encoding import encode_pairs, splits_at_spaces
 from benchsuite.zeroshot.lm import END_OF_TEXT
@@ -38,7 +37,7 @@ DERIVED_BYTES = 20_000_000  # of training text, to make questions of
 
 
 def trained(
-    params: dict[str, Any],
+    params: TrainingParams,
     tokens: NDArray[np.unsignedinteger],
     vocabulary: Tokenizer,
     *,
@@ -61,10 +60,10 @@ def trained(
         folder = workdir.parent / SHARED / f"{stage.identity}-{seed}"
         before, share = done, stage.flops / whole
         if ranks.agree(folder.is_dir()):
-            model, _ = checkpoint.load(folder, device=ranks.device, implementation=stage.train["implementation"])
+            model, _ = checkpoint.load(folder, device=ranks.device, implementation=stage.train.implementation)
             logs.append(_read_log(folder))
         else:
-            config = TrainConfig(**stage.train)
+            config = stage.train
             long = config.steps(stage.spec.seq) > SNAPSHOT_STEPS
             place = workdir / SNAPSHOTS / (str(stage.number) if stage.number else "")
             model, log = train(
@@ -72,13 +71,13 @@ def trained(
                 tokens,
                 config,
                 seed=seed + stages.SEEDS_APART * stage.number,
-                init_seed=seed + params["init_offset"],
+                init_seed=seed + params.init_offset,
                 ranks=ranks,
                 parallel="fsdp" if flops.parameters(stage.spec) > WHOLE_PARAMETERS else "ddp",
                 snapshots=Snapshots(place, SNAPSHOT_STEPS, begin_again=True) if long else None,
                 progress=lambda part, before=before, share=share: progress(before + part * share),  # type: ignore[misc]
                 objective=stage.objective,
-                answers=_answers(params, stage, config, vocabulary) if stage.tasks else None,
+                answers=_answers(params, stage, vocabulary) if stage.tasks else None,
                 start=model,
             )
             logs.append(log)
@@ -108,12 +107,12 @@ def _read_log(folder: Path) -> TrainLog:
     return TrainLog(**{**told, "curve": tuple(map(tuple, told["curve"]))})
 
 
-def _answers(params: dict[str, Any], stage: stages.Stage, config: TrainConfig, vocabulary: Tokenizer) -> Answers:
+def _answers(params: TrainingParams, stage: stages.Stage, vocabulary: Tokenizer) -> Answers:
     """The questions of the stage's tasks with their right answers: of the generated world such as training may ask, of
     other text such as are made from its training documents. Every task has as many."""
-    sizes, seq = config.sizes(stage.spec.seq), stage.spec.seq
+    sizes, seq = stage.train.sizes(stage.spec.seq), stage.spec.seq
     each = min(QUESTIONS, -(-sum(sizes) // len(stage.tasks)))
-    if params["tasks"]["source"] == "world":
+    if params.tasks.source == "world":
         found = [item for name in stage.tasks for item in tasks.training_items(name, limit=each)]
         texts = [(item.context, item.choices[item.gold]) for item in found]
     else:
@@ -124,11 +123,11 @@ def _answers(params: dict[str, Any], stage: stages.Stage, config: TrainConfig, v
 
 
 def _derived(
-    params: dict[str, Any], names: tuple[str, ...], each: int, vocabulary: Tokenizer, seq: int
+    params: TrainingParams, names: tuple[str, ...], each: int, vocabulary: Tokenizer, seq: int
 ) -> list[tuple[str, str]]:
     corpus = corpora.load(
-        params["heldout"]["corpus"], train_bytes=params["corpus"]["train_bytes"],
-        heldout_bytes=params["heldout"]["bytes"], seed=params["corpus"]["seed"],
+        params.heldout.corpus, train_bytes=params.corpus.train_bytes,
+        heldout_bytes=params.heldout.bytes, seed=params.corpus.seed,
     )  # fmt: skip
     read = replace(corpus, train=[], heldout=list(fill(iter(corpus.train), DERIVED_BYTES)))
     folder = cache_dir("questions") / digest([corpus.digest, names, each, vocabulary.to_str(), seq], 24)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchsuite import components
 from benchsuite.errors import UserError
+
+if TYPE_CHECKING:
+    from benchsuite.records.params import SpeedParams, TrainingParams
 
 MATCHINGS = ("iso-parameter", "iso-width")
 ARCHITECTURES = {
@@ -98,13 +101,16 @@ class ModelSpec:
         return spec
 
     @classmethod
-    def of_speed_case(cls, params: Mapping[str, Any]) -> ModelSpec:
+    def of_speed_case(cls, params: SpeedParams) -> ModelSpec:
         """Return the model whose layer or step a speed case times, from the parameters of the case. Raises UserError
         for a shape that no model can have."""
-        shape = params["shape"]
-        sizes = {key: shape[key] for key in ("layers", "width", "heads", "vocab", "seq")}
-        variants = {**shape.get("variants", {}), params["component"]: params["variant"]}
-        return cls(**sizes, **variants, matching=params["matching"])
+        variants: dict[str, Any] = {**(params.shape.variants or {}), params.component: params.variant}
+        return cls(**params.shape.sizes, **variants, matching=params.matching)
+
+    @classmethod
+    def of_training(cls, params: TrainingParams) -> ModelSpec:
+        """Return the model that a case trains. Raises UserError as `from_json`."""
+        return cls.from_json(params.model.json())
 
     @property
     def head_dim(self) -> int:

@@ -14,6 +14,7 @@ from benchsuite.limits import MOST_MEASUREMENTS
 from benchsuite.planning import cost
 from benchsuite.planning.machine import Machine
 from benchsuite.records.case import Case, Comparison, ComparisonKind, case_id
+from benchsuite.records.params import Params
 from benchsuite.suite import corpora
 from benchsuite.suite.schema import Suite
 
@@ -41,24 +42,25 @@ class Builder:
         self,
         kind: str,
         label: str,
-        params: dict[str, Any],
+        params: Params,
         replicates: range,
         timeout_s: float,
         unsupported: str | None,
         group: Case | None,
     ) -> Case:
         """The case of these parameters, made once; it is measured beside the case `group`."""
-        identity = case_id(kind, params)
+        told = params.json()
+        identity = case_id(kind, told)
         self._asked += 1
         if identity not in self.cases:
             self._measurements += len(replicates)
             if label in self._labels:
-                label += f"/{digest(params, 4)}"  # the same name at another shape or type
+                label += f"/{digest(told, 4)}"  # the same name at another shape or type
             self._labels.add(label)
             beside = group.group if group else identity
             estimate = None if unsupported else round(cost.guess(kind, params), 1)
             self.cases[identity] = Case(
-                identity, kind, label, params, tuple(replicates), timeout_s, beside, estimate, unsupported
+                identity, kind, label, told, tuple(replicates), timeout_s, beside, estimate, unsupported
             )
         if max(self._asked, self._measurements) > MOST_MEASUREMENTS:
             raise UserError(

@@ -12,6 +12,7 @@ from benchsuite.errors import UserError
 from benchsuite.planning import speed_cases
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
+from benchsuite.records.params import RuleParams, RuleStepParams
 from benchsuite.suite.schema import Domains, DomainTask, Speed
 
 RULES = ("backprop", "dfa", "shallow")  # the first is what the others are compared with
@@ -27,9 +28,9 @@ def add(builder: Builder, told: Domains) -> None:
         fit = [name for name, one in ARCHITECTURES.items() if domain in one.domains]
         for architecture in entry.architectures or fit:
             params = _params(builder, told, entry, architecture)
-            _add(builder, told, architecture, entry.task, params)
+            _add(builder, told, params)
             if builder.suite.speed is not None:
-                _add_steps(builder, builder.suite.speed, architecture, entry.task, params)
+                _add_steps(builder, builder.suite.speed, params)
 
 
 def _check_data(task: str, folder: Path) -> None:
@@ -43,50 +44,65 @@ def _check_data(task: str, folder: Path) -> None:
         raise UserError(f"domains: {task}: {folder} has no {' or '.join(told.marks)}", hint=f"it needs {told.files}")
 
 
-def _params(builder: Builder, told: Domains, entry: DomainTask, architecture: str) -> dict[str, Any]:
+def _params(builder: Builder, told: Domains, entry: DomainTask, architecture: str) -> RuleParams:
     recipe = recipes.of(architecture, entry.task, entry.size)
     if entry.steps is not None:
         recipe = replace(recipe, steps=entry.steps, every=min(recipe.every, entry.steps))
     regularisation = entry.regularisation or told.regularisation
     if not recipe.dropout and not recipe.weight_decay:
         regularisation = regularisation[:1]  # all multiples of none are the same
-    return {
-        "task": entry.task,
-        "architecture": architecture,
-        "data": None if entry.data is None else str(Path(entry.data).absolute()),
-        "most": entry.most,
-        "recipe": recipe.to_json(),
-        "rates": list(told.rates),
-        "regularisation": list(regularisation),
-        "device": builder.device.name,
-        "threads": 1,
-    }
+    return RuleParams(
+        task=entry.task,
+        architecture=architecture,
+        rule=RULES[0],
+        data=None if entry.data is None else str(Path(entry.data).absolute()),
+        most=entry.most,
+        recipe=recipe.to_json(),
+        rates=tuple(told.rates),
+        regularisation=tuple(regularisation),
+        device=builder.device.name,
+        threads=1,
+    )
 
 
-def _add(builder: Builder, told: Domains, architecture: str, task: str, params: dict[str, Any]) -> None:
+def _add(builder: Builder, told: Domains, params: RuleParams) -> None:
+    """The trainings by each rule, whichever that of `params` is."""
     reason = _unsupported(builder)
     base: Case | None = None
     for rule in RULES:
-        label = f"{architecture}/{task}/{rule}"
-        case = builder.add("rule", label, {**params, "rule": rule}, range(told.seeds), told.timeout_s, reason, base)
+        label = f"{params.architecture}/{params.task}/{rule}"
+        case = builder.add("rule", label, replace(params, rule=rule), range(told.seeds), told.timeout_s, reason, base)
         base = base or case
         if case is not base:
-            builder.compare("rule", case, base, _about(architecture, rule))
+            builder.compare("rule", case, base, _about(params.architecture, rule))
 
 
-def _add_steps(builder: Builder, speed: Speed, architecture: str, task: str, params: dict[str, Any]) -> None:
+def _add_steps(builder: Builder, speed: Speed, params: RuleParams) -> None:
     """A whole training step by each rule at the recipe's own learning rate, alive together."""
-    shared = {key: params[key] for key in ("task", "architecture", "data", "most", "recipe", "device", "threads")}
-    shared |= {"implementation": "eager", "scope": "step", "direction": "step", "dtype": "float32"}
-    shared |= {"mode": speed_cases.mode(builder, speed, "step"), "sample_s": speed.sample_s}
+    step = RuleStepParams(
+        task=params.task,
+        architecture=params.architecture,
+        rule=params.rule,
+        data=params.data,
+        most=params.most,
+        recipe=params.recipe,
+        device=params.device,
+        threads=params.threads,
+        implementation="eager",
+        scope="step",
+        direction="step",
+        dtype="float32",
+        mode=speed_cases.mode(builder, speed, "step"),
+        sample_s=speed.sample_s,
+    )
     reason = _unsupported(builder)
     base: Case | None = None
     for rule in RULES:
-        label, rounds = f"{architecture}/{task}/{rule}/step", range(speed.rounds)
-        case = builder.add("rule_step", label, {**shared, "rule": rule}, rounds, speed.timeout_s, reason, base)
+        label, rounds = f"{step.architecture}/{step.task}/{rule}/step", range(speed.rounds)
+        case = builder.add("rule_step", label, replace(step, rule=rule), rounds, speed.timeout_s, reason, base)
         base = base or case
         if case is not base:
-            builder.compare("rule", case, base, _about(architecture, rule) | {"scope": "step"})
+            builder.compare("rule", case, base, _about(step.architecture, rule) | {"scope": "step"})
 
 
 def _unsupported(builder: Builder) -> str | None:

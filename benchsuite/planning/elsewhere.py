@@ -22,6 +22,7 @@ from benchsuite.planning import cost, training_budget
 from benchsuite.planning.machine import Machine
 from benchsuite.planning.plan import Plan
 from benchsuite.records.case import Case
+from benchsuite.records.params import SpeedParams, TimedParams, TrainingParams
 
 # Shares of the peaks that good code reaches, and the host's time for a launch: a step is many small kernels. The first
 # and the last are those by which `ladder` chooses the scale.
@@ -64,8 +65,12 @@ class Elsewhere:
 
     def lacks(self, case: Case) -> str | None:
         """Return why the GPU itself cannot run a case; None where it can."""
-        implementation = str(case.params.get("implementation", ""))
-        dtype = str(case.params.get("train", {}).get("precision") or case.params.get("dtype", "float32"))
+        implementation, dtype = "", "float32"
+        match case.typed:
+            case TrainingParams(train=train):
+                dtype = train.precision
+            case TimedParams() as params:
+                implementation, dtype = params.implementation, params.dtype
         if not self._has(implementation):
             return f"{implementation} needs sm_{OLDEST[implementation]} or later, and this is {self.peak.compute}"
         if dtype not in self.peak.tflop_per_s:
@@ -89,34 +94,34 @@ class Elsewhere:
 
     def need(self, case: Case) -> Need | None:
         """Return what a case takes; None for a kind of case that is not predicted (operators, peers)."""
-        if case.kind == "speed":
-            return self._speed(case)
-        if "train" in case.params:
-            return self._training(case)
-        return None
+        params = case.typed
+        if isinstance(params, SpeedParams) and case.kind == "speed":
+            return self._speed(params)
+        return self._training(case, params) if isinstance(params, TrainingParams) else None
 
-    def _speed(self, case: Case) -> Need:
-        params, shape = case.params, case.params["shape"]
-        spec, batch, item = ModelSpec.of_speed_case(params), shape["batch"], ITEM[params["dtype"]]
-        tokens, passes = batch * spec.seq, 1 if params["direction"] == "fwd" else 3
+    def _speed(self, params: SpeedParams) -> Need:
+        shape = params.shape
+        spec, batch, item = ModelSpec.of_speed_case(params), shape.batch, ITEM[params.dtype]
+        tokens, passes = batch * spec.seq, 1 if params.direction == "fwd" else 3
         scores = spec.heads * batch * spec.seq**2 * item
-        eager = params["implementation"] in ("eager", "compile", "folded")
-        if params["scope"] == "step":
+        eager = params.implementation in ("eager", "compile", "folded")
+        launches: float
+        if params.scope == "step":
             weights = flops.parameters(spec)
             state = training_budget.STATE_BYTES * weights
-            share = shape.get("micro_batch", batch) / batch  # of the batch, held at once
-            layers = 1.0 if shape.get("recompute") else float(spec.layers)
+            share = (shape.micro_batch or batch) / batch  # of the batch, held at once
+            layers = 1.0 if shape.recompute else float(spec.layers)
             kept = training_budget.ACTIVATION_BYTES * tokens * spec.width * layers * item / 2
             kept += training_budget.STREAM_BYTES * tokens * spec.width * (spec.layers - layers)
             kept += (4 * scores * layers if eager else 0) + training_budget.LOGIT_BYTES * tokens * spec.vocab
             work, moved, launches = flops.step_flops(spec, batch, spec.seq), 2 * (state + kept), 3 * LAUNCHES["block"]
             launches, held = launches * spec.layers / share, state + kept * share
-        elif params["component"] == "activation":
+        elif params.component == "activation":
             weights = flops.ffn_parameters(spec)
             wide = (3 if spec.gated else 2) * spec.d_ff
             work, held = passes * flops.ffn_flops(spec, tokens), item * (2 * weights + tokens * (2 * spec.width + wide))
             moved, launches = passes * item * (weights + tokens * (2 * spec.width + wide)), passes * LAUNCHES["layer"]
-        elif params["component"] == "position":
+        elif params.component == "position":
             work, launches = passes * flops.attention_flops(spec, batch, spec.seq), passes * LAUNCHES["layer"]
             held = item * (2 * 4 * spec.width**2 + 8 * tokens * spec.width) + (3 * scores if eager else 0)
             moved = passes * (item * (4 * spec.width**2 + 8 * tokens * spec.width) + (4 * scores if eager else 0))
@@ -124,18 +129,18 @@ class Elsewhere:
             work, launches = 0, passes * LAUNCHES["embedding"]
             held = item * (2 * spec.vocab * spec.width + 3 * tokens * spec.width)
             moved = passes * item * 3 * tokens * spec.width + (item * spec.vocab * spec.width if passes > 1 else 0)
-        call_s, bound = self._slowest(work, moved, launches, params["dtype"])
+        call_s, bound = self._slowest(work, moved, launches, params.dtype)
         return Need(call_s, bound, held, cost.BEGIN_S / CORES + cost.member(params, call_s))
 
-    def _training(self, case: Case) -> Need:
+    def _training(self, case: Case, params: TrainingParams) -> Need:
         budget = training_budget.budget(case, 1)
-        train, model = case.params["train"], case.params["model"]
-        steps = budget.tokens / (train["batch"] * model["seq"])
-        dtype = "bfloat16" if train.get("precision") == "bfloat16" else "float32"
+        train, model = params.train, params.model
+        steps = budget.tokens / (train.batch * model.seq)
+        dtype = "bfloat16" if train.precision == "bfloat16" else "float32"
         moved = steps * 2 * training_budget.STATE_BYTES * budget.parameters
-        launches = steps * 3 * LAUNCHES["block"] * model["layers"]
+        launches = steps * 3 * LAUNCHES["block"] * model.layers
         train_s, bound = self._slowest(budget.flops, moved, launches, dtype)
-        return Need(train_s, bound, budget.bytes_per_gpu, cost.BEGIN_S + train_s + cost.evaluation(case.params))
+        return Need(train_s, bound, budget.bytes_per_gpu, cost.BEGIN_S + train_s + cost.evaluation(params))
 
     def _slowest(self, work: float, moved: float, launches: float, dtype: str) -> tuple[float, str]:
         times = {

@@ -30,6 +30,7 @@ from benchsuite.planning.cases import Builder
 from benchsuite.planning.machine import Machine
 from benchsuite.planning.plan import Plan, resolve
 from benchsuite.records.case import Case
+from benchsuite.records.params import SpeedParams
 from benchsuite.suite import source
 from benchsuite.suite.schema import Speed, SpeedCase, Suite
 
@@ -107,16 +108,16 @@ def jobs(plan: Plan, machine: Machine) -> int:
 def trainings(plan: Plan, machine: Machine) -> Trainings:
     """Return how the trainings of a plan run side by side: one on each core of a CPU; on an accelerator as many as keep
     it busy, as memory and cores allow."""
-    training = next((case.params for case in plan.cases if "train" in case.params), None)
+    training = next((case.training for case in plan.cases if case.training is not None), None)
     if training is None:
         return Trainings(1, math.inf, Rate(math.inf), "none is trained")
-    device, params = machine.devices[0], step(plan.suite, machine).params
-    precision = training["train"]["precision"]
+    device, params = machine.devices[0], speed_cases.step_of(step(plan.suite, machine))
+    precision = training.train.precision
     flop_per_s = sustained(machine.elsewhere, precision) or device.sustained_flop_per_s(precision)
     rate = (None if machine.elsewhere else known(params)) or Rate(1 / cost.training_token_s(training, flop_per_s))
     if device.is_host:
         return Trainings(machine.cores, machine.cores * rate.tokens_per_s, rate, "one on each core")
-    spec, batch = ModelSpec.of_speed_case(params), params["shape"]["batch"]
+    spec, batch = ModelSpec.of_speed_case(params), params.shape.batch
     flop_per_token = flops.step_flops(spec, batch, spec.seq) / (batch * spec.seq)
     most = max(rate.tokens_per_s, flop_per_s / flop_per_token)
     bounds = {
@@ -141,14 +142,14 @@ def step(suite: Suite, machine: Machine) -> Case:
     return speed_cases.speed_case(builder, speed, asked, implementation, "position", suite.baseline.position, None)
 
 
-def keep(params: dict[str, Any], tokens_per_s: float) -> None:
+def keep(params: SpeedParams, tokens_per_s: float) -> None:
     """Keep the measured rate of a step for later plans of this machine."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     with write_atomically(_path(params)) as temporary:
         temporary.write_text(json.dumps({"tokens_per_s": tokens_per_s, "measured": now}))
 
 
-def known(params: dict[str, Any]) -> Rate | None:
+def known(params: SpeedParams) -> Rate | None:
     """Return the rate of a step as this machine last measured it."""
     try:
         found = Rate(**json.loads(files.read(_path(params))))
@@ -158,11 +159,11 @@ def known(params: dict[str, Any]) -> Rate | None:
 
 
 def _rung(scale: str, plan: Plan, machine: Machine) -> Rung:
-    cases = [case for case in plan.cases if "train" in case.params and case.unsupported is None]
+    cases = [(case, case.training) for case in plan.cases if case.training is not None and case.unsupported is None]
     together = trainings(plan, machine)
-    tokens = sum(len(case.replicates) * case.params["train"]["tokens"] for case in cases)
+    tokens = sum(len(case.replicates) * params.train.tokens for case, params in cases)
     begin_s = cost.PROCESS_S + (0.0 if machine.devices[0].is_host else cost.BEGIN_S)
-    evaluations_s = sum(len(case.replicates) * (begin_s + cost.evaluation(case.params)) for case in cases)
+    evaluations_s = sum(len(case.replicates) * (begin_s + cost.evaluation(params)) for case, params in cases)
     speed_s = plan.suite.speed.budget_s or 0.0 if plan.suite.speed is not None else 0.0
     rest_s = speed_s + cost.PREPARE_S + evaluations_s / together.jobs
     return Rung(scale, tokens, together, rest_s + tokens / together.tokens_per_s)
@@ -187,8 +188,8 @@ def _bytes(plan: Plan) -> float:
     return CONTEXT_BYTES + max((found.bytes_per_gpu for found in training_budget.of(plan, 1)), default=0.0)
 
 
-def _path(params: dict[str, Any]) -> Path:
-    return cache_dir("rates") / f"{digest([_machine(), params], 24)}.json"
+def _path(params: SpeedParams) -> Path:
+    return cache_dir("rates") / f"{digest([_machine(), params.json()], 24)}.json"
 
 
 @cache

@@ -9,6 +9,7 @@ from benchsuite.components.operators import OURS, RIVALS, WITH_HEADS, WITH_VOCAB
 from benchsuite.planning import speed_cases
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
+from benchsuite.records.params import CheckParams, OperatorParams, Sizes
 from benchsuite.suite.schema import OperatorCases, OperatorChecks, Shape, Speed
 
 CHECK_TIMEOUT_S = 1800.0  # a sanitizer makes a kernel a hundred times slower
@@ -32,22 +33,26 @@ def _check(
     builder: Builder, speed: Speed, checks: OperatorChecks, operator: str, dtype: str, group: Case | None
 ) -> Case:
     shapes = [_sizes(builder, operator, shape) for shape in checks.shapes]
-    params = _params(builder, speed, operator, OURS, "fwd+bwd", dtype)
-    params |= {"scope": "check", "shape": shapes[0], "shapes": shapes, "sample_s": 0.0}
+    shared = _shared(builder, speed, operator, "fwd+bwd", dtype)
+    params = CheckParams(
+        **shared, implementation=OURS, scope="check", shape=shapes[0], shapes=tuple(shapes), sample_s=0.0
+    )
     unsupported = builder.unsupported_here(OURS, dtype)
     if dtype == "float64" and not builder.device.has_float64_kernels:
         unsupported = unsupported or "the kernels of this device compute in float32 and in 16 bits"
     return builder.add("check", f"{operator}/check/{dtype}", params, range(1), CHECK_TIMEOUT_S, unsupported, group)
 
 
-def _add_group(builder: Builder, speed: Speed, entry: OperatorCases, operator: str, sizes: dict[str, int]) -> None:
+def _add_group(builder: Builder, speed: Speed, entry: OperatorCases, operator: str, sizes: Sizes) -> None:
     dtype = entry.dtype or builder.device.dtype("operator")
-    shape = shape_name(operator, sizes)
+    shape = shape_name(operator, sizes.json())
+    shared = _shared(builder, speed, operator, entry.direction, dtype)
     rivals = RIVALS[operator] if entry.rivals is None else entry.rivals
     ours: Case | None = None
     for implementation in (OURS, *rivals):
-        params = _params(builder, speed, operator, implementation, entry.direction, dtype)
-        params |= {"scope": "operator", "shape": sizes, "sample_s": speed.sample_s}
+        params = OperatorParams(
+            **shared, implementation=implementation, scope="operator", shape=sizes, sample_s=speed.sample_s
+        )
         label = f"{operator}/{shape}/{entry.direction}/{dtype}/{implementation}"
         unsupported = builder.unsupported_here(implementation, dtype)
         rounds = range(1 if unsupported else speed.rounds)  # to say once why it cannot run is enough
@@ -60,13 +65,11 @@ def _add_group(builder: Builder, speed: Speed, entry: OperatorCases, operator: s
         builder.compare("implementation", ours, case, about)
 
 
-def _params(
-    builder: Builder, speed: Speed, operator: str, implementation: str, direction: str, dtype: str
-) -> dict[str, Any]:
+def _shared(builder: Builder, speed: Speed, operator: str, direction: str, dtype: str) -> dict[str, Any]:
+    """The parameters of all cases of an operator, whatever implements it."""
     return {
         "component": "operator",
         "variant": operator,
-        "implementation": implementation,
         "direction": direction,
         "dtype": dtype,
         "device": builder.device.name,
@@ -75,12 +78,13 @@ def _params(
     }
 
 
-def _sizes(builder: Builder, operator: str, shape: Shape) -> dict[str, int]:
+def _sizes(builder: Builder, operator: str, shape: Shape) -> Sizes:
     """The sizes that matter to the operator; those that are not given are the model's."""
     model = builder.suite.model
-    sizes = {"batch": shape.batch or 1, "seq": shape.seq or model.seq, "width": shape.width or model.width}
-    if operator in WITH_HEADS:
-        sizes["heads"] = shape.heads or model.heads
-    if operator in WITH_VOCABULARY:
-        sizes["vocab"] = shape.vocab or model.vocab
-    return sizes
+    return Sizes(
+        batch=shape.batch or 1,
+        seq=shape.seq or model.seq,
+        width=shape.width or model.width,
+        heads=(shape.heads or model.heads) if operator in WITH_HEADS else None,
+        vocab=(shape.vocab or model.vocab) if operator in WITH_VOCABULARY else None,
+    )

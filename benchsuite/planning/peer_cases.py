@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+from dataclasses import replace
 
 from benchsuite.planning import speed_cases
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
+from benchsuite.records.params import EvaluationParams, ModelShape, TimedParams
 from benchsuite.suite.schema import Peers, Speed, SpeedCase
 
 PACKAGES = {"transformers": "transformers", "hflm": "lm_eval"}  # what a peer needs, by the begin of its name
@@ -25,9 +26,11 @@ def add(builder: Builder, speed: Speed) -> None:
         groups.setdefault(entry.task, ours)
         for name in entry.peers:
             theirs = make(builder, speed, entry, name, groups[entry.task])
-            about = {"component": "peer", "variant": entry.task, "implementation": ours.params["implementation"]}
-            about |= {"baseline": name, "scope": ours.params["scope"], "direction": ours.params["direction"]}
-            builder.compare("implementation", ours, theirs, about | {"dtype": ours.params["dtype"]})
+            params = ours.typed
+            assert isinstance(params, TimedParams)
+            about = {"component": "peer", "variant": entry.task, "implementation": params.implementation}
+            about |= {"baseline": name, "scope": params.scope, "direction": params.direction, "dtype": params.dtype}
+            builder.compare("implementation", ours, theirs, about)
 
 
 def _step(builder: Builder, speed: Speed, entry: Peers, group: Case | None) -> Case:
@@ -39,7 +42,7 @@ def _step(builder: Builder, speed: Speed, entry: Peers, group: Case | None) -> C
 
 def _peer_step(builder: Builder, speed: Speed, entry: Peers, name: str, group: Case | None) -> Case:
     assert group is not None
-    params = {**group.params, "implementation": name}
+    params = replace(speed_cases.step_of(group), implementation=name)
     reason = _unsupported(builder, name)
     rounds = range(speed.rounds)
     return builder.add("peer", f"baseline/{name}/step", params, rounds, speed.timeout_s, reason, group)
@@ -47,22 +50,28 @@ def _peer_step(builder: Builder, speed: Speed, entry: Peers, name: str, group: C
 
 def _evaluation(builder: Builder, speed: Speed, entry: Peers, name: str, group: Case | None) -> Case:
     model, given = builder.suite.model, entry.shape
-    shape = {"layers": given.layers or model.layers, "width": given.width or model.width}
-    shape |= {"heads": given.heads or model.heads, "vocab": given.vocab or model.vocab, "seq": given.seq or model.seq}
-    params: dict[str, Any] = {
-        "component": "peer",
-        "variant": "evaluation",
-        "implementation": name,
-        "scope": "evaluate",
-        "direction": "fwd",
-        "shape": {"batch": entry.documents, **shape},
-        "documents": entry.documents,
-        "dtype": "float32",
-        "device": builder.device.name,
-        "mode": speed_cases.mode(builder, speed, "evaluate"),
-        "threads": speed_cases.threads(builder, speed),
-        "sample_s": speed.sample_s,
-    }
+    shape = ModelShape(
+        batch=entry.documents,
+        layers=given.layers or model.layers,
+        width=given.width or model.width,
+        heads=given.heads or model.heads,
+        vocab=given.vocab or model.vocab,
+        seq=given.seq or model.seq,
+    )
+    params = EvaluationParams(
+        component="peer",
+        variant="evaluation",
+        implementation=name,
+        scope="evaluate",
+        direction="fwd",
+        shape=shape,
+        documents=entry.documents,
+        dtype="float32",
+        device=builder.device.name,
+        mode=speed_cases.mode(builder, speed, "evaluate"),
+        threads=speed_cases.threads(builder, speed),
+        sample_s=speed.sample_s,
+    )
     rounds = range(speed.rounds)
     reason = _unsupported(builder, name)
     return builder.add("peer", f"evaluation/{name}", params, rounds, speed.timeout_s, reason, group)

@@ -1,20 +1,8 @@
 """A suite resolved for this machine: every case, what it is compared with, its estimate, and what cannot run here and
 why.
 
-Nothing is measured and torch is not imported. The parameters of a case hold all that changes its answer:
-
-* speed: component, variant, implementation, scope, direction, shape {batch, seq, width, heads, layers, vocab, and for
-  steps the `variants` of all components}, dtype, device, mode, threads, matching, sample_s; operators, their checks
-  (which have several `shapes`) and peers have those of these that mean something to them;
-* rule: task, architecture, rule, data, most, recipe (`benchsuite.domains.recipes`), rates, regularisation, device; a
-  rule_step has those of these and of a speed case that mean something to it;
-* quality, stability: model (the fields of ModelSpec), train (those of TrainConfig), corpus, heldout, tokenizer, tasks,
-  init_offset, device, longest, the cases that tried learning rates (`benchsuite.records.rates`), and where the
-  training is another than full language modelling with a causal decoder, its stages (`benchsuite.planning.stages`).
-  The seed is the replicate.
-
-Steps and models in which it matters where the embedding is normalised say the place
-(`benchsuite.model.spec.norm_place`).
+Nothing is measured and torch is not imported. The parameters of a case hold all that changes its answer; they are
+described where they are defined (`benchsuite.records.params`).
 """
 
 from __future__ import annotations
@@ -190,7 +178,7 @@ def _filtered(builder: Builder, only: tuple[str, ...]) -> tuple[tuple[Case, ...]
     chosen |= {comparison.case for comparison in curve}
     needed = chosen | {comparison.base_case for comparison in comparisons}
     searched = (case for case in builder.cases.values() if case.id in needed)
-    needed |= {tried for case in searched for tried in rates.tried(case.params).values()}
+    needed |= {tried for case in searched for tried in rates.tried(case.typed).values()}
     left = [comparison.name for comparison in builder.comparisons if comparison.kind == "control"]
     left = [name for name in left if name not in {c.name for c in comparisons}]
     if left and any(comparison.kind == "quality" for comparison in comparisons):

@@ -13,7 +13,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from benchsuite import components, devices
 from benchsuite import format as fmt
@@ -26,6 +25,7 @@ from benchsuite.planning import stages, training_budget
 from benchsuite.pretrain import shares
 from benchsuite.pretrain.names import MIX, PLACE
 from benchsuite.records.case import Case
+from benchsuite.records.params import SpeedParams, TasksParams, TrainingParams
 
 MOST_STEPS = 10**8  # of a training; the original study's largest takes 10**5
 READ_BYTES = 64_000_000  # of a corpus in files that are read as a training reads them; of a larger one so much
@@ -37,17 +37,17 @@ def check(cases: Iterable[Case], ranks: int = 1) -> None:
     """Raise UserError for a task, a corpus in files, a shape or a batch that a job of `cases` would refuse."""
     wanted = [case for case in cases if case.unsupported is None]
     for case in wanted:
-        if case.kind == "speed":
-            ModelSpec.of_speed_case(case.params)
-    trained = [case for case in wanted if "train" in case.params]
-    for case in trained:
-        _check_training(case, ranks)
-        _check_tasks(case.params["tasks"], case.params)
+        if isinstance(case.typed, SpeedParams):
+            ModelSpec.of_speed_case(case.typed)
+    trained = _trained(wanted)
+    for case, params in trained:
+        _check_training(case, params, ranks)
+        _check_tasks(params.tasks, params.heldout.corpus)
         if case.kind == "quality":
-            _check_choices(case)
+            _check_choices(params)
     seen: set[str] = set()
-    for params in (case.params for case in trained):
-        asked = {key: params[key] for key in ("corpus", "heldout", "tokenizer", "tasks")}
+    for case, params in trained:
+        asked = {key: case.params[key] for key in ("corpus", "heldout", "tokenizer", "tasks")}
         if (identity := digest(asked)) not in seen:
             seen.add(identity)
             _check_files(params)
@@ -69,36 +69,41 @@ def check_machine(
     """
     wanted = [case for case in cases if case.unsupported is None]
     for case in wanted:
-        if case.kind == "speed" and devices.of(case.params).is_host:
-            _check_speed_memory(case, memory_bytes if alone_bytes is None else alone_bytes)
-    trained = [case for case in wanted if "train" in case.params]
+        if case.kind == "speed" and isinstance(case.typed, SpeedParams) and devices.of(case.typed).is_host:
+            _check_speed_memory(case, case.typed, memory_bytes if alone_bytes is None else alone_bytes)
+    trained = _trained(wanted)
     if not trained:
         return
     from benchsuite.pretrain.corpora import hub
 
-    for case in trained:
-        if devices.of(case.params).is_host:
-            _check_memory(case, memory_bytes)
-            _check_time(case, cores)
+    for case, params in trained:
+        if devices.of(params).is_host:
+            _check_memory(case, params, memory_bytes)
+            _check_time(case, params, cores)
     _check_disk(trained, folder)
-    for name in sorted({name for case in trained for name in corpora_of(case.params)}) if network else ():
+    for name in sorted({name for _, params in trained for name in corpora_of(params)}) if network else ():
         if name.startswith("hub:"):
             dataset = hub.parse(name)
             next(hub.read_documents(dataset, hub.revision(dataset)), None)
 
 
-def _check_training(case: Case, ranks: int) -> None:
-    for stage in stages.of(case.params):
+def _trained(cases: Iterable[Case]) -> list[tuple[Case, TrainingParams]]:
+    return [(case, case.training) for case in cases if case.training is not None]
+
+
+def _check_training(case: Case, params: TrainingParams, ranks: int) -> None:
+    for stage in stages.of(params):
+        train = stage.train
         shares.check_rule(stage.spec.learning_rule, ranks)
-        shares.check(training_budget.batches(stage.train), ranks, stage.train["micro_batch"])
-        smallest = min(stage.train["batch"], stage.train["ramp_batch"] if stage.train["ramp_tokens"] else 2**20)
-        if stage.train["tokens"] // (stage.spec.seq * smallest) > MOST_STEPS:
+        shares.check(training_budget.batches(train), ranks, train.micro_batch)
+        smallest = min(train.batch, train.ramp_batch if train.ramp_tokens else 2**20)
+        if train.tokens // (stage.spec.seq * smallest) > MOST_STEPS:
             raise UserError(
-                f"{case.label}: {stage.train['tokens']:,} tokens are more than {MOST_STEPS:,} steps of {smallest} "
+                f"{case.label}: {train.tokens:,} tokens are more than {MOST_STEPS:,} steps of {smallest} "
                 f"sequences of {stage.spec.seq} tokens",
                 hint="fewer tokens, or a larger batch",
             )
-        if stage.train["compile"] and stage.objective != "lm":
+        if train.compile and stage.objective != "lm":
             raise UserError(
                 f"{case.label}: {stage.objective} has rows of many shapes, which torch.compile would compile one by "
                 "one",
@@ -106,11 +111,11 @@ def _check_training(case: Case, ranks: int) -> None:
             )
 
 
-def _check_tasks(told: dict[str, Any], params: dict[str, Any]) -> None:
+def _check_tasks(told: TasksParams, corpus: str) -> None:
     """Raise UserError for a task that the corpus does not have, and for more documents than a task can have."""
     from benchsuite.zeroshot import derived, fact_tasks, tasks
 
-    source, languages = told["source"], tuple(told.get("languages", ()))
+    source, languages = told.source, told.languages
     match source:
         case "world":
             known, most = tasks.task_names(), tasks.MAX_DOCUMENTS
@@ -119,42 +124,40 @@ def _check_tasks(told: dict[str, Any], params: dict[str, Any]) -> None:
             most = fact_tasks.MAX_DOCUMENTS
         case _:
             endings = [f"_{code}" for code in languages] or [""]
-            known, most = [name + ending for ending in endings for name in derived.task_names()], told["limit"]
-    for name in told["names"] or ():
+            known, most = [name + ending for ending in endings for name in derived.task_names()], told.limit
+    for name in told.names or ():
         if name not in known:
             raise UserError(
-                f"quality.tasks.names: there is no task {name!r} of {params['heldout']['corpus']}, "
-                f"whose tasks are of the source {source!r}",
+                f"quality.tasks.names: there is no task {name!r} of {corpus}, whose tasks are of the source {source!r}",
                 hint=did_you_mean(name, known),
             )
-    if told["limit"] > most:
+    if told.limit > most:
         raise UserError(
-            f"quality.tasks.limit: {told['limit']:,} documents are asked for, and a task of the source {source!r} has "
+            f"quality.tasks.limit: {told.limit:,} documents are asked for, and a task of the source {source!r} has "
             f"at most {most:,}",
             hint=f"set quality.tasks.limit={most}",
         )
 
 
-def _check_choices(case: Case) -> None:
+def _check_choices(params: TrainingParams) -> None:
     """Raise UserError for a task with a choice that no tokenizer makes short enough for the model."""
-    told, spec = case.params["tasks"], stages.last(case.params).spec
     from benchsuite.zeroshot import lengths
 
+    told, spec = params.tasks, stages.last(params).spec
     bounded = components.get("position", spec.position).bounded
-    if not bounded or spec.seq >= lengths.MOST_WORDS or told["source"] not in ("world", "facts"):
+    if not bounded or spec.seq >= lengths.MOST_WORDS or told.source not in ("world", "facts"):
         return
-    languages = tuple(told.get("languages", ()))
-    choices = lengths.made(told["source"], languages, told["limit"], case.params["corpus"]["seed"])
-    lengths.check(choices, told["names"], spec.seq)
+    choices = lengths.made(told.source, told.languages, told.limit, params.corpus.seed)
+    lengths.check(choices, told.names, spec.seq)
 
 
-def corpora_of(params: dict[str, Any]) -> dict[str, float]:
+def corpora_of(params: TrainingParams) -> dict[str, float]:
     """The corpora that a case reads, mixtures taken apart, each with the largest share of the text that it gives."""
     from benchsuite.pretrain.corpora import mixture
 
-    told = [params["corpus"]["name"], params["heldout"]["corpus"], *params["tokenizer"]["corpora"]]
-    if (of := params["tasks"].get("corpus")) and params["tasks"]["source"] == "derived":
-        told += [of.replace(PLACE, code) for code in params["tasks"].get("languages", ())]
+    told = [params.corpus.name, params.heldout.corpus, *params.tokenizer.corpora]
+    if (of := params.tasks.corpus) and params.tasks.source == "derived":
+        told += [of.replace(PLACE, code) for code in params.tasks.languages]
     found: dict[str, float] = {}
     for name in told:
         parts = {name: 1.0}
@@ -171,14 +174,14 @@ def _is_file(name: str) -> bool:
     return name not in corpora.names() and not name.startswith("hub:")
 
 
-def _check_files(params: dict[str, Any]) -> None:
+def _check_files(params: TrainingParams) -> None:
     """Read the corpora in files as the jobs do, and derive a few tasks from them."""
     from benchsuite.pretrain import corpora
     from benchsuite.pretrain.corpora import files
     from benchsuite.pretrain.corpora.text import fill
     from benchsuite.zeroshot import derived
 
-    train_bytes, heldout_bytes = params["corpus"]["train_bytes"], params["heldout"]["bytes"]
+    train_bytes, heldout_bytes = params.corpus.train_bytes, params.heldout.bytes
     for name, share in corpora_of(params).items():
         if not _is_file(name):
             continue
@@ -189,17 +192,17 @@ def _check_files(params: dict[str, Any]) -> None:
             "train_bytes": max(1, round(share * train_bytes)),
             "heldout_bytes": max(1, round(share * heldout_bytes)),
         }
-        seed = params["corpus"]["seed"]
+        seed = params.corpus.seed
         text = corpora.load(name, seed=seed, **sizes)
-        if name == params["heldout"]["corpus"] and params["tasks"]["source"] == "derived":
-            limit = min(params["tasks"]["limit"], derived.MIN_DOCUMENTS)
+        if name == params.heldout.corpus and params.tasks.source == "derived":
+            limit = min(params.tasks.limit, derived.MIN_DOCUMENTS)
             with tempfile.TemporaryDirectory() as scratch:
-                derived.write_tasks(Path(scratch), text, limit=limit, seed=seed, names=params["tasks"]["names"])
+                derived.write_tasks(Path(scratch), text, limit=limit, seed=seed, names=params.tasks.names)
 
 
-def _check_memory(case: Case, memory_bytes: int) -> None:
-    parameters = max(flops.parameters(stage.spec) for stage in stages.of(case.params))
-    text = case.params["corpus"]["train_bytes"] + case.params["heldout"]["bytes"]
+def _check_memory(case: Case, params: TrainingParams, memory_bytes: int) -> None:
+    parameters = max(flops.parameters(stage.spec) for stage in stages.of(params))
+    text = params.corpus.train_bytes + params.heldout.bytes
     for needed, what in (
         (
             training_budget.STATE_BYTES * parameters,
@@ -215,22 +218,22 @@ def _check_memory(case: Case, memory_bytes: int) -> None:
             )
 
 
-def _check_speed_memory(case: Case, memory_bytes: int) -> None:
+def _check_speed_memory(case: Case, params: SpeedParams, memory_bytes: int) -> None:
     """Weights, gradients and, of a whole step, Adam's moments; of a layer, its input and output too."""
-    params, spec = case.params, ModelSpec.of_speed_case(case.params)
-    if params["scope"] == "step":
+    spec = ModelSpec.of_speed_case(params)
+    if params.scope == "step":
         needed = float(training_budget.STATE_BYTES * flops.parameters(spec))
     else:
-        match params["component"]:
+        match params.component:
             case "activation":
                 weights = flops.ffn_parameters(spec)
             case "position":
                 weights = 4 * spec.width**2
             case _:
                 weights = spec.vocab * spec.width
-        passes = 1 if params["direction"] == "fwd" else 2  # what is computed backward has the size of what is forward
-        activations = 2 * params["shape"]["batch"] * spec.seq * spec.width
-        needed = passes * NUMBER_BYTES[params["dtype"]] * float(weights + activations)
+        passes = 1 if params.direction == "fwd" else 2  # what is computed backward has the size of what is forward
+        activations = 2 * params.shape.batch * spec.seq * spec.width
+        needed = passes * NUMBER_BYTES[params.dtype] * float(weights + activations)
     if needed > memory_bytes:
         raise UserError(
             f"{case.label} needs at least {fmt.bytes_(needed)} of memory; a process that is timed has "
@@ -240,9 +243,9 @@ def _check_speed_memory(case: Case, memory_bytes: int) -> None:
         )
 
 
-def _check_time(case: Case, cores: int) -> None:
+def _check_time(case: Case, params: TrainingParams, cores: int) -> None:
     """Raise UserError if a case exceeds its time limit on cores that do FLOPS_A_CYCLE at NO_CPU_CLOCK, the fastest."""
-    work = sum(stage.flops for stage in stages.of(case.params))
+    work = sum(stage.flops for stage in stages.of(params))
     least_s = work / (cores * NO_CPU_CLOCK * max(FLOPS_A_CYCLE.values()))
     if least_s > case.timeout_s:
         raise UserError(
@@ -252,15 +255,15 @@ def _check_time(case: Case, cores: int) -> None:
         )
 
 
-def _check_disk(trained: list[Case], folder: Path) -> None:
+def _check_disk(trained: list[tuple[Case, TrainingParams]], folder: Path) -> None:
     models = sum(
-        WEIGHT_BYTES * flops.parameters(stages.last(case.params).spec) * len(case.replicates)
-        for case in trained
+        WEIGHT_BYTES * flops.parameters(stages.last(params).spec) * len(case.replicates)
+        for case, params in trained
         if case.kind == "quality"
     )
     text: dict[str, float] = {}  # corpora in files are not kept
-    for params in (case.params for case in trained):
-        kept = params["corpus"]["train_bytes"] + params["heldout"]["bytes"]
+    for _, params in trained:
+        kept = params.corpus.train_bytes + params.heldout.bytes
         for name, share in corpora_of(params).items():
             text[name] = max(text.get(name, 0), 0 if _is_file(name) else share * kept)
     for place, needed, what in (

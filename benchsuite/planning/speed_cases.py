@@ -12,6 +12,7 @@ from benchsuite.model.spec import norm_place, told
 from benchsuite.planning import cost, precision, training_budget
 from benchsuite.planning.cases import Builder
 from benchsuite.records.case import Case
+from benchsuite.records.params import ModelShape, SpeedParams
 from benchsuite.suite.schema import Speed, SpeedCase
 
 TWIN = "same_step"
@@ -63,22 +64,29 @@ def _add_twin(builder: Builder, speed: Speed, entry: SpeedCase) -> None:
     component, implementation = entry.component[0], entry.implementations[0]
     baseline = getattr(builder.suite.baseline, component)
     base = speed_case(builder, speed, entry, implementation, component, baseline, None)
-    params, rounds = {**base.params, "twin": 1}, range(speed.rounds)
-    label = f"control/{TWIN}" if params["dtype"] == "float32" else f"control/{TWIN}/{params['dtype']}"
+    params, rounds = replace(step_of(base), twin=1), range(speed.rounds)
+    label = f"control/{TWIN}" if params.dtype == "float32" else f"control/{TWIN}/{params.dtype}"
     case = builder.add("speed", label, params, rounds, speed.timeout_s, base.unsupported, base)
     about = {"name": TWIN, "expected": "same", "description": "the baseline's training step against itself"}
     builder.compare("twin", case, base, about)
 
 
+def step_of(case: Case) -> SpeedParams:
+    """The parameters of a case that `speed_case` made."""
+    assert isinstance(case.typed, SpeedParams)
+    return case.typed
+
+
 def _about(entry: SpeedCase, component: str, variant: str, implementation: str, case: Case) -> dict[str, Any]:
+    params = step_of(case)
     return {
         "component": component,
         "variant": variant,
-        "matching": case.params["matching"],
+        "matching": params.matching,
         "implementation": implementation,
         "scope": entry.scope,
-        "direction": case.params["direction"],
-        "dtype": case.params["dtype"],
+        "direction": params.direction,
+        "dtype": params.dtype,
         **({"shape": entry.shape.name} if entry.shape.name else {}),
     }
 
@@ -102,19 +110,25 @@ def speed_case(
 ) -> Case:
     model, given = builder.suite.model, entry.shape
     batch = given.batch or (builder.suite.quality.train.batch if builder.suite.quality else None)
-    shape: dict[str, Any] = {"batch": batch, "seq": given.seq or model.seq, "width": given.width or model.width}
-    shape |= {"heads": given.heads or model.heads, "vocab": given.vocab or model.vocab}
-    shape["layers"] = (given.layers or model.layers) if entry.scope == "step" else 1
+    assert batch is not None, "benchsuite.suite.check lets no suite pass that does not say it"
+    shape = ModelShape(
+        batch=batch,
+        seq=given.seq or model.seq,
+        width=given.width or model.width,
+        heads=given.heads or model.heads,
+        vocab=given.vocab or model.vocab,
+        layers=(given.layers or model.layers) if entry.scope == "step" else 1,
+    )
+    place: str | None = None
     label = f"{component}/{variant}/{implementation}/{entry.scope}"
     dtype = dtype_of(builder, entry)
     if entry.scope == "step":
-        # Only what differs from the default is in the parameters, so that the ids of plain steps do not change.
-        shape |= {"micro_batch": given.micro_batch} if given.micro_batch and batch and given.micro_batch < batch else {}
-        shape |= {"recompute": True} if given.recompute else {}
+        micro_batch = given.micro_batch if given.micro_batch and given.micro_batch < batch else None
         # The whole model's variants name it; an unchanged model is one case, whichever component asks for it.
         baseline = {name: getattr(builder.suite.baseline, name) for name in components.COMPONENTS}
         variants = {**baseline, component: variant}
-        shape["variants"] = told(variants)
+        shape = replace(shape, micro_batch=micro_batch, recompute=given.recompute, variants=told(variants))
+        place = norm_place(variants["embedding_norm"], variants["position"]).get("embedding_norm_place")
         if variants == baseline:
             component = next(iter(components.COMPONENTS))
             variant, label = baseline[component], f"baseline/{implementation}/{entry.scope}"
@@ -128,25 +142,24 @@ def speed_case(
         label += f"/{dtype}"
     if entry.mode:
         label += f"/{entry.mode}"
-    params = {
-        "component": component,
-        "variant": variant,
-        "implementation": implementation,
-        "scope": entry.scope,
-        "direction": "step" if entry.scope == "step" else entry.direction or "fwd+bwd",
-        "shape": shape,
-        "dtype": dtype,
-        "device": builder.device.name,
-        "mode": entry.mode or mode(builder, speed, entry.scope),
-        "threads": 1 if _trained(builder, entry) and not speed.threads else threads(builder, speed),
-        "matching": entry.matching or builder.suite.matching,
-        "sample_s": entry.sample_s or speed.sample_s,
-    }
-    if entry.scope == "step":
-        params |= norm_place(shape["variants"]["embedding_norm"], shape["variants"]["position"])
+    params = SpeedParams(
+        component=component,
+        variant=variant,
+        implementation=implementation,
+        scope=entry.scope,
+        direction="step" if entry.scope == "step" else entry.direction or "fwd+bwd",
+        shape=shape,
+        dtype=dtype,
+        device=builder.device.name,
+        mode=entry.mode or mode(builder, speed, entry.scope),
+        threads=1 if _trained(builder, entry) and not speed.threads else threads(builder, speed),
+        matching=entry.matching or builder.suite.matching,
+        sample_s=entry.sample_s or speed.sample_s,
+        embedding_norm_place=place,
+    )
     known = builder.device.modes
-    if unsupported is None and params["mode"] not in known:
-        unsupported = f"{builder.device.name} has no timing mode {params['mode']!r}, only {', '.join(known)}"
+    if unsupported is None and params.mode not in known:
+        unsupported = f"{builder.device.name} has no timing mode {params.mode!r}, only {', '.join(known)}"
     if unsupported is None and entry.scope == "step":
         unsupported = _too_large(builder, params)
     if unsupported is None and speed.call_limit_s is not None:
@@ -163,7 +176,7 @@ def dtype_of(builder: Builder, entry: SpeedCase) -> str:
     return precision.of_training(asked, builder.device, builder.machine, builder.suite)
 
 
-def _too_large(builder: Builder, params: dict[str, Any]) -> str | None:
+def _too_large(builder: Builder, params: SpeedParams) -> str | None:
     """Return why a step does not fit into the memory of this device, by an estimate from below."""
     available = builder.device.capacity_bytes()
     if available is None:
@@ -191,11 +204,9 @@ def threads(builder: Builder, speed: Speed) -> int:
     return speed.threads or max(1, builder.machine.cores // len(builder.machine.devices))
 
 
-def _too_long(params: dict[str, Any], limit_s: float) -> str | None:
+def _too_long(params: SpeedParams, limit_s: float) -> str | None:
     """Return why a case is too large for this device, by a rough estimate of one call."""
     call_s = cost.guess_call(params)
     if call_s <= limit_s:
         return None
-    return (
-        f"one call would take about {call_s:.2g} s on this {params['device']}; the suite's call_limit_s is {limit_s:g}"
-    )
+    return f"one call would take about {call_s:.2g} s on this {params.device}; the suite's call_limit_s is {limit_s:g}"

@@ -13,6 +13,15 @@ from benchsuite.planning import stages
 from benchsuite.planning.cases import Builder
 from benchsuite.records import rates
 from benchsuite.records.case import Case, ComparisonKind
+from benchsuite.records.params import (
+    CorpusParams,
+    HeldoutParams,
+    ModelParams,
+    TasksParams,
+    TokenizerParams,
+    TrainConfig,
+    TrainingParams,
+)
 from benchsuite.suite import corpora
 from benchsuite.suite.schema import Quality, Recipe, Setting
 from benchsuite.zeroshot import taskfiles
@@ -42,11 +51,11 @@ class Models:
         one is given, else its own best."""
         params, unsupported = self._params(setting, matching, recipe)
         if self.quality.longest:
-            params["longest"] = self.quality.longest
+            params = replace(params, longest=self.quality.longest)
         if self.quality.learning_rates:
-            tried = like.params[rates.KEY] if like else self._search(label, setting, group, matching)
-            params[rates.KEY] = tried
-        told = params["train"]["precision"]
+            tried = _of(like).learning_rate if like else self._search(label, setting, group, matching)
+            params = replace(params, learning_rate=tried)
+        told = params.train.precision
         if told not in ("float32", self.quality.train.precision):  # what the file does not say
             head, _, tail = label.rpartition("/")
             label = f"{head}/{told}/{tail}"
@@ -62,14 +71,14 @@ class Models:
     def compare(self, kind: ComparisonKind, case: Case, base: Case, about: dict[str, Any]) -> None:
         """Compare two models at the rates that are best for them and, with `quality.shared_rate`, at the shared one."""
         self.builder.compare(kind, case, base, about)
-        if self.quality.shared_rate and rates.KEY in case.params:
+        if self.quality.shared_rate and _of(case).learning_rate:
             shared: ComparisonKind = "shared" if kind == "quality" else kind
             about = about | ({"name": "shared rate"} if kind == "curve" else {})
             self.builder.compare(shared, self._at_shared_rate(case), self._at_shared_rate(base), about)
 
     def _at_shared_rate(self, case: Case) -> Case:
         label = f"{case.label.removesuffix('/quality')}/shared-rate/quality"
-        params = rates.plain(case.params)
+        params = rates.plain(_of(case))
         return self._add("quality", label, params, range(len(case.replicates)), case.unsupported, case)
 
     def _search(self, label: str, setting: Setting, group: Case | None, matching: str | None) -> dict[str, str]:
@@ -86,13 +95,13 @@ class Models:
         return found
 
     def _add(
-        self, kind: str, label: str, params: dict[str, Any], seeds: range, unsupported: str | None, group: Case | None
+        self, kind: str, label: str, params: TrainingParams, seeds: range, unsupported: str | None, group: Case | None
     ) -> Case:
         return self.builder.add(kind, label, params, seeds, self.quality.timeout_s, unsupported, group)
 
     def _params(
         self, setting: Setting, matching: str | None = None, recipe: Recipe | None = None
-    ) -> tuple[dict[str, Any], str | None]:
+    ) -> tuple[TrainingParams, str | None]:
         """The parameters of a training, and why it cannot run here."""
         # Every model is evaluated on the baseline's text and tasks, whatever it read; where languages are compared, on
         # the tasks of all of them.
@@ -118,37 +127,39 @@ class Models:
         if source == "auto":
             source = corpora.has_tasks(ours) or "derived"
         sources = {name: builder.content_of(name) for name in (read, ours)}
-        params = {
-            "model": {
+        place = spec.norm_place(variants["embedding_norm"], variants["position"])
+        params = TrainingParams(
+            model=ModelParams(
                 **asdict(setting.model),
-                **spec.told(variants),
-                "matching": matching or builder.suite.matching,
-                **spec.norm_place(variants["embedding_norm"], variants["position"]),
-            },
-            "train": asdict(train),
-            "corpus": {
-                "name": read,
-                "train_bytes": train_bytes,
-                "seed": quality.corpus_seed,
-                **({"content": sources} if any(sources.values()) else {}),
-            },
-            "heldout": {"corpus": ours, "bytes": quality.heldout_bytes},
-            "tokenizer": {
-                "vocab": quality.tokenizer.vocab or setting.model.vocab,
-                "corpora": [corpora.equal_shares(name, spoken) for name in vocabulary],
-                "train_bytes": quality.tokenizer.train_bytes or min(train_bytes, TOKENIZER_BYTES),
-            },
-            "tasks": {
-                "source": source,
-                "limit": quality.tasks.limit,
-                "names": list(quality.tasks.names) if quality.tasks.names else None,
-                **({"version": taskfiles.VERSION} if source != "derived" else {}),
-                **({"corpus": builder.suite.baseline.corpus, "languages": list(spoken)} if spoken else {}),
-            },
-            "init_offset": setting.init_offset,
-            "device": builder.device.name,
-            **({"stages": stages.params_of(recipe, setting.train)} if recipe else {}),
-        }
+                **variants,
+                matching=matching or builder.suite.matching,
+                embedding_norm_place=place.get("embedding_norm_place"),
+            ),
+            train=TrainConfig(**asdict(train)),
+            corpus=CorpusParams(
+                name=read,
+                train_bytes=train_bytes,
+                seed=quality.corpus_seed,
+                content=sources if any(sources.values()) else {},
+            ),
+            heldout=HeldoutParams(corpus=ours, bytes=quality.heldout_bytes),
+            tokenizer=TokenizerParams(
+                vocab=quality.tokenizer.vocab or setting.model.vocab,
+                corpora=tuple(corpora.equal_shares(name, spoken) for name in vocabulary),
+                train_bytes=quality.tokenizer.train_bytes or min(train_bytes, TOKENIZER_BYTES),
+            ),
+            tasks=TasksParams(
+                source=source,
+                limit=quality.tasks.limit,
+                names=tuple(quality.tasks.names) if quality.tasks.names else None,
+                version=taskfiles.VERSION if source != "derived" else None,
+                corpus=builder.suite.baseline.corpus if spoken else None,
+                languages=tuple(spoken),
+            ),
+            init_offset=setting.init_offset,
+            device=builder.device.name,
+            stages=stages.params_of(recipe, setting.train) if recipe else (),
+        )
         return params, unsupported
 
     def _budgets(self) -> Iterator[int]:
@@ -157,6 +168,11 @@ class Models:
         yield round(most * self.quality.train.tokens)
         for rung in self.quality.ladder:
             yield round(most * self.builder.suite.setting().changed(rung.set).train.tokens)
+
+
+def _of(case: Case) -> TrainingParams:
+    assert isinstance(case.typed, TrainingParams)
+    return case.typed
 
 
 def at_budget(setting: Setting, multiple: str) -> Setting:

@@ -7,7 +7,7 @@ for budget in of(plan, gpus=8): print(budget.label, budget.hours("NVIDIA H100 80
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchsuite.hardware import peaks
 from benchsuite.model import flops
@@ -15,6 +15,7 @@ from benchsuite.model.spec import ModelSpec
 from benchsuite.planning import stages
 from benchsuite.pretrain import shares
 from benchsuite.records.case import Case
+from benchsuite.records.params import SpeedParams, TrainConfig
 
 if TYPE_CHECKING:
     from benchsuite.planning.plan import Plan
@@ -49,25 +50,25 @@ class Budget:
 
 def of(plan: Plan, gpus: int) -> list[Budget]:
     """The budgets of a plan's trainings, in its order. Raises UserError where so many GPUs cannot share a batch."""
-    return [budget(case, gpus) for case in plan.cases if "train" in case.params and case.unsupported is None]
+    return [budget(case, gpus) for case in plan.cases if case.training is not None and case.unsupported is None]
 
 
-def batches(train: dict[str, Any]) -> list[int]:
+def batches(train: TrainConfig) -> list[int]:
     """The sizes of batch that a training has, in sequences."""
-    ramp = range(train["ramp_batch"], train["batch"], train["ramp_step"] or train["ramp_batch"])
-    return [*(ramp if train["ramp_tokens"] else ()), train["batch"]]
+    ramp = range(train.ramp_batch, train.batch, train.ramp_step or train.ramp_batch)
+    return [*(ramp if train.ramp_tokens else ()), train.batch]
 
 
-def step_bytes(params: dict[str, Any]) -> float:
+def step_bytes(params: SpeedParams) -> float:
     """Return what a timed training step takes at least on its device: weights, gradients and Adam's moments, and the
     activations of as many sequences as are computed at once."""
-    spec, shape = ModelSpec.of_speed_case(params), params["shape"]
-    at_once = shape.get("micro_batch", shape["batch"]) * spec.seq
-    wide = 2 if params["dtype"] == "float32" else 1  # the constants are those of 16 bits
+    spec, shape = ModelSpec.of_speed_case(params), params.shape
+    at_once = (shape.micro_batch or shape.batch) * spec.seq
+    wide = 2 if params.dtype == "float32" else 1  # the constants are those of 16 bits
     logits = at_once * spec.vocab * LOGIT_BYTES
-    if params["implementation"] == "fused":
+    if params.implementation == "fused":
         logits = min(logits, CHUNK_BYTES)
-    kept = _activations(spec, at_once, bool(shape.get("recompute"))) * wide
+    kept = _activations(spec, at_once, shape.recompute) * wide
     return STATE_BYTES * flops.parameters(spec) + kept + logits
 
 
@@ -79,15 +80,16 @@ def _activations(spec: ModelSpec, tokens: int, recompute: bool) -> float:
 
 def budget(case: Case, gpus: int) -> Budget:
     """Return what one training takes, shared out over so many GPUs."""
-    parts = stages.of(case.params)
+    assert case.training is not None
+    parts = stages.of(case.training)
     for part in parts:
-        shares.check(batches(part.train), gpus, part.train["micro_batch"])
+        shares.check(batches(part.train), gpus, part.train.micro_batch)
     spec, train = parts[-1].spec, parts[-1].train
     parameters = flops.parameters(spec)
-    at_once = min(train["micro_batch"] or train["batch"], max(1, train["batch"] // gpus)) * spec.seq
+    at_once = min(train.micro_batch or train.batch, max(1, train.batch // gpus)) * spec.seq
     block = (parameters - spec.vocab * spec.width) / (spec.layers * (2 if spec.architecture == "encdec" else 1))
-    activations = _activations(spec, at_once, train["recompute"])
+    activations = _activations(spec, at_once, train.recompute)
     gathered = 2 * 4 * block if gpus > 1 else 0
     memory = STATE_BYTES * parameters / gpus + gathered + activations + LOGIT_BYTES * at_once * spec.vocab
-    tokens = sum(part.train["tokens"] for part in parts)
+    tokens = sum(part.train.tokens for part in parts)
     return Budget(case.label, len(case.replicates), parameters, tokens, sum(part.flops for part in parts), memory)

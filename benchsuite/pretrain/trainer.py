@@ -30,7 +30,8 @@ from benchsuite.pretrain.objectives import Answers
 from benchsuite.pretrain.order import data_order
 from benchsuite.pretrain.ranks import Parallel, Ranks
 from benchsuite.pretrain.snapshots import Snapshots
-from benchsuite.pretrain.step import Objective, TrainConfig, adamw, set_lr, teach, train_step
+from benchsuite.pretrain.step import Objective, adamw, set_lr, teach, train_step
+from benchsuite.records.params import TrainConfig
 
 FIRST_SCALE = 2.0**12  # of float16's loss, as in the original study (`initial-loss-scale-power 12`)
 

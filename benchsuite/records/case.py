@@ -10,7 +10,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -20,6 +20,19 @@ from pydantic_core import CoreSchema
 
 from benchsuite import text
 from benchsuite.cache import digest
+from benchsuite.errors import UserError
+from benchsuite.records.params import (
+    CheckParams,
+    EvaluationParams,
+    OperatorParams,
+    Params,
+    PytestParams,
+    RuleParams,
+    RuleStepParams,
+    SpeedParams,
+    TrainingParams,
+    UnknownParams,
+)
 from benchsuite.records.results import (
     RESULT,
     QualityResult,
@@ -77,13 +90,15 @@ class Kind:
 
     A kind that runs `alone` has the machine to itself, and what failed once is not repeated; jobs of the other kinds
     run side by side. `seeded` functions are called with the parameters, seed, workdir and progress, the others with the
-    parameters and whether they are the `first` process of their case. The figure of a `timed` kind is a time.
+    parameters and whether they are the `first` process of their case. `read` gives the parameters, which they get as
+    JSON, their type. The figure of a `timed` kind is a time.
     """
 
+    read: Callable[[Mapping[str, Any]], Params]
     measure: str
-    prepare: str | None
-    alone: bool
-    seeded: bool
+    prepare: str | None = None
+    alone: bool = False
+    seeded: bool = False
     timed: bool = False
 
     @property
@@ -91,27 +106,38 @@ class Kind:
         return tuple(target.partition(":")[0] for target in (self.measure, self.prepare) if target)
 
 
+_QUALITY = "benchsuite.measure.quality"
+
+
+def _peer(told: Mapping[str, Any]) -> SpeedParams | EvaluationParams:
+    return (EvaluationParams if told.get("scope") == "evaluate" else SpeedParams).read(told)
+
+
 KINDS: dict[str, Kind] = {
-    "speed": Kind("benchsuite.measure.speed:measure", None, alone=True, seeded=False, timed=True),
-    "operator": Kind("benchsuite.measure.operators:measure", None, alone=True, seeded=False, timed=True),
-    "check": Kind("benchsuite.measure.operators:check", None, alone=True, seeded=False),
-    "peer": Kind("benchsuite.measure.peers:measure", None, alone=True, seeded=False, timed=True),
-    "test": Kind("benchsuite.measure.pytest_cases:measure", None, alone=True, seeded=False, timed=True),
-    "rule": Kind("benchsuite.measure.rules:train", None, alone=False, seeded=True),
-    "rule_step": Kind("benchsuite.measure.rules:step", None, alone=True, seeded=False, timed=True),
-    "quality": Kind(
-        "benchsuite.measure.quality:train_and_evaluate", "benchsuite.measure.quality:ready", alone=False, seeded=True
-    ),
-    "stability": Kind(
-        "benchsuite.measure.quality:train_only", "benchsuite.measure.quality:prepare", alone=False, seeded=True
-    ),
-    "search": Kind("benchsuite.measure.rates:try_rate", "benchsuite.measure.quality:ready", alone=False, seeded=True),
+    "speed": Kind(SpeedParams.read, "benchsuite.measure.speed:measure", alone=True, timed=True),
+    "operator": Kind(OperatorParams.read, "benchsuite.measure.operators:measure", alone=True, timed=True),
+    "check": Kind(CheckParams.read, "benchsuite.measure.operators:check", alone=True),
+    "peer": Kind(_peer, "benchsuite.measure.peers:measure", alone=True, timed=True),
+    "test": Kind(PytestParams.read, "benchsuite.measure.pytest_cases:measure", alone=True, timed=True),
+    "rule": Kind(RuleParams.read, "benchsuite.measure.rules:train", seeded=True),
+    "rule_step": Kind(RuleStepParams.read, "benchsuite.measure.rules:step", alone=True, timed=True),
+    "quality": Kind(TrainingParams.read, f"{_QUALITY}:train_and_evaluate", f"{_QUALITY}:ready", seeded=True),
+    "stability": Kind(TrainingParams.read, f"{_QUALITY}:train_only", f"{_QUALITY}:prepare", seeded=True),
+    "search": Kind(TrainingParams.read, "benchsuite.measure.rates:try_rate", f"{_QUALITY}:ready", seeded=True),
 }
 
 
 def case_id(kind: str, params: dict[str, Any]) -> str:
     """The first 12 hex digits of the SHA-256 over measurement version, kind and parameters as canonical JSON."""
     return digest({"measurement_version": MEASUREMENT_VERSION, "kind": kind, "params": params}, 12)
+
+
+def typed(kind: str, params: Mapping[str, Any]) -> Params:
+    """The parameters of a case of this kind as their class; as UnknownParams where it does not take them."""
+    try:
+        return KINDS[kind].read(params)
+    except UserError as error:
+        return UnknownParams.of(params, error.message)
 
 
 def _one_of(names: Collection[str]) -> Callable[[str], str]:
@@ -134,8 +160,8 @@ Status = Annotated[str, AfterValidator(_one_of(STATUSES)), WithJsonSchema({"enum
 class Case:
     """One thing to measure, `replicates` times: in as many processes (speed) or at as many seeds (quality).
 
-    `group` names the cases whose replicates run interleaved; `timeout_s` and `estimate_s` are seconds for one
-    replicate.
+    `params` are the parameters as canonical JSON, whose hash is the id, `typed` the same to read from. `group` names
+    the cases whose replicates run interleaved; `timeout_s` and `estimate_s` are seconds for one replicate.
     """
 
     id: str
@@ -147,6 +173,16 @@ class Case:
     group: str = ""
     estimate_s: float | None = None
     unsupported: str | None = None
+
+    @cached_property
+    def typed(self) -> Params:
+        """The parameters as the class of the kind."""
+        return typed(self.kind, self.params)
+
+    @property
+    def training(self) -> TrainingParams | None:
+        """The parameters of a trained model, or None."""
+        return self.typed if isinstance(self.typed, TrainingParams) else None
 
     @property
     def timed(self) -> bool:
@@ -202,6 +238,11 @@ class Job:
     timeout_s: float
     case: Case | None = None
     needs: tuple[str, ...] = ()  # names of preparation jobs
+
+    @cached_property
+    def typed(self) -> Params:
+        """The parameters as the class of the kind."""
+        return typed(self.kind, self.params)
 
     @property
     def key(self) -> tuple[str, int] | None:

@@ -19,6 +19,7 @@ from benchsuite import format as fmt
 from benchsuite.errors import UserError, did_you_mean
 from benchsuite.records.case import Case, Record
 from benchsuite.records.load import Run, load
+from benchsuite.records.params import TimedParams
 from benchsuite.stats.rounds import timed
 from benchsuite.stats.speed import MARGIN, SpeedComparison, compare_apart, compare_speed, paired_logs
 
@@ -107,11 +108,12 @@ def compare(*given: Run | str | Path, by: str = "run", margin: float = MARGIN) -
 
 
 def _implementations(run: Run, margin: float) -> Comparison:
-    cases = [case for case in run.manifest.cases if case.timed and "implementation" in case.params]
-    names = list(dict.fromkeys(str(case.params["implementation"]) for case in cases))
+    known = [(case, case.typed) for case in run.manifest.cases if case.timed]
+    cases = [(case, params.implementation) for case, params in known if isinstance(params, TimedParams)]
+    names = list(dict.fromkeys(name for _, name in cases if name))
     table: dict[str, dict[str, Case]] = {}
-    for case in cases:
-        table.setdefault(_text({**case.params, "implementation": ""}), {})[str(case.params["implementation"])] = case
+    for case, name in cases:
+        table.setdefault(_text({**case.params, "implementation": ""}), {})[name] = case
     rows = []
     for found in table.values():
         if len(found) < 2 or names[0] not in found:

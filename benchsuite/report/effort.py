@@ -15,6 +15,7 @@ from typing import Any
 
 from benchsuite import format
 from benchsuite.records.load import Run
+from benchsuite.records.params import TimedParams
 
 BREAK_S = 60.0  # between two processes: the run was interrupted then, or kernels were built
 
@@ -48,10 +49,10 @@ def effort(run: Run) -> Effort | None:
             started = _seconds(record.started)
             if started is None:
                 continue
-            spans.setdefault(str(case.params.get("device", "cpu")), []).append((started, started + record.time_s))
+            spans.setdefault(case.typed.device, []).append((started, started + record.time_s))
             phases = record.speed.phases_s if record.speed else {}
             sampled += phases.get("timing", 0.0)
-            if case.params.get("implementation") == "compile":
+            if isinstance(case.typed, TimedParams) and case.typed.compiled:
                 compiled += phases.get("first_call", 0.0)
             else:
                 first += phases.get("first_call", 0.0)

@@ -14,6 +14,7 @@ from typing import Any
 
 from benchsuite.records.case import MEASURED
 from benchsuite.records.load import Run
+from benchsuite.records.params import CheckParams
 from benchsuite.records.schema import Comparison
 from benchsuite.report.speed import speed_and_memory, timed
 from benchsuite.stats.speed import SpeedComparison, mean_ratio, paired_logs
@@ -141,9 +142,10 @@ def summaries(run: Run) -> list[Summary]:
     """Return a summary of each operator, forward and backward. One that failed a check has none: it is wrong, however
     fast."""
     bad = {
-        case.params["variant"]
+        case.typed.variant
         for case in run.manifest.cases
-        if case.kind == "check" and any(r.status not in MEASURED for r in run.records.get(case.id, {}).values())
+        if isinstance(case.typed, CheckParams)
+        and any(r.status not in MEASURED for r in run.records.get(case.id, {}).values())
         if not case.unsupported
     }
     families: dict[str, list[Row]] = {}

@@ -11,6 +11,7 @@ from benchsuite.domains import ARCHITECTURES, METRICS, TASKS
 from benchsuite.domains.published import PUBLISHED
 from benchsuite.records.case import Comparison
 from benchsuite.records.load import Run
+from benchsuite.records.params import RuleParams, RuleStepParams
 from benchsuite.records.results import RuleResult
 from benchsuite.report import speed
 from benchsuite.stats.fraction import between
@@ -25,13 +26,13 @@ def rows(run: Run) -> list[Fields]:
     """One row for each architecture and task that was trained by rules of learning, in the order of the suite. The
     verdicts of a pair of rules are corrected over all rows (Holm)."""
     found: list[tuple[str, str, Results]] = []
-    cases = [case for case in run.manifest.cases if case.kind == "rule"]
-    for architecture, task in dict.fromkeys((case.params["architecture"], case.params["task"]) for case in cases):
+    cases = [(case.id, case.typed) for case in run.manifest.cases if isinstance(case.typed, RuleParams)]
+    for architecture, task in dict.fromkeys((params.architecture, params.task) for _, params in cases):
         results: Results = {}
-        for case in cases:
-            if (case.params["architecture"], case.params["task"]) == (architecture, task):
-                records = run.records.get(case.id, {})
-                results[case.params["rule"]] = {r.replicate: r.rule for r in records.values() if r.rule is not None}
+        for case_id, params in cases:
+            if (params.architecture, params.task) == (architecture, task):
+                records = run.records.get(case_id, {})
+                results[params.rule] = {r.replicate: r.rule for r in records.values() if r.rule is not None}
         if architecture in ARCHITECTURES and task in TASKS and any(results.values()):
             found.append((architecture, task, results))
     told = [_row(run, *one) for one in found]
@@ -174,8 +175,9 @@ def _step(run: Run, architecture: str, task: str, rule: str) -> Fields:
 def _is_step(run: Run, comparison: Comparison, architecture: str, task: str, rule: str) -> bool:
     if comparison.kind != "rule" or comparison.scope != "step":
         return False
-    params = run.cases[comparison.case].params
-    return (params["architecture"], params["task"], params["rule"]) == (architecture, task, rule)
+    params = run.cases[comparison.case].typed
+    asked = (architecture, task, rule)
+    return isinstance(params, RuleStepParams) and (params.architecture, params.task, params.rule) == asked
 
 
 def _pictures(results: Results) -> Fields | None:

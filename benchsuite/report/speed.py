@@ -11,6 +11,7 @@ from typing import Any
 from benchsuite.hardware.roofline import REACHED
 from benchsuite.records.case import Comparison, Record
 from benchsuite.records.load import Run, figure, kind_of
+from benchsuite.records.params import TimedParams
 from benchsuite.stats.rounds import by_round, timed
 from benchsuite.stats.speed import MARGIN, SpeedComparison, compare_speed, paired_logs
 
@@ -97,12 +98,13 @@ def measurements(run: Run) -> list[Fields]:
         reached = statistics.median([*fractions, *(math.inf for _ in above)] or [math.inf])
         saved = next((result.saved_by for result in results if result.saved_by), None)
         energies = [result.energy_per_token_j for result in results if result.energy_per_token_j is not None]
+        params = case.typed if isinstance(case.typed, TimedParams) else None
         found.append(
             {
                 "run": run.name,
                 "label": case.label,
-                "mode": case.params.get("mode"),
-                "scope": case.params.get("scope"),
+                "mode": params.mode if params else None,
+                "scope": params.scope if params else None,
                 "tokens_per_s": _median(records, "tokens_per_s"),
                 "mfu": _median(records, "mfu"),
                 "hfu": _median(records, "hfu"),

@@ -51,7 +51,11 @@ def training(run: Run, models: quality.Models) -> list[Fields]:
             roles[c.case] = ("variant", c.component, c.variant)
     bases = list(dict.fromkeys(c.base_case for c in run.manifest.comparisons if c.kind == "quality"))
     cases = [case.id for case in run.manifest.cases if case.kind == "quality"]
-    read = {case.id: _corpus(case.params) for case in run.manifest.cases if case.kind == "quality"}
+    read = {
+        case.id: case.training.corpus.name if case.training else None
+        for case in run.manifest.cases
+        if case.kind == "quality"
+    }
     shown = displayed(sorted({name for name in read.values() if name is not None}))
     entries = []
     own = [(case, seed) for case, seed in models.results if models.trained(case, seed)]
@@ -80,13 +84,6 @@ def training(run: Run, models: quality.Models) -> list[Fields]:
             }
         )
     return entries
-
-
-def _corpus(params: Fields) -> str | None:
-    """The text that a model was trained on, as its case names it; None where it does not."""
-    corpus = params.get("corpus")
-    name = corpus.get("name") if isinstance(corpus, dict) else None
-    return name if isinstance(name, str) and name else None
 
 
 def _thinned(curve: Sequence[tuple[float, float]]) -> list[list[float]]:

@@ -202,7 +202,7 @@ class Speed(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Section):
-    """Mirrors `benchsuite.pretrain.step.TrainConfig`, which explains the fields. The implementation `best` is
+    """Mirrors `benchsuite.records.params.TrainConfig`, which explains the fields. The implementation `best` is
     resolved in the plan, for each model and machine, and so is the precision `auto`, for all models alike
     (`benchsuite.planning.precision`)."""
 

@@ -86,7 +86,7 @@ def models_of(run: Run) -> Models:
         if record.quality is not None
     }
     for case in run.cases.values():
-        choice = rates.chosen(case.params, run.records)
+        choice = rates.chosen(case.typed, run.records)
         if choice is not None and choice.multiple == rates.SHARED:  # the same training, which was not done twice
             twin = rates.at_shared_rate(case)
             if twin not in run.cases:  # the suite did not ask for it

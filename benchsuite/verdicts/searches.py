@@ -19,19 +19,19 @@ def told(run: Run) -> list[Fields]:
     """
     entries: dict[tuple[str, ...], Fields] = {}
     for case in run.manifest.cases:
-        tried = rates.tried(case.params)
-        if not tried or tuple(tried.values()) in entries:
+        tried, params = rates.tried(case.typed), case.training
+        if params is None or not tried or tuple(tried.values()) in entries:
             continue
         records = [run.records.get(search, {}).get(rates.SEED) for search in tried.values()]
         found = [record.search if record else None for record in records]
-        choice = rates.chosen(case.params, run.records)
+        choice = rates.chosen(case.typed, run.records)
         entries[tuple(tried.values())] = {
             "run": run.name,
             "label": case.label.removesuffix("/quality"),
             "rates": [
                 {
                     "multiple": multiple,
-                    "lr": multiple * case.params["train"]["lr"],
+                    "lr": multiple * params.train.lr,
                     "bits_per_byte": one.bits_per_byte if one else None,
                 }
                 for multiple, one in zip(tried, found, strict=True)
@@ -56,5 +56,5 @@ def warnings_of(run: Run) -> list[str]:
 
 def multiples(run: Run) -> dict[str, float]:
     """Return the multiple of the shared rate at which each case was trained, for those that had a choice."""
-    chosen = {case.id: rates.chosen(case.params, run.records) for case in run.manifest.cases}
+    chosen = {case.id: rates.chosen(case.typed, run.records) for case in run.manifest.cases}
     return {case: choice.multiple for case, choice in chosen.items() if choice is not None}

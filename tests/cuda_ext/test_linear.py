@@ -17,7 +17,8 @@ from benchsuite.cuda_ext.linear import linear
 from benchsuite.measure import accuracy
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
-from benchsuite.pretrain.step import Objective, TrainConfig, add_gradients
+from benchsuite.pretrain.step import Objective, add_gradients
+from benchsuite.records.params import TrainConfig
 
 from .operators import LIMITS, error
 from .test_attention import SCHEMES, draw, formula

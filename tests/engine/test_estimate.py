@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
+from support.params import speed
 
 from benchsuite.engine import estimate, rings
 from benchsuite.engine.estimate import REPORT_S, SERVER_S
 from benchsuite.planning import cost
 from benchsuite.planning.plan import Machine, Plan, resolve
+from benchsuite.records.params import SpeedParams
 from benchsuite.stats.speed import FEWEST_ROUNDS
 from benchsuite.suite.source import validate
 from benchsuite.suite.yaml_tree import parse
@@ -88,18 +89,15 @@ def test_what_is_unsupported_takes_no_time() -> None:
     assert estimate.of(none, 2).planned_s == REPORT_S
 
 
-def params(**changes: Any) -> dict[str, Any]:
-    shape = {"batch": 1, "seq": 64, "width": 64, "heads": 2, "vocab": 300, "layers": 1}
-    return {
-        "component": "activation", "variant": "gelu", "implementation": "eager", "scope": "layer", "threads": 1,
-        "direction": "fwd", "device": "cpu", "matching": "iso-parameter", "sample_s": 0.5, "shape": shape,
-    } | changes  # fmt: skip
+def params(sample_s: float = 0.5, **sizes: int) -> SpeedParams:
+    shape = {"batch": 1, "seq": 64, "width": 64, "heads": 2, "vocab": 300, "layers": 1, **sizes}
+    return SpeedParams.read(speed(direction="fwd", sample_s=sample_s, shape=shape))
 
 
 def test_a_member_of_a_ring_has_its_share_of_turns_or_the_fewest_however_long_a_call_takes() -> None:
-    short, long = params(), params(shape=params()["shape"] | {"seq": 2048, "width": 2048})
+    short, long = params(), params(seq=2048, width=2048)
     call_s = cost.guess_call(long)
     assert cost.guess_call(short) < SamplerConfig().block_s < TURN_S < call_s
-    assert cost.guess("speed", short) > short["sample_s"]
+    assert cost.guess("speed", short) > short.sample_s
     assert cost.guess("speed", params(sample_s=1.5)) == pytest.approx(cost.guess("speed", short) + 1.0, abs=0.1)
     assert cost.guess("speed", long) > FEWEST * cost.USUAL * call_s

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.params import training
 
 from benchsuite.engine.processes import Observer
 from benchsuite.engine.scheduler import Scheduler
 from benchsuite.engine.workers import Ended, Event
 from benchsuite.errors import Interrupted
-from benchsuite.records import rates
 from benchsuite.records.case import Case, Record, case_id
 from benchsuite.records.store import Store
 
@@ -40,7 +40,7 @@ class Instant:
             lr = job["params"]["train"]["lr"]
             result = {"search": {"lr": lr, "tokens": 1, "bits_per_byte": self.bits[lr]}}
         if not job["measure"].endswith(("prepare", "ready")):
-            self.order.append((job["params"]["name"], job["params"]["train"]["lr"], job["replicate"]))
+            self.order.append((job["params"]["corpus"]["name"], job["params"]["train"]["lr"], job["replicate"]))
         Path(job["result"]).write_text(json.dumps({"status": "ok", "reason": None, "result": result}))
         self.ended.append(Ended(name, 0))
 
@@ -50,7 +50,7 @@ class Instant:
 
 
 def make_case(kind: str, name: str, seeds: int, lr: float = 1.0, **params: Any) -> Case:
-    params = {"name": name, "train": {"lr": lr}, **params}
+    params = training(corpus={"name": name}, train={"lr": lr}, **params)
     return Case(case_id(kind, params), kind, name, params, tuple(range(seeds)), 60.0, "", 1.0)
 
 
@@ -58,7 +58,7 @@ def tuned(seeds: int) -> list[Case]:
     """A model with its search, and at the shared rate."""
     searches = {f"{multiple:g}x": make_case("search", "search", 1, multiple) for multiple in BITS}
     shared = make_case("quality", "model", seeds)
-    best = make_case("quality", "model", seeds, **{rates.KEY: {m: case.id for m, case in searches.items()}})
+    best = make_case("quality", "model", seeds, learning_rate={m: case.id for m, case in searches.items()})
     return [best, shared, *searches.values()]
 
 

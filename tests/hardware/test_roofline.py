@@ -68,7 +68,7 @@ def test_recomputation_shows_in_hfu_alone() -> None:
     from benchsuite.measure.quality import utilisation
     from benchsuite.model import flops
     from benchsuite.model.spec import ModelSpec
-    from benchsuite.pretrain.step import TrainConfig
+    from benchsuite.records.params import TrainConfig
 
     spec = ModelSpec(layers=24, width=2048, heads=16, vocab=50304, seq=2048)
     plain = utilisation(spec, TrainConfig(tokens=1), 1e4, PEAKS)

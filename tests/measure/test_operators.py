@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from support.params import check, operator
 
 from benchsuite.components.operators import RIVALS, WITH_HEADS
 from benchsuite.measure import accuracy, operators, speed
 from benchsuite.records.case import Incorrect
+from benchsuite.records.params import OperatorParams
 
 pytestmark = pytest.mark.slow
 
@@ -30,13 +32,16 @@ def params(name: str, implementation: str = "fused", **changes: Any) -> dict[str
     shape = {"batch": 3, "seq": 10, "width": 24, "heads": 2, "vocab": 50}
     if name in WITH_HEADS:
         shape["width"] = 128
-    case = {"component": "operator", "variant": name, "implementation": implementation, "scope": "operator"}
-    case |= {"direction": "fwd+bwd", "dtype": "float32", "device": "cpu", "mode": "wall"}
-    return {**case, "shape": shape, "shapes": [shape], "threads": 1, "sample_s": 0.01, **changes}
+    return operator(**{"variant": name, "implementation": implementation, "shape": shape, **changes})
+
+
+def checked(name: str, **changes: Any) -> dict[str, Any]:
+    return check(**{**params(name), **changes})
 
 
 def errors(case: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = speed.once(case, lambda: operators.subject(case))["error"]
+    read = OperatorParams.read(case)
+    found: dict[str, Any] = speed.once(read, lambda: operators.subject(read))["error"]
     return found
 
 
@@ -76,29 +81,33 @@ def planted(monkeypatch: pytest.MonkeyPatch, change: Callable[[torch.Tensor], to
     monkeypatch.setattr(operators, "layer_norm", lambda x, w, b: change(right(x, w, b)))
 
 
-@pytest.mark.parametrize("run", [operators.measure, operators.check])
-def test_a_wrong_operator_is_incorrect(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("run", "case"), [(operators.measure, params), (operators.check, checked)])
+def test_a_wrong_operator_is_incorrect(
+    run: Callable[..., Any], case: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     planted(monkeypatch, lambda y: y * 1.0001)
     with pytest.raises(Incorrect, match=r"the error against float64 is 0\.0001; the limit of float32 is 2e-05"):
-        run(params("layer_norm"))
+        run(case("layer_norm"))
 
 
-@pytest.mark.parametrize("run", [operators.measure, operators.check])
-def test_one_nan_is_incorrect_wherever_it_is(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("run", "case"), [(operators.measure, params), (operators.check, checked)])
+def test_one_nan_is_incorrect_wherever_it_is(
+    run: Callable[..., Any], case: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     planted(monkeypatch, lambda y: y + torch.zeros_like(y).index_fill(1, torch.tensor([3]), math.nan))
     with pytest.raises(Incorrect, match="NaN"):
-        run(params("layer_norm"))
+        run(case("layer_norm"))
 
 
 def test_a_gradient_alone_may_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     planted(monkeypatch, lambda y: 2 * y - y.detach())
     with pytest.raises(Incorrect, match="the error against float64 is 1"):
-        operators.check(params("layer_norm"))
+        operators.check(checked("layer_norm"))
 
 
 def test_a_check_names_the_shape_and_keeps_the_largest_errors() -> None:
     shapes = [{"batch": 1, "seq": n, "width": 16} for n in (1, 5)]
-    found = operators.check(params("gelu", shapes=shapes))
+    found = operators.check(checked("gelu", shapes=shapes))
     each = [errors(params("gelu", shape=shape)) for shape in shapes]
     assert found["time_s"] is None
     assert found["error"]["backward"] == max(error["backward"] for error in each)
@@ -108,7 +117,7 @@ def test_a_check_names_the_shape_and_keeps_the_largest_errors() -> None:
 def test_the_shape_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     planted(monkeypatch, lambda y: y * 2 if y.shape[0] == 5 else y)
     with pytest.raises(Incorrect, match=r"^5x16: the error"):
-        operators.check(params("layer_norm", shapes=[{"batch": 1, "seq": n, "width": 16} for n in (2, 5)]))
+        operators.check(checked("layer_norm", shapes=[{"batch": 1, "seq": n, "width": 16} for n in (2, 5)]))
 
 
 def test_the_largest_of_errors_is_nan_where_one_is() -> None:

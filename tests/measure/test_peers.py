@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
 import torch
+from support import params
 
 from benchsuite.measure import peers, speed
 from benchsuite.measure.peer_models import PEERS
+from benchsuite.measure.subjects import Subject
 from benchsuite.records.case import Incorrect
+from benchsuite.records.params import EvaluationParams, SpeedParams, TimedParams
 
+Case = TypeVar("Case", bound=TimedParams)
 SHAPE = {"batch": 2, "seq": 64, "width": 16, "heads": 2, "layers": 2, "vocab": 300}
 
 
-def step(name: str) -> dict[str, Any]:
-    case = {"component": "position", "variant": "learned", "implementation": name, "scope": "step", "direction": "step"}
-    return {**case, "shape": SHAPE, "dtype": "float32", "device": "cpu", "mode": "wall", "threads": 1, "sample_s": 0.01}
+def step(name: str) -> SpeedParams:
+    about = {"component": "position", "variant": "learned", "implementation": name, "shape": SHAPE}
+    return SpeedParams.read(params.speed(**about, scope="step", direction="step"))
 
 
-def evaluation(name: str) -> dict[str, Any]:
-    return step(name) | {"component": "peer", "variant": "evaluation", "scope": "evaluate", "documents": 1}
+def evaluation(name: str) -> EvaluationParams:
+    about = {"component": "peer", "variant": "evaluation", "implementation": name, "scope": "evaluate"}
+    about |= {"direction": "fwd", "documents": 1}
+    return EvaluationParams.read(params.PROCESS | {"shape": SHAPE} | about)
 
 
-def once(case: dict[str, Any], make: Any) -> dict[str, Any]:
+def once(case: Case, make: Callable[[Case], Subject]) -> dict[str, Any]:
     return speed.once(case, lambda: make(case))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.params import training
 
 from benchsuite.errors import UserError
 from benchsuite.measure import quality
@@ -15,13 +16,13 @@ from benchsuite.planning.plan import Machine, resolve
 from benchsuite.pretrain.corpora import world
 from benchsuite.suite.source import read
 
-BASE: dict[str, Any] = {
-    "model": {"seq": 32},
-    "corpus": {"name": "curated", "train_bytes": 40_000, "seed": 0},
-    "heldout": {"corpus": "curated", "bytes": 40_000},
-    "tokenizer": {"vocab": 400, "corpora": ["curated"], "train_bytes": 20_000},
-    "tasks": {"source": "auto", "limit": 20, "names": None},
-}
+BASE = training(
+    model={"seq": 32},
+    corpus={"train_bytes": 40_000},
+    heldout={"bytes": 40_000},
+    tokenizer={"vocab": 400, "train_bytes": 20_000},
+    tasks={"source": "auto", "limit": 20},
+)
 CHANGES: list[dict[str, Any]] = [
     {"tokenizer": {"vocab": 500}},
     {"tokenizer": {"corpora": ["web_raw"]}},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import support.params
 import torch
 
 from benchsuite import components, devices
@@ -18,13 +19,14 @@ from benchsuite.measure import accuracy, references, speed, subjects
 from benchsuite.model import flops, gpt
 from benchsuite.model.spec import ModelSpec
 from benchsuite.records.case import Incorrect, Throttled, Unsupported
+from benchsuite.records.params import SpeedParams
 from benchsuite.records.results import SpeedResult
 from benchsuite.timing.clock import FakeClock
 from benchsuite.timing.monitor import Monitor
 
 pytestmark = pytest.mark.slow
 
-SHAPE = {"batch": 2, "seq": 16, "width": 24, "heads": 3, "layers": 2, "vocab": 50}
+SHAPE: dict[str, int] = support.params.SPEED["shape"]  # type: ignore[assignment]
 LAYERS = [component for component in components.COMPONENTS if component not in components.WITHOUT_LAYER]
 CASES = [
     (component, variant, "sdpa" if component == "position" else "eager")
@@ -41,21 +43,7 @@ CASES += [
 
 
 def params(**changes: Any) -> dict[str, Any]:
-    return {
-        "component": "activation",
-        "variant": "gelu",
-        "implementation": "eager",
-        "scope": "layer",
-        "direction": "fwd+bwd",
-        "shape": SHAPE,
-        "dtype": "float32",
-        "device": "cpu",
-        "mode": "wall",
-        "threads": 1,
-        "matching": "iso-parameter",
-        "sample_s": 0.01,
-        **changes,
-    }
+    return support.params.speed(**changes)
 
 
 @pytest.fixture(autouse=True)
@@ -100,12 +88,12 @@ def test_a_step_in_mixed_precision_is_held_to_its_limit(implementation: str) -> 
 def test_a_step_recomputes_and_adds_up_micro_batches() -> None:
     shape = {**SHAPE, "micro_batch": 1, "recompute": True}
     case = params(scope="step", direction="step", implementation="sdpa", shape=shape)
-    subject = subjects.build(case)
+    subject = subjects.build(SpeedParams.read(case))
     assert subject.executed_flops is not None
     assert subject.flops is not None
     assert subject.executed_flops > subject.flops
     accuracy.check(subject.results(), subject.reference(), "float32")  # type: ignore[misc]
-    plain = subjects.build(params(scope="step", direction="step", implementation="sdpa"))
+    plain = subjects.build(SpeedParams.read(params(scope="step", direction="step", implementation="sdpa")))
     for a, b in zip(subject.results(), plain.results(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 

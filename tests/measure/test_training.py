@@ -71,7 +71,8 @@ def batches_of(case: Case, seed: int, read: list[Tensor], folder: Path) -> list[
     else:
         data = quality.prepare(case.params)
         here = {"seed": seed, "workdir": folder, "ranks": Ranks()}
-        training.trained(case.params, data.tokens, data.tokenizer, **here, progress=lambda done: None)
+        assert case.training is not None
+        training.trained(case.training, data.tokens, data.tokenizer, **here, progress=lambda done: None)
     assert len(read) >= 3000 // (4 * 32)
     return list(read)
 

@@ -15,7 +15,7 @@ from benchsuite.model.spec import ModelSpec
 from benchsuite.planning import stages, training_budget
 from benchsuite.planning.plan import Machine, Plan, resolve
 from benchsuite.pretrain.ranks import Ranks
-from benchsuite.pretrain.step import TrainConfig
+from benchsuite.records.params import TrainConfig
 from benchsuite.suite.source import packaged, read, scales
 
 ABLATIONS = [name for name in packaged() if name.startswith("ablation-")]
@@ -144,8 +144,8 @@ def test_the_trainings_that_a_plan_prints_commands_for_can_start(scale: str) -> 
         gpus = 1 if scale == "nano" else 8
         assert training_budget.of(found, gpus)
         for case in found.cases:
-            for stage in stages.of(case.params) if "train" in case.params else ():
-                config = TrainConfig(**stage.train)
+            for stage in stages.of(case.training) if case.training else ():
+                config = stage.train
                 assert Ranks(0, gpus).share(config.sizes(stage.spec.seq), config.micro_batch) == slice(0, None, gpus)
 
 

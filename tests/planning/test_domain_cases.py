@@ -94,7 +94,7 @@ def test_data_that_is_not_there_is_told_before_anything_runs(tmp_path: Path) -> 
 def test_a_published_recipe_is_estimated_to_take_longer(tmp_path: Path) -> None:
     (tmp_path / "transforms_train.json").touch()
     nano, published = (
-        cost.guess("rule", plan(f"tasks: [{{task: nerf-synthetic, data: {tmp_path}, size: {size}}}]").cases[0].params)
+        cost.guess("rule", plan(f"tasks: [{{task: nerf-synthetic, data: {tmp_path}, size: {size}}}]").cases[0].typed)
         for size in ("nano", "published")
     )
     assert nano < 60

@@ -18,6 +18,7 @@ from benchsuite.model.spec import ModelSpec
 from benchsuite.planning import elsewhere, ladder
 from benchsuite.planning.elsewhere import Elsewhere, Need
 from benchsuite.planning.plan import Plan, plan
+from benchsuite.planning.speed_cases import step_of
 from benchsuite.records.case import Case
 
 BASELINE = "baseline/bfloat16/quality"
@@ -53,7 +54,7 @@ def test_a_call_takes_what_binds_it_at_the_assumed_share_of_the_peak() -> None:
     resolved, there = planned("gpu-layers", "h100")
     labels = {case.label: case for case in resolved.cases}
     case = labels["position/alibi/fused/layer/fwd+bwd/1b3/bfloat16"]
-    found, spec = need(there, case), ModelSpec.of_speed_case(case.params)
+    found, spec = need(there, case), ModelSpec.of_speed_case(step_of(case))
     work = 3 * flops.attention_flops(spec, 4, 2048)
     assert found.bound == "arithmetic"
     assert found.call_s == pytest.approx(work / (0.35 * 989.4e12), rel=1e-3)

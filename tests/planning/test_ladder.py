@@ -11,6 +11,7 @@ from benchsuite.errors import UserError
 from benchsuite.planning import ladder
 from benchsuite.planning.machine import Machine
 from benchsuite.planning.plan import plan
+from benchsuite.planning.speed_cases import step_of
 from benchsuite.suite import source
 
 CPU = Machine(cores=2)
@@ -32,7 +33,7 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def measured(scale: str, machine: Machine, tokens_per_s: float) -> None:
-    ladder.keep(ladder.step(source.read("quick", scale=scale), machine).params, tokens_per_s)
+    ladder.keep(step_of(ladder.step(source.read("quick", scale=scale), machine)), tokens_per_s)
 
 
 def chosen(machine: Machine) -> ladder.Choice:
@@ -47,7 +48,7 @@ def test_each_rung_is_a_model_of_its_name() -> None:
 
     assert source.ladder("quick") == SCALES
     for scale in SCALES:
-        params = ladder.step(source.read("quick", scale=scale), CPU).params
+        params = step_of(ladder.step(source.read("quick", scale=scale), CPU))
         assert flops.parameters(ModelSpec.of_speed_case(params)) == pytest.approx(float(scale[:-1]) * 1e6, rel=0.15)
 
 
@@ -106,4 +107,4 @@ def test_a_rate_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     [file] = (tmp_path / "cache" / "rates").iterdir()
     for text in ("", "[]", '{"tokens_per_s": 0}', '{"tokens_per_s": 1, "colour": 2}'):
         file.write_text(text)
-        assert ladder.known(ladder.step(source.read("quick"), CPU).params) is None
+        assert ladder.known(step_of(ladder.step(source.read("quick"), CPU))) is None

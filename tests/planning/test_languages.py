@@ -12,6 +12,7 @@ from benchsuite.errors import UserError
 from benchsuite.measure import quality
 from benchsuite.planning.plan import Machine, Plan, resolve
 from benchsuite.pretrain.corpora import mixture
+from benchsuite.records.params import TrainingParams
 from benchsuite.suite.corpora import content, located, spoken
 from benchsuite.suite.source import read, validate
 from benchsuite.suite.yaml_tree import parse
@@ -159,7 +160,7 @@ def test_of_other_text_tasks_are_derived_for_each_language_and_never_trained_on(
     plan = small(str(tmp_path / "{language}.jsonl"))
     params = case(plan, "languages/en+eu+hi/quality")
     assert params["corpus"]["content"]
-    asked = quality.asked_about(params, {"train_bytes": 60_000, "seed": 0})
+    asked = quality.asked_about(TrainingParams.read(params), {"train_bytes": 60_000, "seed": 0})
     assert list(asked) == ["en", "eu", "hi"]
     corpus = quality.corpora.load(params["corpus"]["name"], heldout_bytes=20_000, train_bytes=60_000)
     held = {text for other in asked.values() for text in other.heldout}

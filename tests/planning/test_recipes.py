@@ -41,6 +41,12 @@ def case(found: Plan, label: str) -> Case:
     return next(case for case in found.cases if case.label == label)
 
 
+def stages_of(found: Plan, label: str) -> tuple[stages.Stage, ...]:
+    params = case(found, label).training
+    assert params is not None
+    return stages.of(params)
+
+
 def test_a_recipe_changes_no_other_case() -> None:
     without = resolve(read("ablation-activation"), Machine(cores=2))
     sets = [
@@ -64,12 +70,12 @@ def test_stages_are_told_by_what_they_change() -> None:
         ("multitask", "a"),
     ]
     assert about["b"].base_case == about["a"].case
-    first, second = stages.of(case(found, "adaptation/a/quality").params)
-    assert (first.spec.architecture, first.spec.fills, first.train["tokens"]) == ("causal", False, 4000)
-    assert (second.spec.architecture, second.spec.fills, second.train["tokens"]) == ("prefix", True, 2000)
-    assert (second.train["lr"], second.train["batch"]) == (first.train["lr"] / 2, 4)
-    plain = stages.of(case(found, "baseline/quality").params)[0]
-    assert first.identity == plain.identity == stages.of(case(found, "multitask/b/quality").params)[0].identity
+    first, second = stages_of(found, "adaptation/a/quality")
+    assert (first.spec.architecture, first.spec.fills, first.train.tokens) == ("causal", False, 4000)
+    assert (second.spec.architecture, second.spec.fills, second.train.tokens) == ("prefix", True, 2000)
+    assert (second.train.lr, second.train.batch) == (first.train.lr / 2, 4)
+    plain = stages_of(found, "baseline/quality")[0]
+    assert first.identity == plain.identity == stages_of(found, "multitask/b/quality")[0].identity
     assert second.identity != first.identity
     told = {b.label: b for b in training_budget.of(found, gpus=1)}
     assert told["adaptation/a/quality"].tokens == 6000

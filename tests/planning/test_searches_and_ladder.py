@@ -43,17 +43,17 @@ def test_every_variant_is_tried_at_every_rate_on_a_part_of_the_tokens() -> None:
     assert len(searches) == 3 * 3
     assert all(case.replicates == (rates.SEED,) and case.params["train"]["tokens"] == 15_000 for case in searches)
     alibi = by_label["position/alibi/quality"]
-    tried = {multiple: cases[case].params for multiple, case in rates.tried(alibi.params).items()}
+    tried = {multiple: cases[case].params for multiple, case in rates.tried(alibi.typed).items()}
     assert {multiple: params["train"]["lr"] for multiple, params in tried.items()} == {0.5: 0.002, 1: 0.004, 2: 0.008}
     assert {params["model"]["position"] for params in tried.values()} == {"alibi"}
 
 
 def test_curve_and_controls_take_the_baseline_s_rate() -> None:
     by_label = {case.label: case for case in planned(learning_rates=RATES).cases}
-    own = by_label["baseline/quality"].params[rates.KEY]
+    own = by_label["baseline/quality"].params["learning_rate"]
     for label in ("baseline/tokens-0.5x/quality", "baseline/tokens-2x/quality", "control/fewer"):
-        assert by_label[label].params[rates.KEY] == own
-    assert by_label["position/none/quality"].params[rates.KEY] != own
+        assert by_label[label].params["learning_rate"] == own
+    assert by_label["position/none/quality"].params["learning_rate"] != own
 
 
 def test_at_the_shared_rate_cases_are_those_of_a_suite_without_a_search() -> None:

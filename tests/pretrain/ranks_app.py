@@ -19,8 +19,8 @@ import torch
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain.ranks import Ranks
 from benchsuite.pretrain.snapshots import Snapshots
-from benchsuite.pretrain.step import TrainConfig
 from benchsuite.pretrain.trainer import train
+from benchsuite.records.params import TrainConfig
 
 SPEC = ModelSpec(layers=2, width=16, heads=2, vocab=16, seq=8)
 CONFIG = TrainConfig(tokens=1_920, batch=8, lr=1e-2, micro_batch=1)

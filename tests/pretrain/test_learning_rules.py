@@ -19,8 +19,9 @@ from benchsuite.model.spec import ModelSpec
 from benchsuite.planning.machine import Machine
 from benchsuite.planning.plan import Plan, resolve
 from benchsuite.pretrain import shares
-from benchsuite.pretrain.step import Objective, TrainConfig, teach
+from benchsuite.pretrain.step import Objective, teach
 from benchsuite.pretrain.trainer import train
+from benchsuite.records.params import TrainConfig
 from benchsuite.suite.source import validate
 from benchsuite.suite.yaml_tree import parse
 

@@ -17,8 +17,9 @@ from benchsuite.pretrain import objectives
 from benchsuite.pretrain.gaps import NOISE, corruption, marks
 from benchsuite.pretrain.objectives import Answers, restored, rows, split_points
 from benchsuite.pretrain.order import data_order
-from benchsuite.pretrain.step import Objective, TrainConfig
+from benchsuite.pretrain.step import Objective
 from benchsuite.pretrain.trainer import train
+from benchsuite.records.params import TrainConfig
 
 TEXT = np.random.default_rng(0).integers(0, 100, 3000).astype(np.uint16)
 VOCAB = 128

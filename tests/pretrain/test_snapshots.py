@@ -22,8 +22,8 @@ from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain import snapshots as module
 from benchsuite.pretrain.snapshots import Snapshots
-from benchsuite.pretrain.step import TrainConfig
 from benchsuite.pretrain.trainer import train
+from benchsuite.records.params import TrainConfig
 
 SPEC = ModelSpec(layers=1, width=16, heads=2, vocab=16, seq=8)
 TOKENS = np.random.default_rng(0).integers(0, 16, 640).astype(np.uint16)

@@ -19,8 +19,9 @@ from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain.order import data_order
 from benchsuite.pretrain.snapshots import Snapshots
-from benchsuite.pretrain.step import TrainConfig, adamw, set_lr
+from benchsuite.pretrain.step import adamw, set_lr
 from benchsuite.pretrain.trainer import Diverged, train
+from benchsuite.records.params import TrainConfig
 
 pytestmark = pytest.mark.slow
 

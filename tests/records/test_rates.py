@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from support.params import training
 
 from benchsuite.records import rates
 from benchsuite.records.case import Case, Record, case_id
+from benchsuite.records.params import TrainingParams
 
-PARAMS = {"train": {"lr": 0.003, "tokens": 100}, rates.KEY: {"2x": "c", "0.5x": "a", "1x": "b"}}
+PLAIN = training(train={"lr": 0.003, "tokens": 100})
+PARAMS = TrainingParams.read(PLAIN | {"learning_rate": {"2x": "c", "0.5x": "a", "1x": "b"}})
 
 
 def records(**scores: float | str | None) -> dict[str, dict[int, Record]]:
@@ -35,15 +38,16 @@ def test_the_rate_that_reads_best_is_taken(scores: dict[str, float | None], mult
     choice = rates.chosen(PARAMS, records(**scores))
     assert choice is not None
     assert (choice.multiple, choice.at_edge) == (multiple, at_edge)
-    assert rates.at(PARAMS, choice) == {"train": {"lr": 0.003 * multiple, "tokens": 100}}
+    assert rates.at(PARAMS, choice) == TrainingParams.read(training(train={"lr": 0.003 * multiple, "tokens": 100}))
 
 
 def test_nothing_is_chosen_before_all_have_ended_or_where_none_has_a_score() -> None:
     assert rates.chosen(PARAMS, records(a=1.0, b=1.1)) is None
     assert rates.chosen(PARAMS, records(a=None, b="oom", c=None)) is None
-    assert rates.chosen({"train": {"lr": 1.0}}, records(a=1.0)) is None
+    assert rates.chosen(TrainingParams.read(PLAIN), records(a=1.0)) is None
 
 
 def test_at_the_shared_rate_a_case_is_the_one_that_had_no_search() -> None:
-    case = Case(case_id("quality", PARAMS), "quality", "x", PARAMS)
-    assert rates.at_shared_rate(case) == case_id("quality", {"train": {"lr": 0.003, "tokens": 100}})
+    case = Case("x", "quality", "x", PLAIN | {"learning_rate": PARAMS.learning_rate})
+    assert rates.at_shared_rate(case) == case_id("quality", PLAIN)
+    assert rates.plain(PARAMS) == TrainingParams.read(PLAIN)

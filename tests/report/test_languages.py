@@ -33,7 +33,7 @@ def make(folder: Path) -> Path:
     ids = {}
     for label, levels in MODELS.items():
         tokens = 20_000 if "tokens-of" in label else 100_000
-        ids[label] = builder.case("quality", label, {"train": {"tokens": tokens}, "label": label}, 3)
+        ids[label] = builder.case("quality", label, {"train": {"tokens": tokens}, "tokenizer": {"corpora": [label]}}, 3)
         for seed in range(3):
             tasks = {}
             for task, level in zip(TASKS, levels, strict=True):

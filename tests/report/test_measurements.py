@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.params import speed as speed_params
 
 from benchsuite import format
+from benchsuite.records.params import SpeedParams
 from benchsuite.records.results import Distance, Monitored, SpeedResult
 from benchsuite.report import speed
 from benchsuite.report.sections import measurements, steps
@@ -21,7 +23,7 @@ def told(*distances: dict[str, Any]) -> dict[str, Any]:
         number: SimpleNamespace(speed=SpeedResult(time_s=1.0, roofline=Distance(**one), monitor=Monitored()))
         for number, one in enumerate(distances)
     }
-    case = SimpleNamespace(id="a", label="a case", params={"mode": "wall"})
+    case = SimpleNamespace(id="a", label="a case", typed=SpeedParams.read(speed_params()))
     run: Any = SimpleNamespace(name="run", manifest=SimpleNamespace(cases=[case]), records={"a": records})
     (row,) = speed.measurements(run)
     printed = measurements.row({"runs": [run]}, row)[4]
@@ -60,9 +62,9 @@ def test_a_training_step_tells_its_share_of_the_peak_and_both_kinds_of_memory() 
     result = SpeedResult(
         time_s=1.0, tokens_per_s=2e4, mfu=0.25, hfu=0.3125, peak_bytes=3e9, reserved_bytes=4e9, energy_per_token_j=0.01
     )
-    params = {"mode": "wall", "scope": "step"}
-    case = SimpleNamespace(id="a", label="baseline/fused/step/125m/bfloat16", params=params)
-    other = SimpleNamespace(id="b", label="a layer", params={"mode": "wall", "scope": "layer"})
+    params = SpeedParams.read(speed_params(scope="step"))
+    case = SimpleNamespace(id="a", label="baseline/fused/step/125m/bfloat16", typed=params)
+    other = SimpleNamespace(id="b", label="a layer", typed=SpeedParams.read(speed_params()))
     records = {name: {0: SimpleNamespace(speed=result)} for name in "ab"}
     run: Any = SimpleNamespace(name="run", manifest=SimpleNamespace(cases=[case, other]), records=records)
     document = {"runs": [run], "measurements": speed.measurements(run)}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from support.params import check, operator
 
 from benchsuite.records.load import Run, load
 from benchsuite.report import rivals, rivals_page
@@ -23,7 +24,8 @@ class Made:
         self.records: list[dict[str, Any]] = []
 
     def case(self, identity: str, kind: str = "operator", variant: str = "gelu", **extra: Any) -> None:
-        params = {"variant": variant, "implementation": identity}
+        made = check if kind == "check" else operator
+        params = made(variant=variant, implementation=identity)
         case = {"id": identity, "kind": kind, "label": identity, "params": params, "replicates": [0], "timeout_s": 1}
         self.cases.append(case | extra)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.params import training
 
 from benchsuite.report.join import join
 from benchsuite.report.render import render
@@ -40,7 +41,7 @@ def make(folder: Path) -> Path:
     cases, comparisons, records = [], [], []
     for name, levels in MODELS.items():
         case: dict[str, Any] = {"id": name, "kind": "quality", "label": f"{name}/quality", "replicates": [0, 1]}
-        cases.append(case | {"params": {"model": {"seq": 128}}})
+        cases.append(case | {"params": training(model={"seq": 128})})
         for seed in (0, 1):
             sizes = [[200, 200, 400, 800][: len(EDGES) - 1] for _ in range(20)]
             bits = [
@@ -54,9 +55,8 @@ def make(folder: Path) -> Path:
     for name, finals in LOSSES.items():
         for lr, final in zip(RATES, finals, strict=True):
             identity = f"{name}-{lr}"
-            train = {"lr": lr, "precision": "float32"}
             case = {"id": identity, "kind": "stability", "label": identity, "replicates": [0, 1]}
-            cases.append(case | {"params": {"train": train}})
+            cases.append(case | {"params": training(train={"lr": lr})})
             for seed in (0, 1):
                 calm = {"steps": 200, "start": 7.0, "last": final, "loss_spikes": 0.01, "norm_spikes": 0.0,
                         "norm_median": 1.0, "norm_p99": 4.0, "norm_max": 9.0, "skipped": 2,

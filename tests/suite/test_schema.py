@@ -30,7 +30,7 @@ def suite() -> Suite:
 
 
 def test_training_is_configured_as_the_trainer_is() -> None:
-    from benchsuite.pretrain.step import TrainConfig
+    from benchsuite.records.params import TrainConfig
 
     ours = {field.name: field.default for field in dataclasses.fields(Train)}
     assert ours == {field.name: field.default for field in dataclasses.fields(TrainConfig)}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from support.params import rule, speed, training
+
 TASKS = {
     "cloze": ("last-word cloze", 0.10), "story_completion": ("story completion", 0.25),
     "physical_choice": ("physical choice", 0.5), "pronouns": ("pronoun resolution", 0.5),
@@ -51,6 +53,7 @@ class Builder:
         self.records: list[dict] = []
 
     def case(self, kind: str, label: str, params: dict, replicates: int, unsupported: str | None = None) -> str:
+        params = {"speed": speed, "quality": training, "rule": rule}[kind](**params)
         key = case_id(kind, params)
         self.cases.setdefault(key, {
             "id": key, "kind": kind, "label": label, "params": params, "replicates": list(range(replicates)),
@@ -193,11 +196,11 @@ def make_run(
         if ratio is not None:
             b.speed(component, variant, baseline, "eager", "step", "step", ratio, replicates=replicates)
     shape = {"layers": 3, "width": 96, "heads": 4, "vocab": 1024, "seq": 96}
-    corpus = {"name": "curated", "digest": "6c2a9be41f"}
+    corpus = {"name": "curated"}
     standard = {"model": shape, "train": {"tokens": 800_000}, "corpus": corpus, "init_offset": 0}
     base = b.model("baseline/quality", standard, 0.0)
     for (component, variant, baseline), effect, _ in QUALITY:
-        params = {**standard, "corpus": {"name": variant, "digest": f"{effect:.3f}"}} if component == "corpus" else {
+        params = {**standard, "corpus": {"name": variant}} if component == "corpus" else {
             **standard, "model": {**shape, component: variant}}  # fmt: skip
         key = b.model(f"{component}/{variant}/quality", params, effect)
         b.comparisons.append({

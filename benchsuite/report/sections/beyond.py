@@ -35,10 +35,10 @@ def collect(run: Run) -> list[Fields]:
 
 def _beyond(run: Run, role: str, component: str, name: str, case: Case) -> Fields | None:
     results = [r.quality for r in run.records.get(case.id, {}).values() if r.quality and r.quality.by_position]
-    if not results:
+    if not results or case.training is None:
         return None
     edges = results[0].by_position.edges if results[0].by_position else []
-    trained = int(case.params["model"]["seq"])
+    trained = case.training.model.seq
     per_window = np.mean([_per_byte(result, len(edges) - 1) for result in results], axis=0)  # (windows, ranges)
     home = max(r for r in range(len(edges) - 1) if edges[r + 1] <= trained)
     rises = [_rise(per_window[:, r] - per_window[:, home]) if r > home else None for r in range(len(edges) - 1)]

@@ -7,6 +7,7 @@ from collections import Counter
 from benchsuite import format
 from benchsuite.records.case import Case
 from benchsuite.records.load import Run
+from benchsuite.records.params import TimedParams
 from benchsuite.report.blocks import Block, Cell, Column, Fields, Figure, Section, Table, run_of
 from benchsuite.report.chart import CHARACTER, Axis, Chart, legend, series
 
@@ -29,7 +30,7 @@ def _kept(run: Run, case: Case) -> Fields | None:
     if not saved or not sum(one.bytes for one in saved):
         return None
     kept = sorted(saved, key=lambda one: -one.bytes)
-    step = str(case.params.get("scope")) == "step"
+    step = isinstance(case.typed, TimedParams) and case.typed.scope == "step"
     return {"run": run.name, "label": case.label, "step": step, "tensors": [one.model_dump() for one in kept]}
 
 

@@ -41,17 +41,17 @@ def collect(run: Run) -> list[Fields]:
 
 
 def _precision(case: Case) -> str:
-    return str(case.params["train"]["precision"])
+    return case.training.train.precision if case.training else ""
 
 
 def _rate(run: Run, case: Case) -> Fields | None:
     found: list[Stability] = [r.stability for r in run.records.get(case.id, {}).values() if r.stability]
-    if not found:
+    if not found or case.training is None:
         return None
     finals = [s.last for s in found if s.last is not None]
     tails = [s.norm_p99 / s.norm_median for s in found if s.norm_p99 is not None and s.norm_median]
     return {
-        "lr": float(case.params["train"]["lr"]),
+        "lr": case.training.train.lr,
         "seeds": len(found),
         "diverged": sum(s.diverged_at is not None for s in found),
         "start": _mean(s.start for s in found),

@@ -26,7 +26,8 @@ from benchsuite.model.bridge import to_transformers
 from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain.order import data_order
-from benchsuite.pretrain.step import Objective, TrainConfig, adamw, set_lr, train_step
+from benchsuite.pretrain.step import Objective, adamw, set_lr, train_step
+from benchsuite.records.params import TrainConfig
 
 DATA = Path("reports/engine/nano_training.json")  # from the root of a checkout
 SPEC = ModelSpec(layers=3, width=96, heads=6, vocab=1024, seq=128)

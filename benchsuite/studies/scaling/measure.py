@@ -25,8 +25,9 @@ from benchsuite.model.gpt import GPT
 from benchsuite.model.spec import ModelSpec
 from benchsuite.pretrain import corpora, tokenizer
 from benchsuite.pretrain.order import data_order
-from benchsuite.pretrain.step import Objective, TrainConfig, adamw, set_lr, teach, train_step
+from benchsuite.pretrain.step import Objective, adamw, set_lr, teach, train_step
 from benchsuite.pretrain.trainer import Diverged, train
+from benchsuite.records.params import TrainConfig
 from benchsuite.studies.scaling import page
 
 FOLDER = Path("reports/dfa-scaling")
