@@ -22,10 +22,10 @@ Score = Callable[[TaskScore], float | None]
 STANDARD_ERRORS = 3.0
 SATURATED = 0.95
 RULE = (
-    "A task is in the index unless the baseline's own models are at chance on it (their mean accuracy is within 3 "
-    "standard errors of guessing, over questions), saturated (95% or more in most seeds), or bimodal (one seed within "
-    "3 standard errors of guessing, another beyond the middle between guessing and 100%). Variants have no part in "
-    "the choice. Where no task is left, all are in the index."
+    "A task is in the index unless the baseline's own models are at chance on it at every budget of their learning "
+    "curve (their mean accuracy is within 3 standard errors of guessing, over questions), saturated (95% or more in "
+    "most seeds), or bimodal (one seed within 3 standard errors of guessing, another beyond the middle between "
+    "guessing and 100%). Variants have no part in the choice. Where no task is left, all are in the index."
 )
 
 
@@ -40,6 +40,7 @@ def told(run: Run) -> list[Fields]:
     base = baseline_of(run)
     scores = _scores(run)
     baseline = scores.get(base or "", {})
+    curve = [scores.get(c.case, {}) for c in run.manifest.comparisons if c.kind == "curve" and c.base_case == base]
     entries = []
     for name in dict.fromkeys(name for tasks in scores.values() for name in tasks):
         ours = baseline.get(name, [])
@@ -58,7 +59,7 @@ def told(run: Run) -> list[Fields]:
                 "probability": _mean(map(probability, ours)),
                 "bits_per_byte": _mean(_mean(one.graded.bits_per_byte) for one in ours if one.graded),
                 "margin": _mean(_mean(one.graded.margin) for one in ours if one.graded),
-                "state": state(ours),
+                "state": state(ours, [tasks[name] for tasks in curve if name in tasks]),
                 "signal_to_noise": {
                     "acc": signal_to_noise([[accuracy(one) for one in found] for found in by_model]),
                     "probability": signal_to_noise([[probability(one) for one in found] for found in by_model]),
@@ -80,16 +81,17 @@ def baseline_of(run: Run) -> str | None:
     return next((c.base_case for c in run.manifest.comparisons if c.kind == "quality"), None)
 
 
-def state(scores: Sequence[TaskScore]) -> str | None:
+def state(scores: Sequence[TaskScore], curve: Sequence[Sequence[TaskScore]] = ()) -> str | None:
     """Return why the baseline's results of a task, one a seed, keep it out of the index: "at chance", "saturated" or
-    "bimodal"; None where they do not, or where there are none."""
+    "bimodal"; None where they do not, or where there are none. `curve` has its results at other budgets: a task that
+    it learns with more tokens is one that a better variant learns with fewer."""
     if not scores or scores[0].random_acc is None:
         return None
     chance = scores[0].random_acc
+    if all(_guesses(found, chance) for found in (scores, *curve)):
+        return "at chance"
     answers = np.stack([by_question(one) for one in scores])  # (seeds, questions)
     means = [accuracy(one) for one in scores]
-    if abs(float(np.mean(means)) - chance) <= STANDARD_ERRORS * _standard_error(answers.mean(axis=0), chance):
-        return "at chance"
     if sum(mean >= SATURATED for mean in means) > len(means) / 2:
         return "saturated"
     at_chance = [
@@ -97,6 +99,13 @@ def state(scores: Sequence[TaskScore]) -> str | None:
         for mean, row in zip(means, answers, strict=True)
     ]
     return "bimodal" if any(at_chance) and max(means) > (1 + chance) / 2 else None
+
+
+def _guesses(scores: Sequence[TaskScore], chance: float) -> bool:
+    """Return whether the mean accuracy over seeds is within 3 standard errors of guessing, over questions."""
+    answers = np.stack([by_question(one) for one in scores]).mean(axis=0)
+    mean = float(np.mean([accuracy(one) for one in scores]))
+    return abs(mean - chance) <= STANDARD_ERRORS * _standard_error(answers, chance)
 
 
 def _standard_error(values: np.ndarray, chance: float) -> float:

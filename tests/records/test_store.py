@@ -47,7 +47,18 @@ def test_records_are_there_again(tmp_path: Path) -> None:
 
 def test_rows_are_the_documented_ones(tmp_path: Path) -> None:
     row = json.loads(filled(tmp_path / "run", 1).read_text())
-    keys = ["schema_version", "case_id", "replicate", "status", "reason", "started", "time_s", "result", "round"]
+    keys = [
+        "schema_version",
+        "case_id",
+        "replicate",
+        "status",
+        "reason",
+        "started",
+        "time_s",
+        "result",
+        "round",
+        "reused",
+    ]
     assert list(row) == keys
 
 

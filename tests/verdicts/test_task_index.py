@@ -39,6 +39,16 @@ def test_the_rule_of_the_index(right: list[int], expected: str | None) -> None:
     assert task_index.state([score(n) for n in right]) == expected
 
 
+@pytest.mark.parametrize(
+    ("curve", "expected"),
+    [([], "at chance"), ([[48, 50], [52, 54]], "at chance"), ([[48, 50], [150, 52]], None), ([[190, 192]], None)],
+)
+def test_what_the_baseline_learns_with_more_tokens_is_in_the_index(
+    curve: list[list[int]], expected: str | None
+) -> None:
+    assert task_index.state([score(50), score(52)], [[score(n) for n in right] for right in curve]) == expected
+
+
 def test_documents_that_ask_the_same_do_not_make_a_task_sure() -> None:
     """65 of 200 is beyond chance if all ask something else, and not if ten questions are asked twenty times."""
     assert task_index.state([score(75), score(75)]) is None
