@@ -115,8 +115,8 @@ def _chance_note(tasks: list[Fields]) -> str:
     if not at_chance:
         return ""
     return (
-        f"The baseline is at chance on {at_chance} of {len(tasks)} tasks at this budget. Those that it learns at none of "
-        "its budgets are not in the mean."
+        f"The baseline is at chance on {at_chance} of {len(tasks)} tasks at this budget. Those that it learns at none "
+        "of its budgets are not in the mean."
     )
 
 
