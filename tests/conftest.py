@@ -57,4 +57,5 @@ def fake_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, kind in case.KINDS.items():
         prepare = kind.prepare and "support.run_fakes:prepare"
         function = "measure" if kind.alone else "train_and_evaluate"
-        monkeypatch.setitem(case.KINDS, name, replace(kind, measure=f"support.run_fakes:{function}", prepare=prepare))
+        fake = replace(kind, measure=f"support.run_fakes:{function}", prepare=prepare, preload=None)
+        monkeypatch.setitem(case.KINDS, name, fake)

@@ -17,9 +17,7 @@ def preloads(cases: Iterable[Case]) -> tuple[str, ...]:
     kinds = {case.kind for case in cases}
     used = {_implementation(case) for case in cases if case.unsupported is None}
     scopes = {case.typed.scope for case in cases if isinstance(case.typed, TimedParams)}
-    wanted = list(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].modules))
-    if kinds & {"speed", "operator", "check", "peer"}:
-        wanted.append("benchsuite.measure.subjects:normals")
+    wanted = list(dict.fromkeys(module for kind in KINDS if kind in kinds for module in KINDS[kind].preloads))
     if "step" in scopes:
         wanted.append("torch._dynamo")  # torch's optimizers import it with their first step
     if any(name.startswith("transformers") for name in used):

@@ -91,7 +91,8 @@ class Kind:
     A kind that runs `alone` has the machine to itself, and what failed once is not repeated; jobs of the other kinds
     run side by side. `seeded` functions are called with the parameters, seed, workdir and progress, the others with the
     parameters and whether they are the `first` process of their case. `read` gives the parameters, which they get as
-    JSON, their type. The figure of a `timed` kind is a time.
+    JSON, their type. The figure of a `timed` kind is a time. `preload` is what its workers call before they fork, as
+    `module:function`.
     """
 
     read: Callable[[Mapping[str, Any]], Params]
@@ -100,12 +101,16 @@ class Kind:
     alone: bool = False
     seeded: bool = False
     timed: bool = False
+    preload: str | None = None
 
     @property
-    def modules(self) -> tuple[str, ...]:
-        return tuple(target.partition(":")[0] for target in (self.measure, self.prepare) if target)
+    def preloads(self) -> tuple[str, ...]:
+        """The modules of its functions, and `preload`."""
+        modules = tuple(target.partition(":")[0] for target in (self.measure, self.prepare) if target)
+        return (*modules, self.preload) if self.preload else modules
 
 
+_NORMALS = "benchsuite.measure.subjects:normals"
 _QUALITY = "benchsuite.measure.quality"
 
 
@@ -114,10 +119,12 @@ def _peer(told: Mapping[str, Any]) -> SpeedParams | EvaluationParams:
 
 
 KINDS: dict[str, Kind] = {
-    "speed": Kind(SpeedParams.read, "benchsuite.measure.speed:measure", alone=True, timed=True),
-    "operator": Kind(OperatorParams.read, "benchsuite.measure.operators:measure", alone=True, timed=True),
-    "check": Kind(CheckParams.read, "benchsuite.measure.operators:check", alone=True),
-    "peer": Kind(_peer, "benchsuite.measure.peers:measure", alone=True, timed=True),
+    "speed": Kind(SpeedParams.read, "benchsuite.measure.speed:measure", alone=True, timed=True, preload=_NORMALS),
+    "operator": Kind(
+        OperatorParams.read, "benchsuite.measure.operators:measure", alone=True, timed=True, preload=_NORMALS
+    ),
+    "check": Kind(CheckParams.read, "benchsuite.measure.operators:check", alone=True, preload=_NORMALS),
+    "peer": Kind(_peer, "benchsuite.measure.peers:measure", alone=True, timed=True, preload=_NORMALS),
     "test": Kind(PytestParams.read, "benchsuite.measure.pytest_cases:measure", alone=True, timed=True),
     "rule": Kind(RuleParams.read, "benchsuite.measure.rules:train", seeded=True),
     "rule_step": Kind(RuleStepParams.read, "benchsuite.measure.rules:step", alone=True, timed=True),

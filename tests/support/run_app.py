@@ -19,7 +19,7 @@ for bad in ("raise", "memory", "hang", "segfault"):
     components.variant("activation", bad, summary="a variant that goes wrong", source="test")(lambda: None)
 for name, function in (("speed", "measure"), ("quality", "train_and_evaluate")):
     prepare = "support.run_fakes:prepare" if name == "quality" else None
-    case.KINDS[name] = replace(case.KINDS[name], measure=f"support.run_fakes:{function}", prepare=prepare)
+    case.KINDS[name] = replace(case.KINDS[name], measure=f"support.run_fakes:{function}", prepare=prepare, preload=None)
 
 
 def write(folder: Path) -> dict[str, Path]:
