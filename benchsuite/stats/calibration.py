@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from benchsuite.stats.decisions import Rule, wealths
 
@@ -64,7 +63,9 @@ def calibrate(logs: Mapping[str, Sequence[float]], rule: Rule, pairs: int, *, su
             spread=float(1.4826 * np.median(np.abs(logs[case]))),
             catches=next((s for s in SLOWDOWNS if _power(x + math.log1p(s) - margin, alone) >= POWER), None),
         )
-    exact = stats.binomtest(int(alarmed.sum()), suites).proportion_ci(0.95, method="exact")
+    from scipy.stats import binomtest  # whose import takes a third of a second
+
+    exact = binomtest(int(alarmed.sum()), suites).proportion_ci(0.95, method="exact")
     return Calibration(
         pairs=pairs,
         suites=suites,

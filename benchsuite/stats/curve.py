@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import isotonic_regression
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from benchsuite.stats.intervals import CONFIDENCE
 from benchsuite.stats.layout import Layout, fit
@@ -150,7 +150,7 @@ def equal_tokens(parts: Parts, curve: Curve, layout: Layout | None, confidence: 
         for task, part in enumerate(parts)
     ]
     variance, df = variance_of_mean(differences, layout, weight=1 + float((weights**2).sum()))
-    half = float(student_t.ppf(0.5 + confidence / 2, df)) * math.sqrt(variance + (TRUST * curve.bend(value)) ** 2)
+    half = float(stdtrit(df, 0.5 + confidence / 2)) * math.sqrt(variance + (TRUST * curve.bend(value)) ** 2)
     worst, best = float(curve.falling[0]), float(curve.falling[-1])
     worse, better = value + half * slope, value - half * slope
     bound = ">" if value < best else "<" if value > worst else ""

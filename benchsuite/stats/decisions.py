@@ -32,7 +32,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 # Of the bets, in 1 / log-ratio: the best is shift / variance, so these serve noise from 15% down to below 1%. What
 # other grids find: `python -m benchsuite.studies.gate.measure bets`.
@@ -177,7 +176,8 @@ def succession(logs: Sequence[float]) -> float | None:
     x = np.asarray(logs, dtype=float)
     if len(np.unique(x)) < FEWEST:
         return None
-    ranks = stats.rankdata(x)
+    _, place, counts = np.unique(x, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # equal values share their mean rank
     return float((np.diff(ranks) ** 2).sum() / ((ranks - ranks.mean()) ** 2).sum())
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from benchsuite.stats.intervals import CONFIDENCE, Interval
 
@@ -29,7 +29,7 @@ def between(start: Sequence[float], middle: Sequence[float], end: Sequence[float
         return None
     part, whole = np.subtract(middle, start, dtype=float), np.subtract(end, start, dtype=float)
     n = len(part)
-    t2 = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1)) ** 2
+    t2 = float(special.stdtrit(n - 1, 0.5 + CONFIDENCE / 2)) ** 2
     (s_part, s_both), (_, s_whole) = np.cov(part, whole) / n
     a, b = float(part.mean()), float(whole.mean())
     below = b**2 - t2 * float(s_whole)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special  # whose import takes a tenth of the time of scipy.stats
 
 CONFIDENCE = 0.95
 POWER = 0.80
@@ -40,7 +40,7 @@ class Interval:
             return None
         if self.standard_error == 0:
             return 1.0 if self.estimate == 0 else 0.0
-        return float(2 * stats.t.sf(abs(self.estimate) / self.standard_error, self.degrees_of_freedom))
+        return float(2 * special.stdtr(self.degrees_of_freedom, -abs(self.estimate) / self.standard_error))
 
 
 def student(
@@ -51,7 +51,7 @@ def student(
     Coverage 95% where the estimate is normal and its squared standard error an independent scaled chi-squared with
     those degrees of freedom, whole or fractional (Satterthwaite 1946).
     """
-    half = float(stats.t.ppf(0.5 + confidence / 2, degrees_of_freedom)) * standard_error
+    half = float(special.stdtrit(degrees_of_freedom, 0.5 + confidence / 2)) * standard_error
     return Interval(
         estimate=estimate,
         low=estimate - half,
@@ -83,7 +83,7 @@ def minimum_detectable(standard_error: float, degrees_of_freedom: float, confide
     The usual approximation to the noncentral t (Bloom 1995, "Minimum detectable effects"); slightly too large below 5
     degrees of freedom.
     """
-    of_the_test, of_the_power = (float(stats.t.ppf(p, degrees_of_freedom)) for p in (0.5 + confidence / 2, POWER))
+    of_the_test, of_the_power = (float(special.stdtrit(degrees_of_freedom, p)) for p in (0.5 + confidence / 2, POWER))
     return (of_the_test + of_the_power) * standard_error
 
 

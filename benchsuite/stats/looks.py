@@ -21,7 +21,7 @@ from functools import cache
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from benchsuite.stats.intervals import CONFIDENCE
 
@@ -46,21 +46,21 @@ class Looks:
         """Return the chance that a look shows a p-value as small as `p` where there is nothing."""
         if self.first == self.last or p >= 1:
             return p
-        z = min(FARTHEST, float(norm.isf(p / 2)))
+        z = min(FARTHEST, float(-ndtri(p / 2)))
         return max(p, min(1.0, math.exp(_logs(self.first, self.last)(z))))
 
 
 @cache
 def _confidence(first: int, last: int) -> float:
     z = brentq(lambda z: crossed(z, first, last) - (1 - CONFIDENCE), 1.5, FARTHEST, xtol=1e-4)
-    return float(1 - 2 * norm.sf(z))
+    return float(1 - 2 * ndtr(-z))
 
 
 @cache
 def _logs(first: int, last: int) -> PchipInterpolator:
     """The log of `crossed` by z."""
     places = np.linspace(0, FARTHEST, STEPS + 1)
-    return PchipInterpolator(places, np.log([max(crossed(z, first, last), 2 * norm.sf(z)) for z in places]))
+    return PchipInterpolator(places, np.log([max(crossed(z, first, last), 2 * ndtr(-z)) for z in places]))
 
 
 def crossed(z: float, first: int, last: int) -> float:

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import bdtr
 
 from benchsuite.stats.intervals import CONFIDENCE, Interval, minimum_detectable, student
 from benchsuite.stats.layout import Layout
@@ -143,7 +143,7 @@ def mcnemar(differences: np.ndarray) -> tuple[int, int, float]:
     wins, losses = int((signs > 0).sum()), int((signs < 0).sum())
     if wins + losses == 0:
         return 0, 0, 1.0
-    return wins, losses, float(stats.binomtest(wins, wins + losses, 0.5).pvalue)
+    return wins, losses, min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5)))
 
 
 def _documents(differences: Sequence[np.ndarray], step: float) -> _Documents:

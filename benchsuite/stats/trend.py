@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from benchsuite.stats.curve import Ratio
 from benchsuite.stats.intervals import CONFIDENCE
@@ -86,7 +86,7 @@ def _wider(x: np.ndarray, y: np.ndarray, spread: np.ndarray, fitted: np.ndarray)
     freedom = len(x) - 2
     if freedom < 1:
         return 1.0
-    deviations = spread / 2 / float(norm.ppf(0.5 + CONFIDENCE / 2))
+    deviations = spread / 2 / float(ndtri(0.5 + CONFIDENCE / 2))
     return max(1.0, math.sqrt(float((((y - fitted) / deviations) ** 2).sum()) / freedom))
 
 
