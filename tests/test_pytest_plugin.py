@@ -145,6 +145,7 @@ def test_a_gate_is_not_shared_out(tests: Path) -> None:
     assert "leave pytest-xdist's -n out" in done.stderr
 
 
+@pytest.mark.long
 def test_a_projects_own_settings_do_not_keep_a_gate_from_measuring(tests: Path) -> None:
     (tests / "pytest.ini").write_text("[pytest]\naddopts = -n2 --benchmark-skip\n")
     words = ["gate", "test_it.py", "--only=*sleeps", "--base=.", "--pairs=2", "-o", "out"]
@@ -197,6 +198,7 @@ def test_server(speed, name):
 """
 
 
+@pytest.mark.long
 def test_each_pair_has_servers_of_its_own_which_all_cases_share(tests: Path) -> None:
     """What a server hands down to its children leans to one side: between equals it must differ from pair to pair."""
     (tests / "test_servers.py").write_text(SERVERS)
@@ -302,6 +304,7 @@ print("more", file=sys.__stdout__)
 """
 
 
+@pytest.mark.long
 def test_what_is_printed_at_import_does_not_reach_the_gate(tests: Path) -> None:
     (tests / "conftest.py").write_text(NOISY)
     (tests / "test_noisy.py").write_text(

@@ -84,6 +84,7 @@ def test_a_planted_slowdown_is_named_and_ends_with_1(gate: Gate) -> None:
     assert f"| {SWIGLU} | slower | 1.1" in page
 
 
+@pytest.mark.long
 def test_a_speedup_is_named(gate: Gate) -> None:
     done = gate.run(BASE, [*BASE, {"case": "activation/swiglu/*", "time_s": [0.0018]}])
     assert done.returncode == 0, done.stderr
@@ -126,6 +127,7 @@ def test_what_newly_fails_or_takes_more_memory_is_a_finding_and_is_not_repeated(
         assert len(lines) == 120, "every planned pair has its record"
 
 
+@pytest.mark.long
 def test_what_fails_on_both_sides_ends_with_5(gate: Gate) -> None:
     broken = [*BASE, {"case": "activation/swiglu/*", "fails": "error"}]
     done = gate.run(broken, broken)

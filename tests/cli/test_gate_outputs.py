@@ -160,6 +160,7 @@ def test_an_interrupted_gate_tells_what_it_knows(tmp_path: Path) -> None:
     assert all(row["pairs"] >= 2 for row in document["cases"])
 
 
+@pytest.mark.long
 def test_a_calibration_is_found_again_and_told(tmp_path: Path) -> None:
     (tmp_path / "base.json").write_text(json.dumps(BASE))
     (tmp_path / "paper.yaml").write_text(SUITE)
@@ -213,6 +214,7 @@ def _filled(text: str, values: dict[str, str]) -> str:
     return text
 
 
+@pytest.mark.long
 def test_the_steps_of_the_action_run_as_they_are_written(tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()

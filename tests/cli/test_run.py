@@ -135,7 +135,7 @@ def essence(folder: Path) -> list[Any]:
 def test_killed_at_random_moments_and_resumed_it_is_the_same_run(
     tmp_path: Path, suite: Path, environment: dict[str, str]
 ) -> None:
-    kill_and_resume(tmp_path / "killed", suite, environment, seed=7)
+    kill_and_resume(tmp_path / "killed", suite, environment, seed=7, kills=3)
     assert run(environment, "run", suite, "-o", tmp_path / "whole")[0] == 0
     assert essence(tmp_path / "killed") == essence(tmp_path / "whole")
 

@@ -234,8 +234,14 @@ def search_path(text: str) -> Callable[[Project], None]:
 
 @pytest.mark.parametrize(
     "way",
-    [path_file, develop, finder_in_front, search_path("{root}"), search_path("."), search_path("/nothing:")],
-    ids=["path file", "develop", "finder in front", "PYTHONPATH", "PYTHONPATH relative", "PYTHONPATH empty entry"],
+    [
+        pytest.param(path_file, id="path file"),
+        pytest.param(develop, id="develop", marks=pytest.mark.long),
+        pytest.param(finder_in_front, id="finder in front"),
+        pytest.param(search_path("{root}"), id="PYTHONPATH"),
+        pytest.param(search_path("."), id="PYTHONPATH relative", marks=pytest.mark.long),
+        pytest.param(search_path("/nothing:"), id="PYTHONPATH empty entry", marks=pytest.mark.long),
+    ],
 )
 def test_base_imports_its_own_code_whatever_leads_to_head(flat: Project, way: Callable[[Project], None]) -> None:
     way(flat)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from benchsuite.cuda_ext import launches
@@ -14,6 +15,10 @@ Array = NDArray[Any]
 # By type: its mangled name, elements in 16 bytes, the largest error relative to the largest value.
 LIMITS = {"float32": 2e-6, "bfloat16": 6e-3, "float16": 8e-4}
 TYPES = {dtype: (*launches.TYPES[dtype], limit) for dtype, limit in LIMITS.items()}
+
+
+# float16 differs from bfloat16 in its conversions alone: where every kind of kernel is tried, it is for `make test-long`.
+MOST_TYPES = [pytest.param(dtype, marks=pytest.mark.long if dtype == "float16" else ()) for dtype in TYPES]
 
 
 def stored(x: Array, dtype: str) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchsuite.cuda_ext.ptx import MemoryFault, Program, Result, Uninitialised, View
-from tests.ptx.kernels import TYPES, Array, close, draw, values
+from tests.ptx.kernels import MOST_TYPES, TYPES, Array, close, draw, values
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ def launch(
     return program.launch(name, (min(2, -(-packs // width)), min(rows, 3)), (width,), arguments)
 
 
-@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dtype", MOST_TYPES)
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_forward_and_backward_of_every_kind(activation: Program, function: str, dtype: str) -> None:
     for rows, columns in SHAPES:
@@ -75,7 +75,7 @@ def test_forward_and_backward_of_every_kind(activation: Program, function: str, 
             assert forward.counters.sector_efficiency == backward.counters.sector_efficiency == 1
 
 
-@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dtype", MOST_TYPES)
 @pytest.mark.parametrize("function", ["Silu", "Gelu", "Relu"])
 def test_gated_kinds_on_a_packed_projection(activation: Program, function: str, dtype: str) -> None:
     for rows, columns in SHAPES:

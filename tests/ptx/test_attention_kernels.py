@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchsuite.cuda_ext.ptx import Program, Result, Struct, Uninitialised, View
-from tests.ptx.kernels import TYPES, Array, close, draw, rounded_up, values
+from tests.ptx.kernels import MOST_TYPES, TYPES, Array, close, draw, rounded_up, values
 
 pytestmark = pytest.mark.slow
 
@@ -177,7 +177,7 @@ def tile_bytes(case: Case, own: int, others: int, tensors: int, keys: bool = Fal
     return total * tensors * B * H * D * case.q.itemsize
 
 
-@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dtype", MOST_TYPES)
 @pytest.mark.parametrize("problem", PROBLEMS, ids=NAMES)
 def test_the_forward_pass(attention: Program, problem: Problem, dtype: str) -> None:
     case = Case(problem, dtype)
@@ -195,7 +195,7 @@ def test_the_forward_pass(attention: Program, problem: Problem, dtype: str) -> N
         assert counters.efficiency("q", "k", "v", "out") >= 0.9
 
 
-@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dtype", MOST_TYPES)
 @pytest.mark.parametrize("problem", PROBLEMS, ids=NAMES)
 def test_the_backward_pass(attention_backward: Program, problem: Problem, dtype: str) -> None:
     case = Case(problem, dtype)
