@@ -17,7 +17,7 @@ LIMITS = {"float32": 2e-6, "bfloat16": 6e-3, "float16": 8e-4}
 TYPES = {dtype: (*launches.TYPES[dtype], limit) for dtype, limit in LIMITS.items()}
 
 
-# float16 differs from bfloat16 in its conversions alone: where every kind of kernel is tried, it is for `make test-long`.
+# float16 differs from bfloat16 in conversions alone: where every kind of kernel is tried, it is for `make test-long`.
 MOST_TYPES = [pytest.param(dtype, marks=pytest.mark.long if dtype == "float16" else ()) for dtype in TYPES]
 
 
