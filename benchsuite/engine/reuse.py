@@ -17,7 +17,7 @@ from benchsuite.planning.plan import Plan
 from benchsuite.records.case import KINDS, Record
 from benchsuite.records.load import Run, load
 
-ALIKE = ("packages", "kernels")  # of a machine's context, what changes a trained model
+ALIKE = ("packages", "kernels")  # of a machine's context, what changes a trained model; of our kernels, their sources
 
 
 def records(planned: Plan, folders: Sequence[str | Path], manifest: Mapping[str, Any]) -> list[Record]:
@@ -56,6 +56,11 @@ def _differences(run: Run, manifest: Mapping[str, Any]) -> list[str]:
     """Return what is not as it was, each as `key was X and is Y`."""
     then, now = run.manifest.hardware, manifest["hardware"]
     pairs = [(key, then.identity.get(key), value) for key, value in now["identity"].items()]
-    pairs += [(key, then.context.get(key), now["context"].get(key)) for key in ALIKE]
+    pairs += [(key, _told(then.context.get(key)), _told(now["context"].get(key))) for key in ALIKE]
     pairs.append(("benchsuite", run.manifest.benchsuite_version, manifest["benchsuite_version"]))
     return [f"{key} was {a!r} and is {b!r}" for key, a, b in pairs if a != b]
+
+
+def _told(value: Any) -> Any:
+    """The sources of our kernels alone: their compiler is not told before they are built."""
+    return value["sources"] if isinstance(value, dict) and "sources" in value else value
