@@ -68,6 +68,8 @@ def record_everything(self: Scheduler) -> None:
             if case.kind == "search":
                 lr = case.params["train"]["lr"]
                 result = {"search": {"lr": lr, "tokens": 1, "bits_per_byte": 1 + 100 * abs(lr - 3e-3)}}
+            if case.kind == "stability":
+                result = {"stability": {"steps": 1}}
             status = "unsupported" if case.unsupported else "ok"
             self.store.append(
                 Record(
