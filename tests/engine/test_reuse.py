@@ -24,7 +24,7 @@ speed:
 quality:
   seeds: 2
   curve: []
-  train: {tokens: 2000, batch: 4, lr: 1.0e-3}
+  train: {tokens: 2000, batch: 4, lr: 1.0e-3, implementation: sdpa}
   tasks: {names: [agreement], limit: 20}
   heldout_bytes: 1000
   variants:
