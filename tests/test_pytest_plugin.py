@@ -72,6 +72,7 @@ def test_a_session_times_checks_and_fills_pytest_benchmark(tests: Path) -> None:
     assert rows["test_right"]["extra_info"]["error"]["forward"] < 1e-6
 
 
+@pytest.mark.long
 def test_a_session_gates(tests: Path) -> None:
     words = ["test_it.py::test_sleeps", "--benchsuite-gate=.", "--benchsuite-head=env:FACTOR=2"]
     done = session(tests, *words)

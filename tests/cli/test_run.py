@@ -351,6 +351,7 @@ def plug_segfault():
 """
 
 
+@pytest.mark.long
 def test_bad_plug_in_variants_are_measured_as_any_other(tmp_path: Path, environment: dict[str, str]) -> None:
     """The whole path, nothing replaced: an installed plug-in, torch in the workers, records, report, exit code."""
     plugins = tmp_path / "site"

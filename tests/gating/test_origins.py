@@ -292,6 +292,7 @@ def test_a_copy_here_that_is_not_what_the_folder_has_is_refused(flat: Project) -
     assert "pip install --editable ." in str(hint)
 
 
+@pytest.mark.long
 def test_a_copy_elsewhere_on_the_path_is_refused_at_head_and_not_taken_by_base(flat: Project) -> None:
     repository.write(flat.folder.parent / "deployed", {"tiny/__init__.py": WORK.format(seconds=7.0)})
     flat.variables["PYTHONPATH"] = str(flat.folder.parent / "deployed")

@@ -159,7 +159,7 @@ def test_published_runs_can_be_read(folder):
     assert run.statuses()["missing"] == 0
     measured = [record for record in run if record.measured]
     assert len(measured) > len(run.cases) / 2
-    kinds = {"speed": "speed", "quality": "quality", "stability": "stability"}
+    kinds = {"speed": "speed", "quality": "quality", "stability": "stability", "search": "search"}
     assert all(getattr(record, kinds[run.cases[record.case_id].kind]) is not None for record in measured)
 
 
