@@ -183,13 +183,11 @@ def is_x86() -> bool:
 def isa_here() -> str | None:
     """The best of the instruction sets v4, v3 and v1 that this CPU has, as csrc/cpu/dispatch.h finds it; None where the
     system does not tell."""
-    try:
-        text = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
+    from benchsuite.hardware.fingerprint import cpu_info
+
+    features = set(cpu_info().get("flags", "").split())
+    if not features:
         return None
-    if text is None:
-        return None
-    features = set(text[1].split())
     return "v1" if not features >= V3 else "v4" if features >= V4 else "v3"
 
 

@@ -12,17 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchsuite import __version__
 from benchsuite.errors import UserError
 from benchsuite.planning.plan import Plan
+from benchsuite.records.baselines import differences
 from benchsuite.records.case import KINDS, Record
 from benchsuite.records.load import Run, load
 
-ALIKE = ("packages", "kernels")  # of a machine's context, what changes a trained model; of our kernels, their sources
 
-
-def records(planned: Plan, folders: Sequence[str | Path], manifest: Mapping[str, Any]) -> list[Record]:
-    """Return the records of the runs in `folders` that are those of cases and seeds which `planned` trains; `manifest`
-    is that of the run that begins. Of several runs the first counts.
+def records(planned: Plan, folders: Sequence[str | Path], hardware: Mapping[str, Any]) -> list[Record]:
+    """Return the records of the runs in `folders` that are those of cases and seeds which `planned` trains; `hardware`
+    is that of this machine, as a manifest has it. Of several runs the first counts.
 
     Raises UserError where a run is of another machine, another version or other software, and where a run has trained
     none of these models.
@@ -31,7 +31,7 @@ def records(planned: Plan, folders: Sequence[str | Path], manifest: Mapping[str,
     found: dict[tuple[str, int], Record] = {}
     for folder in folders:
         run = load(folder)
-        if differs := _differences(run, json.loads(json.dumps(manifest))):
+        if differs := _differences(run, json.loads(json.dumps(hardware))):
             raise UserError(
                 f"--reuse {folder}: it was measured on another machine or with other software: {'; '.join(differs)}",
                 hint="leave it out; its models are trained again here",
@@ -52,15 +52,18 @@ def note(taken: Sequence[Record]) -> str:
     return f"{len(taken)} of the trainings are those of another run, {' and '.join(runs)}: the models are the same"
 
 
-def _differences(run: Run, manifest: Mapping[str, Any]) -> list[str]:
+def _differences(run: Run, hardware: Mapping[str, Any]) -> list[str]:
     """Return what is not as it was, each as `key was X and is Y`."""
-    then, now = run.manifest.hardware, manifest["hardware"]
-    pairs = [(key, then.identity.get(key), value) for key, value in now["identity"].items()]
-    pairs += [(key, _told(then.context.get(key)), _told(now["context"].get(key))) for key in ALIKE]
-    pairs.append(("benchsuite", run.manifest.benchsuite_version, manifest["benchsuite_version"]))
-    return [f"{key} was {a!r} and is {b!r}" for key, a, b in pairs if a != b]
+    then, now = run.manifest.hardware, hardware["identity"]
+    before, after = (
+        _software(then.context, run.manifest.benchsuite_version),
+        _software(hardware["context"], __version__),
+    )
+    return differences(then.identity, now, tuple(now), show=repr) + differences(before, after, show=repr)
 
 
-def _told(value: Any) -> Any:
-    """The sources of our kernels alone: their compiler is not told before they are built."""
-    return value["sources"] if isinstance(value, dict) and "sources" in value else value
+def _software(context: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """The software that changes a trained model, beside torch. Of our kernels the sources count: which compiler built
+    them is not known before they are built."""
+    kernels = context.get("kernels") or {}
+    return {"packages": context.get("packages"), "kernels": kernels.get("sources"), "benchsuite": version}

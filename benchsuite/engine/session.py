@@ -14,7 +14,8 @@ import json
 import math
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -33,6 +34,7 @@ from benchsuite.hardware.fingerprint import fingerprint
 from benchsuite.planning import ladder, preflight
 from benchsuite.planning.machine import Machine
 from benchsuite.planning.plan import Plan, plan, resolve
+from benchsuite.records.baselines import differences
 from benchsuite.records.case import Case, Record
 from benchsuite.records.load import Run, load, read_manifest
 from benchsuite.records.schema import Manifest, new_manifest
@@ -119,13 +121,11 @@ def run(
 def measure(planned: Plan, folder: Path, **options: Unpack[Options]) -> Run:
     """Measure a plan into the new directory `folder`, and return what was recorded. Raises as `run` does."""
     check_new(folder)
-    begins = manifest(planned)
-    taken = reuse.records(planned, options.get("reuse", ()), begins)
+    taken = reuse.records(planned, folders, _hardware()) if (folders := options.get("reuse")) else []
     if taken:
-        begins["notes"] = [*begins["notes"], reuse.note(taken)]
+        planned = replace(planned, notes=(*planned.notes, reuse.note(taken)))
     done = {record.key for record in taken}
-    left = tuple(case for case in planned.cases if any((case.id, n) not in done for n in case.replicates))
-    return _measured(planned, left, folder, options, new=(begins, taken))
+    return _measured(planned, done, folder, options, lambda: Store.create(folder, manifest(planned), taken))
 
 
 def resume(folder: str | Path, *, suite: str | Path | None = None, **options: Unpack[Options]) -> Run:
@@ -138,9 +138,8 @@ def resume(folder: str | Path, *, suite: str | Path | None = None, **options: Un
     begun = load(folder)
     planned = planned_again(begun.manifest, suite)
     done = {record.key for record in begun}
-    left = tuple(case for case in planned.cases if any((case.id, n) not in done for n in case.replicates))
-    preflight.check(left, options.get("ranks", 1))
-    return _measured(planned, left, folder, options)
+    preflight.check(_left(planned, done), options.get("ranks", 1))
+    return _measured(planned, done, folder, options, lambda: Store.open(folder))
 
 
 def planned_again(manifest: Manifest, suite: str | Path | None = None) -> Plan:
@@ -151,8 +150,7 @@ def planned_again(manifest: Manifest, suite: str | Path | None = None) -> Plan:
     if suite is not None and str(suite) != manifest.suite and source.read(str(suite)).name != manifest.suite:
         raise UserError(f"the run is of the suite {manifest.suite!r}, not of {str(suite)!r}")
     then, now = manifest.hardware.identity, json.loads(json.dumps(fingerprint()["identity"]))
-    changed = [f"{key} was {then.get(key)!r} and is {now.get(key)!r}" for key in now if now.get(key) != then.get(key)]
-    if changed:
+    if changed := differences(then, now, tuple(now), show=repr):
         raise UserError(
             f"the run was begun on another machine or with other software: {'; '.join(changed)}",
             hint="measurements of two machines do not belong into one run; begin a new one",
@@ -172,21 +170,26 @@ def planned_again(manifest: Manifest, suite: str | Path | None = None) -> Plan:
 
 def manifest(planned: Plan) -> dict[str, Any]:
     """Return the manifest of a run that begins now."""
-    hardware = fingerprint()
-    hardware["context"]["kernels"] = cuda_ext.library.about()
-    return new_manifest(planned.to_json(), hardware, ["benchsuite", *sys.argv[1:]])
+    return new_manifest(planned.to_json(), _hardware(), ["benchsuite", *sys.argv[1:]])
+
+
+def _hardware() -> dict[str, Any]:
+    """The fingerprint of this machine, our kernels with it."""
+    found = fingerprint()
+    found["context"]["kernels"] = cuda_ext.library.about()
+    return found
+
+
+def _left(planned: Plan, done: Collection[tuple[str, int]]) -> tuple[Case, ...]:
+    """The cases of which something is not `done`."""
+    return tuple(case for case in planned.cases if any((case.id, n) not in done for n in case.replicates))
 
 
 def _measured(
-    planned: Plan,
-    left: Sequence[Case],
-    folder: Path,
-    options: Options,
-    *,
-    new: tuple[dict[str, Any], Sequence[Record]] | None = None,
+    planned: Plan, done: Collection[tuple[str, int]], folder: Path, options: Options, begin: Callable[[], Store]
 ) -> Run:
-    """Measure the cases that are `left` in `folder`: a run that continues, or a `new` one, with its manifest and the
-    records that are taken from other runs."""
+    """Measure what is not `done` in `folder`, whose store `begin` makes or opens once the machine is free."""
+    left = _left(planned, done)
     if any(case.training for case in left):
         extras.require("quality", "training models")
     trainings = _trainings(options, folder)
@@ -196,10 +199,10 @@ def _measured(
     memory = options.get("memory_limit_bytes")
     if memory is None and options.get("launcher") == "slurm":  # its jobs share other machines
         memory = int(available_memory() * MEMORY_FRACTION)
-    for note in new[0]["notes"] if new else planned.notes:
+    for note in planned.notes:
         say(f"note: {note}")
     if (budget_s := options.get("budget_s")) is not None:
-        _check_budget(planned, budget_s, jobs, {record.key for record in (new[1] if new else load(folder))})
+        _check_budget(planned, budget_s, jobs, done)
     if trainings is None:
         free = int(available_memory() * MEMORY_FRACTION)
         preflight.check_machine(
@@ -210,7 +213,7 @@ def _measured(
         with (
             Stop() as stop,
             locks.machine_lock(str(folder), wait=wait, say=say, stop=stop, names=lock_names),
-            contextlib.closing(Store.create(folder, *new) if new else Store.open(folder)) as store,
+            contextlib.closing(begin()) as store,
         ):
             if store.repaired:
                 say(f"repaired {folder}: {store.repaired}")
@@ -267,7 +270,7 @@ def _undecided(store: Store) -> list[str]:
     return decided.undecided(Run(name="", folder=store.folder, manifest=read, records=records, warnings=()))
 
 
-def _check_budget(planned: Plan, budget_s: float, jobs: int, done: set[tuple[str, int]]) -> None:
+def _check_budget(planned: Plan, budget_s: float, jobs: int, done: Collection[tuple[str, int]]) -> None:
     """Raise UserError if the budget is less than a valid answer takes beyond what is `done`: a run that cannot keep to
     it would take longer than it was given, or end without an interval."""
     least_s = estimate.of(planned, jobs, done).least_s

@@ -36,7 +36,7 @@ CLOUDS = {
 
 def fingerprint(*, host: bool = False) -> dict[str, Any]:
     """Identity and context of this machine, JSON-ready. Sizes in bytes. Imports no torch."""
-    cpu, devices, drivers = _cpu_info(), gpus(), _drivers()
+    cpu, devices, drivers = cpu_info(), gpus(), _drivers()
     found: dict[str, Any] = {
         "identity": identity(),
         "context": {
@@ -66,7 +66,7 @@ def fingerprint(*, host: bool = False) -> dict[str, Any]:
 
 def identity() -> dict[str, Any]:
     """Return what must match for two runs to be compared, JSON-ready."""
-    cpu = _cpu_info()
+    cpu = cpu_info()
     return {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
         "cpu_flags": cpu_flags(),
@@ -82,7 +82,7 @@ def identity() -> dict[str, Any]:
 
 def cpu_flags() -> list[str]:
     """Those of the CPU's features that choose kernels."""
-    cpu = _cpu_info()
+    cpu = cpu_info()
     names = cpu.get("flags", cpu.get("Features", "")).split()  # x86, ARM
     return [flag for flag in CPU_FLAGS if flag in names]
 
@@ -132,7 +132,7 @@ def torch_backends() -> dict[str, str]:
     return dict(re.findall(r"^(cuda|hip|xpu)\b[^=]*= *['\"]([^'\"]+)['\"]", text, re.MULTILINE))
 
 
-def _cpu_info() -> dict[str, str]:
+def cpu_info() -> dict[str, str]:
     """The first processor's entry in /proc/cpuinfo; empty elsewhere than on Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -146,11 +146,17 @@ def age_days(manifest: Mapping[str, Any]) -> int | None:
         return None
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any], keys: tuple[str, ...] | None = None) -> list[str]:
-    """`key was A and is B` for what is not equal."""
+def differences(
+    then: Mapping[str, Any],
+    now: Mapping[str, Any],
+    keys: tuple[str, ...] | None = None,
+    show: Callable[[Any], str] | None = None,
+) -> list[str]:
+    """`key was A and is B` for what is not equal, of `keys` or of all, each value as `show` gives it or cut short."""
+    show = show or _short
     chosen = keys if keys is not None else tuple(dict.fromkeys([*then, *now]))
     return [
-        f"{key} was {_short(then.get(key))} and is {_short(now.get(key))}"
+        f"{key} was {show(then.get(key))} and is {show(now.get(key))}"
         for key in chosen
         if then.get(key) != now.get(key)
     ]

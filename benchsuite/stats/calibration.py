@@ -63,7 +63,7 @@ def calibrate(logs: Mapping[str, Sequence[float]], rule: Rule, pairs: int, *, su
             spread=float(1.4826 * np.median(np.abs(logs[case]))),
             catches=next((s for s in SLOWDOWNS if _power(x + math.log1p(s) - margin, alone) >= POWER), None),
         )
-    from scipy.stats import binomtest  # whose import takes a third of a second
+    from scipy.stats import binomtest  # imported here: it takes long, and a calibration is rare
 
     exact = binomtest(int(alarmed.sum()), suites).proportion_ci(0.95, method="exact")
     return Calibration(

@@ -90,15 +90,11 @@ def state(scores: Sequence[TaskScore], curve: Sequence[Sequence[TaskScore]] = ()
     chance = scores[0].random_acc
     if all(_guesses(found, chance) for found in (scores, *curve)):
         return "at chance"
-    answers = np.stack([by_question(one) for one in scores])  # (seeds, questions)
     means = [accuracy(one) for one in scores]
     if sum(mean >= SATURATED for mean in means) > len(means) / 2:
         return "saturated"
-    at_chance = [
-        abs(mean - chance) <= STANDARD_ERRORS * _standard_error(row, chance)
-        for mean, row in zip(means, answers, strict=True)
-    ]
-    return "bimodal" if any(at_chance) and max(means) > (1 + chance) / 2 else None
+    some_guess = any(_guesses([one], chance) for one in scores)
+    return "bimodal" if some_guess and max(means) > (1 + chance) / 2 else None
 
 
 def _guesses(scores: Sequence[TaskScore], chance: float) -> bool:

@@ -37,8 +37,8 @@ def compare(name: str, arguments: Sequence[Any], call: Callable[..., Sequence[Te
     got = [*call(name, *arguments), *written(name, arguments)]
     dtype = next(x.dtype for x in arguments if _floats(x))
     shapes = [tuple(x.shape) if isinstance(x, Tensor) else x for x in arguments]
-    # What is kept in float32 (mean, rstd, logarithm of the sum) has float32's limit: rounded to bfloat16 on the way it
-    # would be off by 2e-3. But attention rounds turned queries and keys to the type before it multiplies them.
+    # A tensor kept in float32 (mean, rstd, logarithm of the sum) has float32's limit: rounding it to bfloat16 on the
+    # way would be an error of 2e-3. Attention is excepted where it rounds turned queries and keys to the type.
     turned = name.startswith("attention") and _given(name, arguments, "cos") is not None
     for number, (mine, theirs) in enumerate(zip(got, want, strict=True)):
         found, limit = error(mine.cpu(), theirs), LIMITS[mine.dtype]

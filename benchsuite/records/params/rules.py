@@ -10,10 +10,9 @@ from benchsuite.records.params.base import Params, TimedParams
 
 
 @dataclass(frozen=True, kw_only=True)
-class RuleParams(Params):
-    """Of an `architecture` trained on a `task` by a `rule`, once for each pair of `rates` and `regularisation`, which
-    are multiples of the recipe's. `data` is the folder of the published data, None for generated ones, of which `most`
-    examples are read; `recipe` has the fields of `benchsuite.domains.recipes.Recipe`."""
+class _TaughtParams(Params):
+    """Of an `architecture` taught a `task` by a `rule`. `data` is the folder of the published data, None for generated
+    ones, of which `most` examples are read; `recipe` has the fields of `benchsuite.domains.recipes.Recipe`."""
 
     task: str
     architecture: str
@@ -21,18 +20,17 @@ class RuleParams(Params):
     data: str | None
     most: int | None
     recipe: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleParams(_TaughtParams):
+    """Of a training for each pair of `rates` and `regularisation`, which are multiples of the recipe's."""
+
     rates: tuple[float, ...]
     regularisation: tuple[float, ...]
     threads: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class RuleStepParams(TimedParams):
-    """Of one training step by a rule, at the recipe's own learning rate."""
-
-    task: str
-    architecture: str
-    rule: str
-    data: str | None
-    most: int | None
-    recipe: Mapping[str, Any]
+class RuleStepParams(_TaughtParams, TimedParams):
+    """Of one training step, at the recipe's own learning rate."""
